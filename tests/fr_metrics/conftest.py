@@ -1,0 +1,46 @@
+import csv
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "metrics"
+
+
+@pytest.fixture(scope="session")
+def picture_reader():
+    """Read a picture file as uint8 RGB."""
+
+    def read(path):
+        picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        assert picture is not None, path
+        return np.ascontiguousarray(picture[..., ::-1])
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def golden_picture(picture_reader):
+    """Read one of the golden pictures that come with the tests, by name."""
+    return lambda name: picture_reader(GOLDEN / "images" / f"{name}.png")
+
+
+@pytest.fixture(scope="session")
+def golden_rows():
+    """The rows of a golden score file that comes with the tests."""
+
+    def rows(name):
+        with (GOLDEN / name).open(newline="") as file:
+            return list(csv.DictReader(file))
+
+    return rows
+
+
+@pytest.fixture(scope="session")
+def crops(golden_picture):
+    """A reference and three distorted versions, just large enough for every metric."""
+    names = ("coffeeodd", "coffeeodd_noise_2", "coffeeodd_jpeg_4", "coffeeodd_colour_4")
+    # An odd height takes the borders of the down-sampling along.
+    reference, *distorted = (golden_picture(name)[20:197, 40:224] for name in names)
+    return reference, np.stack(distorted)
