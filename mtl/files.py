@@ -1,0 +1,90 @@
+"""Files that are whole or not there, tables as CSV, and the one kind of error a user can cause."""
+
+import csv
+import io
+import os
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+class InputError(Exception):
+    """What the user handed over cannot be used; the message names it and the remedy in one line."""
+
+
+def write_atomically(path: str | os.PathLike, data: bytes | str) -> None:
+    """Write a file so that it is there whole or not at all (same-folder temporary, then rename)."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write named arrays as .npz, whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            np.savez(file, **{name: np.asarray(array) for name, array in arrays.items()})
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Read the named arrays of an .npz file; nothing in it is unpickled.
+
+    Raises:
+        InputError: the file is missing, damaged, or holds objects.
+    """
+    try:
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: is missing or damaged ({error})") from error
+
+
+def read_table(path: str | os.PathLike, required: Iterable[str]) -> list[dict[str, str]]:
+    """Rows of a CSV file whose header must hold the `required` columns.
+
+    Raises:
+        InputError: the file is missing, is not text, has another header, or has no rows.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; give a CSV file with a header line")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            header = [name.strip() for name in reader.fieldnames or []]
+            missing = [name for name in required if name not in header]
+            if missing:
+                raise InputError(
+                    f"{path}: the header is '{','.join(header)[:80]}' but must hold"
+                    f" {', '.join(required)}; {missing[0]} is missing"
+                )
+            reader.fieldnames = header
+            rows = list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: is not a CSV text file ({error})") from error
+    if not rows:
+        raise InputError(f"{path}: has a header but no rows; add one row per picture")
+    return rows
+
+
+def table_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """CSV text with a header line; the first row's keys are the columns."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,279 @@
+"""InceptionResNetV2 in Flax NNX, layer for layer the network of `keras.applications`.
+
+Szegedy, Ioffe, Vanhoucke, Alemi: Inception-v4, Inception-ResNet and the Impact of Residual
+Connections on Learning, AAAI 2017, arXiv:1602.07261; the layout is the one of the released
+TensorFlow-slim weights that Keras carries. NHWC. A forward pass returns the pooled feature and, by
+Keras' names, the activations of the 43 blocks that MLSP features are pooled from.
+
+No weights come with it: `mtl.weights.fresh_weights` fills it at random.
+"""
+
+from collections.abc import Callable, Iterator
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+FEATURES = 1536  # channels of the last convolution, conv_7b
+SMALLEST_SIDE = 75  # pixels; below it a 'valid' convolution has nothing left to see
+
+BATCH_NORM_EPSILON = 1e-3  # Keras' InceptionResNetV2
+BATCH_NORM_MOMENTUM = 0.99  # Keras' default, which its InceptionResNetV2 keeps
+
+# Residual scales, section 3.3 of the paper in Keras' values.
+BLOCK35_SCALE, BLOCK17_SCALE, BLOCK8_SCALE = 0.17, 0.10, 0.20
+BLOCK35_REPEATS, BLOCK17_REPEATS, BLOCK8_REPEATS = 10, 20, 10
+
+Layer = Callable[[jax.Array], jax.Array]
+Size = int | tuple[int, int]
+
+
+class BatchNorm(nnx.Module):
+    """Batch normalisation with a bias and no scale, over all axes but the last.
+
+    The same numbers as `flax.nnx.BatchNorm(use_scale=False)`, whose in-place update of the running
+    statistics costs half a minute of tracing in a network of this depth: for every layer JAX
+    composes the message of an error that is then dropped.
+    """
+
+    def __init__(self, channels: int, momentum: float):
+        self.bias = nnx.Param(jnp.zeros(channels))
+        self.mean = nnx.BatchStat(jnp.zeros(channels))
+        self.var = nnx.BatchStat(jnp.ones(channels))
+        self.momentum = momentum
+        self.use_running_average = False  # switched by Module.train() and Module.eval()
+
+    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
+        """Normalise by the batch, updating the running statistics, or by those statistics."""
+        mean, var = self.mean.get_value(), self.var.get_value()
+        if not self.use_running_average:
+            old = mean, var
+            mean = x.mean(axis=(0, 1, 2))
+            var = jnp.maximum((x * x).mean(axis=(0, 1, 2)) - mean * mean, 0)
+            for stored, before, now in zip((self.mean, self.var), old, (mean, var), strict=True):
+                stored.set_value(self.momentum * before + (1 - self.momentum) * now)
+        inverse = jax.lax.rsqrt(var + BATCH_NORM_EPSILON)
+        return x * inverse + (self.bias.get_value() - mean * inverse)
+
+
+class ConvUnit(nnx.Module):
+    """Convolution without bias, batch normalisation without scale, ReLU."""
+
+    def __init__(
+        self,
+        channels: tuple[int, int],
+        kernel: Size,
+        *,
+        stride: int = 1,
+        padding: str = "SAME",
+        momentum: float,
+        rngs: nnx.Rngs,
+    ):
+        kernel = (kernel, kernel) if isinstance(kernel, int) else kernel
+        self.conv = nnx.Conv(
+            *channels, kernel, strides=stride, padding=padding, use_bias=False, rngs=rngs
+        )
+        self.norm = BatchNorm(channels[1], momentum)
+
+    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c2"]:
+        """Convolve, normalise, rectify."""
+        return nnx.relu(self.norm(self.conv(x)))
+
+
+class Branches(nnx.Module):
+    """Parallel chains of layers, their outputs concatenated; optionally a pooled copy of the input.
+
+    `pool` is None, "max" (3×3, stride 2, valid) or "average" (3×3, stride 1, same, the padding not
+    counted, followed by the layers of the last chain).
+    """
+
+    def __init__(self, chains: list[list[ConvUnit]], pool: str | None = None):
+        self.chains = nnx.List([nnx.List(chain) for chain in chains])
+        self.pool = pool
+
+    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c2"]:
+        """The outputs of all branches, concatenated."""
+        inputs = [x] * len(self.chains)
+        if self.pool == "average":
+            inputs[-1] = nnx.avg_pool(x, (3, 3), (1, 1), "SAME", count_include_pad=False)
+        outputs = []
+        for y, chain in zip(inputs, self.chains, strict=True):
+            for layer in chain:
+                y = layer(y)
+            outputs.append(y)
+        if self.pool == "max":
+            outputs.append(max_pool(x))
+        return jnp.concatenate(outputs, axis=-1)
+
+
+class ResidualBlock(nnx.Module):
+    """x + scale · (1×1 convolution with bias of the concatenated branches), then ReLU if `relu`."""
+
+    def __init__(
+        self,
+        chains: list[list[ConvUnit]],
+        mixed: int,
+        channels: int,
+        scale: float,
+        *,
+        relu: bool = True,
+        rngs: nnx.Rngs,
+    ):
+        self.branches = Branches(chains)
+        self.up = nnx.Conv(mixed, channels, (1, 1), rngs=rngs)
+        self.scale = scale
+        self.relu = relu
+
+    def __call__(
+        self, x: Float[Array, "n h w c"]
+    ) -> tuple[Float[Array, "n h w c"], Float[Array, "n h w m"]]:
+        """The block's output, and the concatenation of its branches."""
+        mixed = self.branches(x)
+        x = x + self.scale * self.up(mixed)
+        return (nnx.relu(x) if self.relu else x), mixed
+
+
+class InceptionResNetV2(nnx.Module):
+    """The convolutional body.
+
+    Args:
+        momentum: of batch normalisation's running statistics; Keras' 0.99 needs hundreds of steps
+            to forget the initial ones, so short runs take less.
+        rngs: random streams; see `mtl.weights.fresh_weights` for building it quickly.
+    """
+
+    def __init__(self, *, momentum: float = BATCH_NORM_MOMENTUM, rngs: nnx.Rngs):
+        def unit(a: int, b: int, kernel: Size, stride: int = 1, padding: str = "SAME") -> ConvUnit:
+            return ConvUnit(
+                (a, b), kernel, stride=stride, padding=padding, momentum=momentum, rngs=rngs
+            )
+
+        self.stem = nnx.List(
+            [
+                unit(3, 32, 3, 2, "VALID"),
+                unit(32, 32, 3, 1, "VALID"),
+                unit(32, 64, 3),
+                unit(64, 80, 1, 1, "VALID"),
+                unit(80, 192, 3, 1, "VALID"),
+            ]
+        )
+        self.mixed_5b = Branches(
+            [
+                [unit(192, 96, 1)],
+                [unit(192, 48, 1), unit(48, 64, 5)],
+                [unit(192, 64, 1), unit(64, 96, 3), unit(96, 96, 3)],
+                [unit(192, 64, 1)],
+            ],
+            pool="average",
+        )
+        self.block35 = nnx.List(
+            [
+                ResidualBlock(
+                    [
+                        [unit(320, 32, 1)],
+                        [unit(320, 32, 1), unit(32, 32, 3)],
+                        [unit(320, 32, 1), unit(32, 48, 3), unit(48, 64, 3)],
+                    ],
+                    128,
+                    320,
+                    BLOCK35_SCALE,
+                    rngs=rngs,
+                )
+                for _ in range(BLOCK35_REPEATS)
+            ]
+        )
+        self.mixed_6a = Branches(
+            [
+                [unit(320, 384, 3, 2, "VALID")],
+                [unit(320, 256, 1), unit(256, 256, 3), unit(256, 384, 3, 2, "VALID")],
+            ],
+            pool="max",
+        )
+        self.block17 = nnx.List(
+            [
+                ResidualBlock(
+                    [
+                        [unit(1088, 192, 1)],
+                        [unit(1088, 128, 1), unit(128, 160, (1, 7)), unit(160, 192, (7, 1))],
+                    ],
+                    384,
+                    1088,
+                    BLOCK17_SCALE,
+                    rngs=rngs,
+                )
+                for _ in range(BLOCK17_REPEATS)
+            ]
+        )
+        self.mixed_7a = Branches(
+            [
+                [unit(1088, 256, 1), unit(256, 384, 3, 2, "VALID")],
+                [unit(1088, 256, 1), unit(256, 288, 3, 2, "VALID")],
+                [unit(1088, 256, 1), unit(256, 288, 3), unit(288, 320, 3, 2, "VALID")],
+            ],
+            pool="max",
+        )
+        self.block8 = nnx.List(
+            [
+                ResidualBlock(
+                    [
+                        [unit(2080, 192, 1)],
+                        [unit(2080, 192, 1), unit(192, 224, (1, 3)), unit(224, 256, (3, 1))],
+                    ],
+                    448,
+                    2080,
+                    # The tenth is not scaled and not rectified.
+                    1.0 if k == BLOCK8_REPEATS - 1 else BLOCK8_SCALE,
+                    relu=k < BLOCK8_REPEATS - 1,
+                    rngs=rngs,
+                )
+                for k in range(BLOCK8_REPEATS)
+            ]
+        )
+        self.conv_7b = unit(2080, FEATURES, 1)
+
+    def __call__(
+        self, images: Float[Array, "n h w 3"]
+    ) -> tuple[Float[Array, "n 1536"], dict[str, Float[Array, "n _ _ _"]]]:
+        """Pooled feature and the activations of the 43 MLSP blocks by name, in order of depth.
+
+        Args:
+            images: scaled as the weights expect it (see `mtl.model.SCALINGS`), at least 75×75.
+
+        Raises:
+            ValueError: the images are smaller than 75×75.
+        """
+        if min(images.shape[1:3]) < SMALLEST_SIDE:
+            raise ValueError(
+                f"InceptionResNetV2 needs at least {SMALLEST_SIDE}×{SMALLEST_SIDE} pixels,"
+                f" got shape {images.shape}"
+            )
+        activations: dict[str, jax.Array] = {}
+        x = images
+        for k, layer in enumerate(self.stem):
+            x = layer(x)
+            if k in (2, 4):
+                x = max_pool(x)
+        for name, stage in self._stages():
+            x = stage(x)
+            if isinstance(stage, ResidualBlock):
+                x, activations[name] = x
+            else:
+                activations[name] = x
+        return self.conv_7b(x).mean(axis=(1, 2)), activations
+
+    def _stages(self) -> Iterator[tuple[str, Branches | ResidualBlock]]:
+        yield "mixed_5b", self.mixed_5b
+        for k, block in enumerate(self.block35, 1):
+            yield f"block35_{k}_mixed", block
+        yield "mixed_6a", self.mixed_6a
+        for k, block in enumerate(self.block17, 1):
+            yield f"block17_{k}_mixed", block
+        yield "mixed_7a", self.mixed_7a
+        for k, block in enumerate(self.block8, 1):
+            yield f"block8_{k}_mixed", block
+
+
+def max_pool(x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c"]:
+    """3×3 maximum, stride 2, no padding."""
+    return nnx.max_pool(x, (3, 3), (2, 2), "VALID")

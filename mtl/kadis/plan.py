@@ -1,0 +1,211 @@
+"""What a data set will hold, decided before any pixel is touched, and the manifest that says so."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from fr_metrics import METRICS
+from mtl.distort_files import chosen_levels, chosen_types
+from mtl.files import InputError, write_atomically
+from mtl.kadis.pristine import SIZE, too_small
+from mtl.kadis.recipes import LEVELS, Version, plan_versions, validation_references
+from mtl.kadis.shards import Shard, plan_shards
+from mtl.pictures import Rejected, list_pictures, picture_size
+from mtl.score_files import chosen_metrics
+
+MANIFEST = "manifest.json"
+FORMAT = 1  # of manifest.json
+
+
+@dataclass(frozen=True)
+class GenerateConfig:
+    """What to generate. The recipe's fields decide every byte; workers and address decide none."""
+
+    photos: Path
+    """Folder of photographs (sub-folders are searched)."""
+    out: Path
+    """Folder for the data set; an unfinished one of the same plan is continued."""
+    recipe: Literal["kadis", "kadid"] = "kadis"
+    """kadis: randomly drawn types per photograph, at all levels. kadid: all types at all levels."""
+    per_image: int = 5
+    """Distorted versions per photograph with --recipe kadis: a multiple of the number of levels."""
+    types: tuple[str, ...] = ()
+    """Distortions to draw from, by name or id; all of them when not given."""
+    levels: tuple[int, ...] = LEVELS
+    """Levels to apply, 1..5."""
+    size: tuple[int, int] = SIZE
+    """Height and width of the pristine crops in pixels."""
+    metrics: tuple[str, ...] = ()
+    """Full-reference metrics to score with; all of them when not given."""
+    validation: float = 1 / 7
+    """Share of the photographs in the validation split (KADIS-700k: 100,000 of 700,000 images)."""
+    shards: int = 8
+    """Number of files over both splits; each is one task."""
+    seed: int = 0
+    """Decides drawn types, noise, positions and the split."""
+    num_workers: int | None = None
+    """Tasks at a time on this machine; one per core when not given."""
+    address: str | None = None
+    """Ray cluster to join, such as `auto` or `ray://head:10001`; a local one when not given."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a data set will hold, before any pixel is touched."""
+
+    config: GenerateConfig
+    types: tuple[int, ...]
+    metrics: tuple[str, ...]
+    number_of_types: int
+    sizes: Mapping[str, int]
+    """Bytes of each accepted photograph's file, by name."""
+    shards: tuple[Shard, ...]
+    rejected: tuple[Rejected, ...]
+
+    def versions(self, reference: str) -> list[Version]:
+        """The versions of one reference."""
+        c = self.config
+        return plan_versions(reference, self.types, c.levels, self.number_of_types, c.seed)
+
+    @property
+    def versions_per_reference(self) -> int:
+        """How many versions each reference gets."""
+        return self.number_of_types * len(self.config.levels)
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan in the manifest: all that decides the bytes, nothing of this machine."""
+        c = self.config
+        return {
+            "recipe": c.recipe,
+            "types": list(self.types),
+            "types_per_reference": self.number_of_types,
+            "levels": list(c.levels),
+            "size": list(c.size),
+            "metrics": list(self.metrics),
+            "validation": c.validation,
+            "seed": c.seed,
+            "photographs": dict(self.sizes),
+            "shards": [asdict(s) | {"references": list(s.references)} for s in self.shards],
+        }
+
+
+def make_plan(config: GenerateConfig) -> Plan:
+    """Check the configuration and the photographs' headers, and decide everything.
+
+    Raises:
+        InputError: a setting is out of range, or no photograph can be used.
+    """
+    types = chosen_types(config.types)
+    metrics = chosen_metrics(config.metrics)
+    config = replace(config, levels=chosen_levels(config.levels))
+    if min(config.size) < 1:
+        raise InputError(f"--size {config.size}: give height and width in pixels")
+    if config.recipe == "kadid":
+        number_of_types = len(types)
+    else:
+        number_of_types, rest = divmod(config.per_image, len(config.levels))
+        if rest or not 1 <= number_of_types <= len(types):
+            least, most = len(config.levels), len(config.levels) * len(types)
+            raise InputError(
+                f"--per-image {config.per_image}: must be a multiple of the {least} levels, from"
+                f" {least} to {most} with {len(types)} types"
+            )
+    if not 0 <= config.validation < 1:
+        raise InputError(f"--validation {config.validation}: must be a share from 0 to below 1")
+    if config.shards < 1 or config.seed < 0:
+        raise InputError("--shards must be at least 1 and --seed at least 0")
+    _check_metric_sizes(metrics, config.size)
+
+    sizes, rejected = {}, []
+    for name in list_pictures(config.photos):
+        path = config.photos / name
+        try:
+            reason = too_small(picture_size(path), config.size)
+        except InputError as error:
+            rejected.append(Rejected.of(name, path, error))
+            continue
+        if reason:
+            rejected.append(Rejected(name, reason))
+        else:
+            sizes[name] = path.stat().st_size
+    if not sizes:
+        first = rejected[0]
+        raise InputError(
+            f"{config.photos}: none of its {len(rejected)} pictures can be used;"
+            f" the first, {first.file}: {first.reason}"
+        )
+    validation = validation_references(list(sizes), config.validation, config.seed)
+    shards = plan_shards(
+        {
+            "train": [name for name in sizes if name not in validation],
+            "validation": [name for name in sizes if name in validation],
+        },
+        config.shards,
+    )
+    return Plan(config, types, metrics, number_of_types, sizes, tuple(shards), tuple(rejected))
+
+
+def claim(out: Path, planned: Plan) -> None:
+    """Write the plan into `out`, or make sure that the plan there is this one."""
+    path = out / MANIFEST
+    if not path.exists():
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise InputError(f"{out}: exists and is not a data set; choose another --out")
+        write_atomically(path, manifest_text(planned, complete=False, rejected=planned.rejected))
+        return
+    try:
+        there = json.loads(path.read_text())
+        same = there["format"] == FORMAT and there["plan"] == planned.to_json()
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: is damaged; delete {out} or choose another --out") from error
+    if not same:
+        raise InputError(
+            f"{out}: holds a data set of other photographs or settings; choose another --out"
+        )
+
+
+def manifest_text(planned: Plan, *, complete: bool, rejected: Sequence[Rejected]) -> str:
+    """The manifest as JSON; without times or places, so that it depends on the plan alone."""
+    manifest = {
+        "format": FORMAT,
+        "complete": complete,
+        "plan": planned.to_json(),
+        "rejected": [asdict(r) for r in sorted(rejected, key=lambda r: r.file)],
+    }
+    return json.dumps(manifest, indent=1, ensure_ascii=False)
+
+
+def read_manifest(data: Path) -> dict[str, Any]:
+    """The manifest of a finished data set.
+
+    Raises:
+        InputError: `data` is not a data set, or generating it has not ended.
+    """
+    path = data / MANIFEST
+    if not data.is_dir() or not path.is_file():
+        raise InputError(
+            f"{data}: is not a data set ({MANIFEST} is missing); give a folder that"
+            " `deepfl generate` wrote"
+        )
+    try:
+        manifest = json.loads(path.read_text())
+        complete, form = manifest["complete"], manifest["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: is damaged; generate the data set again") from error
+    if form != FORMAT:
+        raise InputError(f"{path}: has format {form}, this version reads {FORMAT}")
+    if not complete:
+        raise InputError(f"{data}: is unfinished; run the same `deepfl generate` command again")
+    return manifest
+
+
+def _check_metric_sizes(metrics: Sequence[str], size: tuple[int, int]) -> None:
+    for metric in metrics:
+        if min(size) < METRICS[metric].min_size:
+            raise InputError(
+                f"--size {size[0]} {size[1]}: {metric} needs at least"
+                f" {METRICS[metric].min_size} pixels a side; use a larger --size or leave it out"
+                " of --metrics"
+            )

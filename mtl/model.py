@@ -1,0 +1,159 @@
+"""The multi-task model: one InceptionResNetV2 body, one small head per full-reference metric.
+
+DeepFL-IQA, arXiv:2001.08113, section IV-B1 and figure 4: global average pooling, then for each of
+the K metrics "fully-connected (FC) with 512 units, dropout with rate 0.25, FC with 256 units,
+dropout with rate 0.5, and output with one neuron".
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Num
+
+from mtl.inception_resnet_v2 import BATCH_NORM_MOMENTUM, FEATURES, InceptionResNetV2
+
+HEAD_UNITS = (512, 256)
+HEAD_DROPOUT = (0.25, 0.5)
+
+# What weights expect of pixels, by name: 0..255 mapped by (x - offset) / divisor.
+SCALINGS: Mapping[str, tuple[float, float]] = {
+    "minus_one_to_one": (127.5, 127.5),  # Keras' InceptionResNetV2
+    "zero_to_one": (0.0, 255.0),  # the DeepFL-IQA authors' published model
+}
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What is needed to build the model and to feed it."""
+
+    metrics: tuple[str, ...]
+    """Names of the metrics, one head each, in order."""
+    scaling: str = "minus_one_to_one"
+    """Name of the pixel scaling, a key of SCALINGS."""
+    momentum: float = BATCH_NORM_MOMENTUM
+    """Of batch normalisation's running statistics."""
+
+
+class Head(nnx.Module):
+    """FC 512, ReLU, dropout .25, FC 256, ReLU, dropout .5, FC 1."""
+
+    def __init__(self, features: int, *, rngs: nnx.Rngs):
+        self.fc1 = nnx.Linear(features, HEAD_UNITS[0], rngs=rngs)
+        self.dropout1 = nnx.Dropout(HEAD_DROPOUT[0])
+        self.fc2 = nnx.Linear(HEAD_UNITS[0], HEAD_UNITS[1], rngs=rngs)
+        self.dropout2 = nnx.Dropout(HEAD_DROPOUT[1])
+        self.out = nnx.Linear(HEAD_UNITS[1], 1, rngs=rngs)
+
+    def __call__(self, x: Float[Array, "n f"], rngs: nnx.Rngs | None = None) -> Float[Array, " n"]:
+        """One number per image; `rngs` is needed in training mode."""
+        x = self.dropout1(nnx.relu(self.fc1(x)), rngs=rngs)
+        x = self.dropout2(nnx.relu(self.fc2(x)), rngs=rngs)
+        return self.out(x)[:, 0]
+
+
+class MTLModel(nnx.Module):
+    """Body and heads; pixels in, one number per image and metric out."""
+
+    def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs):
+        self.body = InceptionResNetV2(momentum=config.momentum, rngs=rngs)
+        self.heads = nnx.Dict({metric: Head(FEATURES, rngs=rngs) for metric in config.metrics})
+        self.metrics = config.metrics
+        self.scaling = config.scaling
+
+    def scaled(self, images: Num[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
+        """Pixels 0..255 as the weights expect them."""
+        offset, divisor = SCALINGS[self.scaling]
+        return (images.astype(jnp.float32) - offset) / divisor
+
+    def activations(self, images: Num[Array, "n h w 3"]) -> dict[str, Float[Array, "n _ _ _"]]:
+        """The activations of the 43 MLSP blocks for pixels 0..255."""
+        return self.body(self.scaled(images))[1]
+
+    def __call__(
+        self, images: Num[Array, "n h w 3"], rngs: nnx.Rngs | None = None
+    ) -> Float[Array, "n k"]:
+        """Predicted training targets: equalised scores, one column per metric.
+
+        Args:
+            images: pixels 0..255.
+            rngs: random stream of the dropout; needed in training mode only.
+        """
+        features, _ = self.body(self.scaled(images))
+        return jnp.stack([self.heads[m](features, rngs) for m in self.metrics], axis=1)
+
+
+def mtl_loss(predicted: Float[Array, "n k"], target: Float[Array, "n k"]) -> Float[Array, ""]:
+    """Mean over K tasks of the mean squared error, equations (2) and (3) with all weights 1/K.
+
+    Raises:
+        ValueError: the shapes differ (broadcasting would hide it).
+    """
+    if predicted.shape != target.shape:
+        raise ValueError(f"predicted has shape {predicted.shape}, target {target.shape}")
+    return jnp.mean((predicted - target) ** 2)
+
+
+Weights = dict[str, jax.Array]
+
+
+@lru_cache(maxsize=8)
+def functional_model(config: ModelConfig) -> "Functional":
+    """The model as pure functions; laying the network out takes seconds, so it is done once."""
+    return Functional(config)
+
+
+class Functional:
+    """The model as pure functions of flat dictionaries of arrays: parameters and statistics.
+
+    Names are paths, such as `body/block17/3/up/kernel`; they are what optimiser, checkpoint and
+    export see.
+    """
+
+    def __init__(self, config: ModelConfig):
+        self.config = config
+        abstract = nnx.eval_shape(lambda: MTLModel(config, rngs=nnx.Rngs(0)))
+        abstract.train()
+        self._training, state = nnx.split(abstract)
+        self.shapes = {
+            _name(path): tuple(variable.get_value().shape)
+            for path, variable in nnx.to_flat_state(state)
+        }
+        self._kinds = {
+            _name(path): (path, type(variable)) for path, variable in nnx.to_flat_state(state)
+        }
+        abstract.eval()
+        self._inference = nnx.split(abstract)[0]
+
+    @property
+    def parameter_names(self) -> list[str]:
+        """Names of what the optimiser changes."""
+        return [name for name, (_, kind) in self._kinds.items() if issubclass(kind, nnx.Param)]
+
+    def split(self, weights: Mapping[str, Array]) -> tuple[Weights, Weights]:
+        """All weights, separated into parameters and batch statistics."""
+        parameters = set(self.parameter_names)
+        return (
+            {n: weights[n] for n in self.shapes if n in parameters},
+            {n: weights[n] for n in self.shapes if n not in parameters},
+        )
+
+    def model(self, weights: Mapping[str, Array], *, training: bool = False) -> MTLModel:
+        """The module with these weights (parameters and statistics together)."""
+        state = nnx.from_flat_state(
+            [(path, kind(weights[name])) for name, (path, kind) in self._kinds.items()]
+        )
+        graph = self._training if training else self._inference
+        return nnx.merge(graph, state, copy=True)
+
+    def statistics(self, model: MTLModel) -> Weights:
+        """The batch statistics a training-mode call left in the module."""
+        flat = nnx.to_flat_state(nnx.state(model, nnx.BatchStat))
+        return {_name(path): variable.get_value() for path, variable in flat}
+
+
+def _name(path: Sequence[object]) -> str:
+    return "/".join(str(part) for part in path)

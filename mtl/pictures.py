@@ -1,0 +1,144 @@
+"""Reading a user's pictures: which files, how they are decoded, and what is wrong with them.
+
+The rule for every picture that enters the system: 8-bit RGB, (H, W, 3), values 0..255, the EXIF
+orientation applied. Grey is repeated on three channels, palettes are looked up, an alpha channel is
+dropped, CMYK is converted by Pillow without a colour profile, 16-bit grey is divided by 257.
+"""
+
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from mtl.files import InputError
+
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+# PNG deflate level: 1 is four times faster than OpenCV's default of 3 with filters on photographs
+# and at most a tenth larger; the pixels are the same at every level.
+PNG_LEVEL = 1
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A picture that was left out, and why."""
+
+    file: str
+    reason: str
+
+    @classmethod
+    def of(cls, file: str, path: Path, error: Exception) -> "Rejected":
+        """From an error about `path`, which is named `file` where the record is kept."""
+        return cls(file, str(error).removeprefix(f"{path}: "))
+
+
+def list_pictures(folder: str | os.PathLike) -> list[str]:
+    """Names of all picture files under `folder`, relative, with forward slashes, sorted.
+
+    Sub-folders are searched; hidden files and folders are not.
+
+    Raises:
+        InputError: the folder does not exist, is a file, or holds no file with a picture's suffix.
+    """
+    root = Path(folder)
+    if not root.exists():
+        raise InputError(f"{root}: no such folder; give a folder that holds photographs")
+    if not root.is_dir():
+        raise InputError(f"{root}: is a file; give the folder that holds the photographs")
+    names = [
+        path.relative_to(root).as_posix()
+        for path in root.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(root).parts)
+    ]
+    if not names:
+        raise InputError(
+            f"{root}: holds no pictures; put files ending in {' '.join(SUFFIXES)} there"
+        )
+    return sorted(names)
+
+
+def picture_size(path: str | os.PathLike) -> tuple[int, int]:
+    """(height, width) as displayed, from the header alone.
+
+    Raises:
+        InputError: the file is missing or its header is not that of a picture.
+    """
+    with _opened(path) as picture:
+        width, height = picture.size
+        turned = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)  # EXIF orientation: transposed
+    return (width, height) if turned else (height, width)
+
+
+def read_picture(path: str | os.PathLike) -> UInt8[np.ndarray, "h w 3"]:
+    """Decode one picture to 8-bit RGB by the rule at the top of this module.
+
+    Raises:
+        InputError: the file is missing, is not a picture, or is truncated.
+    """
+    with _opened(path) as picture:
+        try:
+            if picture.mode.startswith("I;16"):
+                grey = np.asarray(ImageOps.exif_transpose(picture)).astype(np.float64)
+                return np.repeat(np.round(grey / 257).astype(np.uint8)[..., None], 3, axis=2)
+            if picture.mode in ("I", "F"):
+                raise InputError(
+                    f"{path}: {picture.mode} pixels have no fixed range; save it as 8 or 16 bit"
+                )
+            return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
+        except (OSError, SyntaxError, ValueError) as error:
+            raise InputError(
+                f"{path}: cannot be decoded ({error}); replace or remove it"
+            ) from error
+
+
+def encode_png(image: UInt8[np.ndarray, "h w 3"]) -> bytes:
+    """Lossless PNG bytes of an 8-bit RGB image."""
+    done, buffer = cv2.imencode(".png", image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL])
+    if not done:
+        raise RuntimeError(f"OpenCV could not encode an image of shape {image.shape} as PNG")
+    return buffer.tobytes()
+
+
+def decode_png(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
+    """The 8-bit RGB image in PNG bytes that `encode_png` made.
+
+    Raises:
+        ValueError: the bytes are not a complete picture.
+    """
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError("the stored bytes are not a PNG picture")
+    return np.ascontiguousarray(image[..., ::-1])
+
+
+class _opened:
+    """Context manager: a Pillow picture, with every way of not being one turned to InputError."""
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = Path(path)
+
+    def __enter__(self) -> Image.Image:
+        if not self.path.exists():
+            raise InputError(f"{self.path}: no such file")
+        if self.path.is_dir():
+            raise InputError(f"{self.path}: is a folder; give a picture file")
+        try:
+            with warnings.catch_warnings():
+                # Pillow warns of pictures over 89 megapixels; a 100-megapixel camera is no attack.
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                self.picture = Image.open(self.path)
+        except UnidentifiedImageError as error:
+            raise InputError(f"{self.path}: is not a picture; replace or remove it") from error
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise InputError(f"{self.path}: cannot be opened ({error})") from error
+        return self.picture
+
+    def __exit__(self, *_) -> None:
+        self.picture.close()

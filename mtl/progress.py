@@ -1,0 +1,29 @@
+"""Progress of long jobs on standard error, with or without a terminal."""
+
+import sys
+
+from tqdm import tqdm
+
+# Without a terminal every update is a line of a log, so they come seldom.
+SECONDS_BETWEEN_LOG_LINES = 10.0
+
+
+def progress_bar(total: int, what: str, unit: str, *, show: bool, done: int = 0) -> tqdm:
+    """A bar with rate and time left; `show=False` makes one that is silent."""
+    terminal = sys.stderr.isatty()
+    return tqdm(
+        total=total,
+        initial=done,
+        desc=what,
+        unit=unit,
+        disable=not show,
+        dynamic_ncols=terminal,
+        mininterval=0.1 if terminal else SECONDS_BETWEEN_LOG_LINES,
+    )
+
+
+def say(text: str, *, show: bool = True) -> None:
+    """One line on standard error that does not tear a progress bar apart."""
+    if show:
+        tqdm.write(text, file=sys.stderr)
+        sys.stderr.flush()

@@ -1,0 +1,146 @@
+"""Full-reference scores of picture files against their references."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from fr_metrics import METRICS, score_all
+from mtl import compilation_cache
+from mtl.files import InputError
+from mtl.pictures import Rejected, list_pictures, read_picture
+from mtl.progress import progress_bar
+
+# Distorted versions scored in one call: the reference's half is computed once for all of them.
+BATCH_SIZE = 5
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A reference and the files of its distorted versions."""
+
+    reference: Path
+    distorted: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The scores of one distorted file."""
+
+    reference: Path
+    distorted: Path
+    scores: Mapping[str, float]
+
+
+def chosen_metrics(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of metrics in the table's order; all of them when none is given.
+
+    Raises:
+        InputError: one is not known.
+    """
+    for name in names:
+        if name not in METRICS:
+            raise InputError(f"{name}: is not a metric; known are {' '.join(METRICS)}")
+    return tuple(m for m in METRICS if m in names) or tuple(METRICS)
+
+
+def pair_folders(references: Path, distorted: Path) -> list[Pair]:
+    """Pair the pictures of two folders by name.
+
+    A distorted picture belongs to the reference of the same name without suffix, or to the one
+    whose name is followed by `_` and the version, as `deepfl distort` and KADID-10k name them.
+
+    Raises:
+        InputError: a folder is missing or empty, or nothing belongs together.
+    """
+    by_stem: dict[str, str] = {}
+    for name in list_pictures(references):
+        stem = _stem(name)
+        if stem in by_stem:
+            raise InputError(
+                f"{references}: {by_stem[stem]} and {name} have the same name; rename one"
+            )
+        by_stem[stem] = name
+    versions: dict[str, list[Path]] = {}
+    for name in list_pictures(distorted):
+        stem = _stem(name)
+        while stem and stem not in by_stem:
+            stem = stem.rpartition("_")[0]
+        if stem:
+            versions.setdefault(stem, []).append(distorted / name)
+    if not versions:
+        raise InputError(
+            f"{distorted}: no name belongs to a picture of {references}; name distorted pictures"
+            " like their reference, or REFERENCE_VERSION.png"
+        )
+    return [Pair(references / by_stem[s], tuple(files)) for s, files in sorted(versions.items())]
+
+
+def score_pairs(
+    pairs: Sequence[Pair], metrics: Sequence[str], *, progress: bool = False
+) -> tuple[list[Scored], list[Rejected]]:
+    """Score all distorted files; those that cannot be used are returned with their reason.
+
+    Raises:
+        InputError: none can be used.
+    """
+    compilation_cache.enable()
+    scored: list[Scored] = []
+    rejected: list[Rejected] = []
+    total = sum(len(pair.distorted) for pair in pairs)
+    with progress_bar(total, "score", "img", show=progress) as bar:
+        for pair in pairs:
+            try:
+                reference = read_picture(pair.reference)
+                _check_size(pair.reference, reference.shape, metrics)
+            except InputError as error:
+                rejected += [Rejected(str(file), str(error)) for file in pair.distorted]
+                bar.update(len(pair.distorted))
+                continue
+            for start in range(0, len(pair.distorted), BATCH_SIZE):
+                batch = pair.distorted[start : start + BATCH_SIZE]
+                images, files = [], []
+                for file in batch:
+                    try:
+                        image = read_picture(file)
+                        _check_same_size(file, image.shape, pair.reference, reference.shape)
+                        images.append(image)
+                        files.append(file)
+                    except InputError as error:
+                        rejected.append(Rejected(str(file), str(error)))
+                if files:
+                    values = score_all(reference, np.stack(images), metrics)
+                    arrays = {m: np.asarray(values[m], np.float64) for m in metrics}
+                    scored += [
+                        Scored(pair.reference, file, {m: float(a[k]) for m, a in arrays.items()})
+                        for k, file in enumerate(files)
+                    ]
+                bar.update(len(batch))
+    if not scored:
+        raise InputError(f"nothing could be scored; the first: {rejected[0].reason}")
+    return scored, rejected
+
+
+def _stem(name: str) -> str:
+    return str(PurePosixPath(name).with_suffix(""))
+
+
+def _check_size(path: Path, shape: tuple[int, ...], metrics: Sequence[str]) -> None:
+    for metric in metrics:
+        least = METRICS[metric].min_size
+        if min(shape[:2]) < least:
+            raise InputError(
+                f"{path}: {shape[1]}×{shape[0]} is too small for {metric}, which needs {least}"
+                " pixels a side; leave it out with --metrics"
+            )
+
+
+def _check_same_size(
+    path: Path, shape: tuple[int, ...], reference: Path, other: tuple[int, ...]
+) -> None:
+    if shape != other:
+        raise InputError(
+            f"{path}: is {shape[1]}×{shape[0]} but its reference {reference} is"
+            f" {other[1]}×{other[0]}; they must have the same size"
+        )

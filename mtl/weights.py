@@ -1,0 +1,148 @@
+"""Initial weights, and a trained model as a folder: model.json, weights.npz, equalization.json.
+
+The folder is self-contained: network, pixel scaling, metrics and histogram equalisation travel
+together, so a user cannot pair them wrongly. Weights are plain NumPy arrays; nothing is unpickled.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fr_metrics import HistogramEqualization
+from mtl.files import InputError, read_arrays, write_arrays, write_atomically
+from mtl.model import SCALINGS, Functional, ModelConfig, functional_model
+
+MODEL_FILE, WEIGHTS_FILE, EQUALIZATION_FILE = "model.json", "weights.npz", "equalization.json"
+FORMAT = 1  # of model.json
+FOLDER = "model"  # inside a training run
+
+HINT = "give a folder that `deepfl train` or `deepfl benchmark` wrote"
+
+
+def fresh_weights(functional: Functional, seed: int) -> dict[str, np.ndarray]:
+    """Random initial weights, the same for the same seed on any machine.
+
+    Convolutions of the body: Glorot uniform, Keras' default. Fully connected layers of the heads:
+    He normal (He et al. 2015, arXiv:1502.01852), as the paper's section V-B says. Biases and means
+    0, variances 1. Filled in NumPy, since building NNX modules eagerly compiles an initialiser per
+    shape and takes a minute.
+    """
+    weights = {}
+    for number, (name, shape) in enumerate(sorted(functional.shapes.items())):
+        rng = np.random.default_rng([seed, number])
+        kind = name.rsplit("/", 1)[-1]
+        if kind == "kernel":
+            fan_in, fan_out = int(np.prod(shape[:-1])), int(np.prod(shape[:-2])) * shape[-1]
+            if name.startswith("heads/"):
+                values = rng.standard_normal(shape, np.float32) * np.float32(np.sqrt(2 / fan_in))
+            else:
+                limit = np.float32(np.sqrt(6 / (fan_in + fan_out)))
+                values = (2 * rng.random(shape, np.float32) - 1) * limit
+        else:
+            values = np.full(shape, 1 if kind == "var" else 0, np.float32)
+        weights[name] = values
+    return weights
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model read from its folder."""
+
+    folder: Path
+    config: ModelConfig
+    functional: Functional
+    weights: Mapping[str, np.ndarray]
+    equalization: HistogramEqualization | None
+    """Maps the heads' outputs back to scores; None when trained on raw scores."""
+
+
+def save_model(
+    folder: Path,
+    config: ModelConfig,
+    weights: Mapping[str, np.ndarray],
+    equalization: HistogramEqualization | None,
+    notes: Mapping[str, object],
+) -> None:
+    """Write a model folder; model.json comes last, so that a folder with it is complete.
+
+    Args:
+        folder: made if it is not there; a model in it is replaced.
+        config: what the network is.
+        weights: by flat name.
+        equalization: of the training targets.
+        notes: anything JSON can hold that a reader of the model should know (epoch, loss,
+        versions).
+    """
+    write_arrays(folder / WEIGHTS_FILE, weights)
+    if equalization is not None:
+        write_atomically(folder / EQUALIZATION_FILE, equalization.to_json())
+    description = {
+        "format": FORMAT,
+        "config": asdict(config),
+        "equalized": equalization is not None,
+        "notes": dict(notes),
+    }
+    write_atomically(folder / MODEL_FILE, json.dumps(description, indent=1))
+
+
+def model_folder(folder: str | os.PathLike) -> Path:
+    """The folder that holds model.json: `folder` itself or `folder/model`.
+
+    Raises:
+        InputError: neither does.
+    """
+    folder = Path(folder)
+    if not folder.exists():
+        raise InputError(f"{folder}: no such folder; {HINT}")
+    for candidate in (folder, folder / FOLDER):
+        if (candidate / MODEL_FILE).is_file():
+            return candidate
+    raise InputError(f"{folder}: is not a model folder ({MODEL_FILE} is missing); {HINT}")
+
+
+def load_model(folder: str | os.PathLike) -> TrainedModel:
+    """Read a model folder.
+
+    Raises:
+        InputError: the folder is not one, is damaged, or was written by another version.
+    """
+    folder = model_folder(folder)
+    try:
+        description = json.loads((folder / MODEL_FILE).read_text())
+        form, equalized = description["format"], description["equalized"]
+        fields = description["config"]
+        config = ModelConfig(
+            tuple(fields["metrics"]), str(fields["scaling"]), float(fields["momentum"])
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder / MODEL_FILE}: is damaged; {HINT}") from error
+    if form != FORMAT or config.scaling not in SCALINGS:
+        raise InputError(f"{folder / MODEL_FILE}: was written by another version; {HINT}")
+    functional = functional_model(config)
+    weights = _read_weights(folder / WEIGHTS_FILE, functional.shapes)
+    equalization = None
+    if equalized:
+        path = folder / EQUALIZATION_FILE
+        try:
+            equalization = HistogramEqualization.from_json(path.read_text())
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: is missing or damaged ({error}); {HINT}") from error
+    return TrainedModel(folder, config, functional, weights, equalization)
+
+
+def _read_weights(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    weights = read_arrays(path)
+    wrong = sorted(
+        name
+        for name in shapes.keys() | weights.keys()
+        if name not in weights or weights[name].shape != shapes.get(name)
+    )
+    if wrong:
+        raise InputError(
+            f"{path}: holds weights of another network ({len(wrong)} differ, such as {wrong[0]})"
+        )
+    return weights
