@@ -1,0 +1,223 @@
+"""The whole pipeline on ten sample photographs, in minutes on two cores.
+
+Every stage is the real one, called as the other commands call it; only the sizes are small. Each
+stage continues where it stopped, so a second run resumes or finds all done.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mlsp.benchmark import (
+    SUMMARY_FILE,
+    Task,
+    benchmark,
+    fit_for_use,
+    save_quality_model,
+    write_results,
+)
+from mlsp.extract import extract_to
+from mlsp.kadid import condition_means
+from mlsp.regressor import MLPSettings, SVRSettings
+from mlsp.report import PAGE, Places, write_report
+from mlsp.samples import copy_photographs
+from mlsp.sources import DataSet
+from mtl.files import InputError, read_table, write_atomically
+from mtl.kadis.generate import generate
+from mtl.kadis.plan import GenerateConfig
+from mtl.progress import say
+from mtl.train import TrainConfig, train
+from mtl.weights import MODEL_FILE, load_model
+
+SETTINGS_FILE, TIMES_FILE = "demo.json", "seconds.json"
+SHOWN = "chelsea.png"  # on the contact sheet
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """Sizes of the demonstration; the defaults fit two cores and a few minutes."""
+
+    out: Path = Path("deepfl-demo")
+    """Folder for everything it makes."""
+    types: tuple[str, ...] = (
+        "gaussian_blur",
+        "color_diffusion",
+        "jpeg",
+        "white_noise",
+        "brighten",
+        "pixelate",
+        "high_sharpen",
+    )
+    """Distortions of every photograph, at all levels: one of each group of the paper."""
+    size: tuple[int, int] = (192, 256)
+    """Height and width of the pristine crops."""
+    epochs: int = 3
+    """Passes of the multi-task training."""
+    crop: tuple[int, int] = (96, 96)
+    """Height and width of the training crops."""
+    batch_size: int = 8
+    """Images per training step."""
+    momentum: float = 0.9
+    """Of batch normalisation: there are a hundred steps, not a hundred thousand."""
+    svr_repetitions: int = 20
+    """Random splits for the support vectors."""
+    mlp_repetitions: int = 3
+    """Random splits for the paper's network."""
+    mlp_epochs: int = 10
+    """Passes of the paper's network."""
+    mlp_learning_rates: tuple[float, ...] = (1e-3, 1e-4)
+    """Learning rates it chooses from."""
+    seed: int = 0
+    """Decides everything random."""
+
+
+def run_demo(config: DemoConfig, *, progress: bool = True) -> Path:
+    """Run all stages, or what is missing of them; returns the report's page.
+
+    Raises:
+        InputError: the folder holds something else, or a demonstration with other sizes.
+    """
+    out = config.out
+    _claim(config)
+    places = Places(
+        out / "photographs", out / "kadis", out / "run", out / "benchmark", out / "report"
+    )
+    page = places.report / PAGE
+    quality = out / "quality"
+    if page.is_file() and (quality / MODEL_FILE).is_file():
+        say(f"all is done: {page}", show=progress)
+        _conclude(config, page, places, quality, progress)
+        return page
+    seconds = _Stopwatch(out / TIMES_FILE)
+    say("a demonstration of every stage on ten photographs, not a benchmark", show=progress)
+
+    say("[1/6] photographs and distorted versions with full-reference scores", show=progress)
+    with seconds("generate"):
+        copy_photographs(places.photographs)
+        recipe = GenerateConfig(
+            places.photographs,
+            places.data,
+            recipe="kadid",
+            types=config.types,
+            size=config.size,
+            shards=10,
+            validation=0.2,
+            seed=config.seed,
+        )
+        generate(recipe, progress=progress)
+
+    say("[2/6] multi-task training of InceptionResNetV2", show=progress)
+    with seconds("train"):
+        settings = TrainConfig(
+            places.data,
+            places.run,
+            epochs=config.epochs,
+            batch_size=config.batch_size,
+            crop=config.crop,
+            momentum=config.momentum,
+            seed=config.seed,
+        )
+        run = train(settings, progress=progress)
+
+    say("[3/6] MLSP features", show=progress)
+    with seconds("extract"):
+        model = load_model(run.model)
+        found = extract_to(model, DataSet(places.data), out / "features", progress=progress)
+
+    say("[4/6] regressors, tested on photographs they never saw", show=progress)
+    ratings = condition_means()
+    conditions = [(int(c["distortion"]), int(c["level"])) for c in found.columns]
+    scores = np.array([ratings[condition] for condition in conditions])
+    groups = [c["reference"] for c in found.columns]
+    matrix = np.asarray(found.matrix, np.float32)
+    with seconds("benchmark"):
+        if not (places.benchmark / SUMMARY_FILE).is_file():
+            mlp = MLPSettings(config.mlp_learning_rates, config.mlp_epochs)
+            result = benchmark(
+                matrix,
+                scores,
+                groups,
+                tasks=[
+                    Task(SVRSettings(), config.svr_repetitions),
+                    Task(mlp, config.mlp_repetitions),
+                ],
+                seed=config.seed,
+                progress=progress,
+            )
+            write_results(places.benchmark, result, found.names, scores)
+
+    say("[5/6] a model to predict with", show=progress)
+    with seconds("quality model"):
+        if not (quality / MODEL_FILE).is_file():
+            regressor = fit_for_use(SVRSettings(), matrix, scores, groups, seed=config.seed)
+            about = "KADID-10k's mean ratings per condition"
+            save_quality_model(quality, model.folder, regressor, scores, about)
+
+    say("[6/6] report", show=progress)
+    page = write_report(places, ratings, SHOWN, seconds.read())
+    _conclude(config, page, places, quality, progress)
+    return page
+
+
+def _conclude(
+    config: DemoConfig, page: Path, places: Places, quality: Path, progress: bool
+) -> None:
+    """Print the table, and say what was written and what to run next."""
+    rows = read_table(places.benchmark / SUMMARY_FILE, ("regressor",))
+    say(f"{'':16}{'SROCC':>8}{'PLCC':>8}   (median; photographs never seen)", show=progress)
+    for row in rows:
+        say(
+            f"MLSP + {row['regressor'].upper():9}{float(row['srocc_median']):8.3f}"
+            f"{float(row['plcc_median']):8.3f}   {row['repetitions']} splits",
+            show=progress,
+        )
+    say("This was a demonstration, not a benchmark: ten photographs, minutes of training.",
+        show=progress)  # fmt: skip
+    say(f"report: {page}", show=progress)
+    say(
+        f"next: deepfl predict {places.photographs / SHOWN} --model {quality}",
+        show=progress,
+    )
+
+
+def _claim(config: DemoConfig) -> None:
+    path = config.out / SETTINGS_FILE
+    ours = json.loads(json.dumps(asdict(config), default=str))
+    ours.pop("out")
+    if not path.exists():
+        if config.out.exists() and (not config.out.is_dir() or any(config.out.iterdir())):
+            raise InputError(f"{config.out}: exists and is not a demonstration; choose another")
+        write_atomically(path, json.dumps(ours, indent=1))
+        return
+    try:
+        same = json.loads(path.read_text()) == ours
+    except ValueError as error:
+        raise InputError(f"{path}: is damaged; delete {config.out}") from error
+    if not same:
+        raise InputError(
+            f"{config.out}: holds a demonstration with other settings; choose another --out"
+        )
+
+
+class _Stopwatch:
+    """Seconds per stage, kept in a file so that a resumed run's report has them all."""
+
+    def __init__(self, path: Path):
+        self._path = path
+
+    def read(self) -> dict[str, float]:
+        """Seconds by stage so far."""
+        return json.loads(self._path.read_text()) if self._path.is_file() else {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        known = self.read()
+        known[stage] = round(known.get(stage, 0.0) + time.monotonic() - began, 1)
+        write_atomically(self._path, json.dumps(known))

@@ -1,0 +1,162 @@
+"""Pictures of data sets, runs and benchmarks, drawn with matplotlib and written as PNG."""
+
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+
+import cv2
+import matplotlib
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from distortions import DISTORTIONS, distort
+from fr_metrics import METRICS
+from mtl.files import write_atomically
+from mtl.kadis.recipes import LEVELS, named_seed
+
+matplotlib.use("Agg")
+from matplotlib import pyplot
+
+DOTS_PER_INCH = 110
+TILE_WIDTH = 150  # pixels of one picture in a contact sheet
+SHEET_COLUMNS = 2  # of types, five levels each
+
+BEFORE, AFTER = "#b3432b", "#2b6ab3"
+
+
+def contact_sheet(out: Path, photo: UInt8[np.ndarray, "h w 3"], *, seed: int = 0) -> None:
+    """All distortions at all levels of one photograph, with names, as a PNG file."""
+    height = max(1, round(TILE_WIDTH * photo.shape[0] / photo.shape[1]))
+    tile = (TILE_WIDTH, height)
+    rows = -(-len(DISTORTIONS) // SHEET_COLUMNS)
+    gap = 0.03
+    label = 0.30  # inches above each row of pictures
+    cell = (TILE_WIDTH / DOTS_PER_INCH + gap, height / DOTS_PER_INCH)
+    width = SHEET_COLUMNS * (len(LEVELS) * cell[0] + 0.25)
+    figure = pyplot.figure(figsize=(width, rows * (cell[1] + label) + 0.1), dpi=DOTS_PER_INCH)
+    total = figure.get_size_inches()
+    for k, distortion in enumerate(DISTORTIONS.values()):
+        column, row = divmod(k, rows)
+        left = column * width / SHEET_COLUMNS + 0.1
+        top = total[1] - row * (cell[1] + label) - 0.05
+        figure.text(
+            left / total[0],
+            (top - 0.2) / total[1],
+            f"{distortion.id:02d} {distortion.name.replace('_', ' ')}"
+            f"   ({distortion.parameter}: {', '.join(f'{a:g}' for a in distortion.levels)})",
+            fontsize=7.5,
+        )
+        for j, level in enumerate(LEVELS):
+            image = distort(
+                photo, distortion.id, level, seed=named_seed(seed, distortion.id, level)
+            )
+            # Distorted at full size, shown small: the strongest levels stay visible.
+            shown = cv2.resize(image, tile, interpolation=cv2.INTER_AREA)
+            axes = figure.add_axes(
+                (
+                    (left + j * cell[0]) / total[0],
+                    (top - label - cell[1] + 0.06) / total[1],
+                    (cell[0] - gap) / total[0],
+                    cell[1] / total[1],
+                )
+            )
+            axes.imshow(shown, interpolation="nearest", aspect="auto")
+            axes.axis("off")
+    _save(out, figure)
+
+
+def score_histograms(
+    out: Path,
+    raw: Mapping[str, Float[np.ndarray, " n"]],
+    equalized: Mapping[str, Float[np.ndarray, " n"]],
+    bins: int = 20,
+) -> None:
+    """Histograms of each metric's scores before and after equalisation (the paper's figure 5)."""
+    figure, axes = pyplot.subplots(
+        2,
+        len(raw),
+        figsize=(1.9 * len(raw) + 0.6, 4.2),
+        dpi=DOTS_PER_INCH,
+        squeeze=False,
+        layout="constrained",
+    )
+    for k, metric in enumerate(raw):
+        title = METRICS[metric].title
+        for row, values, color in ((0, raw, BEFORE), (1, equalized, AFTER)):
+            axes[row, k].hist(values[metric], bins=bins, color=color)
+            axes[row, k].tick_params(labelsize=7)
+        axes[0, k].set_title(title, fontsize=10)
+        axes[1, k].set_xlim(0, 1)
+    axes[0, 0].set_ylabel("images\nbefore", fontsize=9)
+    axes[1, 0].set_ylabel("images\nafter", fontsize=9)
+    figure.supxlabel("score", fontsize=9)
+    _save(out, figure)
+
+
+def learning_curve(out: Path, log: Sequence[Mapping[str, float]]) -> None:
+    """Losses, and the correlations on the validation split, after each epoch."""
+    figure, (left, right) = pyplot.subplots(
+        1, 2, figsize=(9.5, 3.4), dpi=DOTS_PER_INCH, layout="constrained"
+    )
+    epochs = [row["epoch"] for row in log]
+    left.plot(epochs, [row["train_loss"] for row in log], "o-", color=BEFORE, label="training")
+    left.plot(
+        epochs, [row["validation_loss"] for row in log], "o-", color=AFTER, label="validation"
+    )
+    left.set_yscale("log")
+    left.set_ylabel("mean squared error on equalised scores")
+    left.legend(frameon=False)
+    metrics = [name.removeprefix("srocc_") for name in log[0] if name.startswith("srocc_")]
+    for metric in metrics:
+        right.plot(
+            epochs,
+            [row[f"srocc_{metric}"] for row in log],
+            linewidth=1,
+            alpha=0.7,
+            label=METRICS[metric].title,
+        )
+    right.plot(epochs, [row["mean_srocc"] for row in log], "ko-", label="mean")
+    right.axhline(0, color="0.7", linewidth=0.8)
+    right.set_ylabel("SROCC on the validation split")
+    right.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+    for axes in (left, right):
+        axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    _save(out, figure)
+
+
+def scatter(
+    out: Path,
+    predictions: Mapping[str, tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]],
+    label: str,
+) -> None:
+    """Predicted against true score of test pictures, one panel per regressor.
+
+    Args:
+        out: PNG file.
+        predictions: true and predicted scores by panel title.
+        label: what the true scores are.
+    """
+    figure, axes = pyplot.subplots(
+        1,
+        len(predictions),
+        figsize=(4.2 * len(predictions), 4),
+        dpi=DOTS_PER_INCH,
+        squeeze=False,
+        layout="constrained",
+    )
+    for panel, (title, (true, predicted)) in zip(axes[0], predictions.items(), strict=True):
+        ends = [min(true.min(), predicted.min()), max(true.max(), predicted.max())]
+        panel.plot(ends, ends, color="0.75", linewidth=1)
+        panel.plot(true, predicted, "o", color=AFTER, alpha=0.6, markersize=4)
+        panel.set_title(title, fontsize=10)
+        panel.set_xlabel(label)
+        panel.set_ylabel("predicted")
+    _save(out, figure)
+
+
+def _save(out: Path, figure) -> None:
+    data = BytesIO()
+    figure.savefig(data, format="png")
+    pyplot.close(figure)
+    write_atomically(out, data.getvalue())

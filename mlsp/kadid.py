@@ -1,0 +1,23 @@
+"""KADID-10k's published mean human rating of each distortion and level.
+
+`data/kadid10k_condition_means.csv` holds, for the 25 types and five levels, the mean over the 81
+references of the published DMOS of KADID-10k (H. Lin, V. Hosu, D. Saupe: KADID-10k: A Large-scale
+Artificially Distorted IQA Database, QoMEX 2019, doi:10.1109/QoMEX.2019.8743252; 30 degradation
+category ratings per image). 1 is very annoying, 5 imperceptible: higher is better.
+"""
+
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+
+from mtl.files import read_table
+
+LOWEST, HIGHEST = 1.0, 5.0  # ends of the rating scale
+
+
+def condition_means() -> Mapping[tuple[int, int], float]:
+    """Mean DMOS by (distortion id, level); 125 figures in 1..5."""
+    table = resources.files("mlsp") / "data" / "kadid10k_condition_means.csv"
+    with resources.as_file(table) as path:
+        rows = read_table(Path(path), ("distortion", "level", "mean_dmos"))
+    return {(int(row["distortion"]), int(row["level"])): float(row["mean_dmos"]) for row in rows}

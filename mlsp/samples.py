@@ -1,0 +1,36 @@
+"""The colour photographs that ship inside scikit-image and scikit-learn: nothing is downloaded."""
+
+import shutil
+from importlib import resources
+from pathlib import Path
+
+# File name, package, folder in the package. All are photographs (one of them through a telescope,
+# one through a microscope, one of a retina); the second view of the motorcycle is left out because
+# it shows the same content.
+PHOTOGRAPHS: tuple[tuple[str, str, str], ...] = (
+    ("astronaut.png", "skimage", "data"),
+    ("chelsea.png", "skimage", "data"),
+    ("china.jpg", "sklearn", "datasets/images"),
+    ("coffee.png", "skimage", "data"),
+    ("flower.jpg", "sklearn", "datasets/images"),
+    ("hubble_deep_field.jpg", "skimage", "data"),
+    ("ihc.png", "skimage", "data"),
+    ("motorcycle_left.png", "skimage", "data"),
+    ("retina.jpg", "skimage", "data"),
+    ("rocket.jpg", "skimage", "data"),
+)
+
+
+def copy_photographs(folder: Path) -> list[Path]:
+    """Copy the sample photographs into a folder; those that are there are left as they are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    copies = []
+    for name, package, place in PHOTOGRAPHS:
+        copy = folder / name
+        if not copy.exists():
+            with resources.as_file(resources.files(package) / place / name) as original:
+                temporary = folder / f".{name}.tmp"
+                shutil.copyfile(original, temporary)
+                temporary.replace(copy)
+        copies.append(copy)
+    return copies

@@ -1,0 +1,126 @@
+"""Where pictures to be described come from: a folder, a list of files, or a generated data set."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import tensorflow_datasets as tfds
+from jaxtyping import UInt8
+
+from mtl.files import InputError, read_table
+from mtl.kadis.plan import MANIFEST, read_manifest
+from mtl.kadis.shards import Shard, read_stats
+from mtl.pictures import list_pictures, picture_size, read_picture
+
+
+class Source(Protocol):
+    """Named pictures with columns that describe them."""
+
+    names: Sequence[str]
+    columns: Sequence[Mapping[str, str]]
+    """For each picture, what the index should say of it beside its name."""
+
+    def size(self, index: int) -> tuple[int, int]:
+        """(height, width) without decoding the pixels; InputError if it is not a picture."""
+        ...
+
+    def load(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
+        """The pixels; InputError if they cannot be decoded."""
+        ...
+
+
+@dataclass(frozen=True)
+class Files:
+    """Picture files by name under a root folder."""
+
+    root: Path
+    names: Sequence[str]
+    columns: Sequence[Mapping[str, str]]
+
+    def size(self, index: int) -> tuple[int, int]:
+        """From the file's header."""
+        return picture_size(self.root / self.names[index])
+
+    def load(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
+        """Decoded by `mtl.pictures.read_picture`."""
+        return read_picture(self.root / self.names[index])
+
+
+class DataSet:
+    """The distorted images of a data set that `deepfl generate` wrote.
+
+    A picture's name is REFERENCE/TYPE_LEVEL; its columns are reference, distortion, level, split.
+    """
+
+    def __init__(self, folder: Path):
+        plan = read_manifest(folder)["plan"]
+        self._size: tuple[int, int] = tuple(plan["size"])
+        builder = tfds.builder_from_directory(os.fspath(folder))
+        images = {split: builder.as_data_source(split) for split in builder.info.splits}
+        counts = dict.fromkeys(images, 0)
+        self._places, names, columns = [], [], []
+        for fields in plan["shards"]:
+            shard = Shard(**fields)
+            for record in (read_stats(folder, shard) or {"records": []})["records"]:
+                reference, distortion, level = (
+                    record[name] for name in ("reference", "distortion", "level")
+                )
+                names.append(f"{reference}/{distortion:02d}_{level:02d}")
+                columns.append(
+                    {
+                        "reference": reference,
+                        "distortion": str(distortion),
+                        "level": str(level),
+                        "split": shard.split,
+                    }
+                )
+                self._places.append((images[shard.split], counts[shard.split]))
+                counts[shard.split] += 1
+        self.names: Sequence[str] = names
+        self.columns: Sequence[Mapping[str, str]] = columns
+
+    def size(self, index: int) -> tuple[int, int]:
+        """The data set's common size."""
+        return self._size
+
+    def load(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
+        """The stored pixels."""
+        images, k = self._places[index]
+        return images[k]["image"]
+
+
+def open_source(path: str | os.PathLike) -> Source:
+    """A data set, a folder of pictures, a CSV file with an `image` column, or one picture.
+
+    Names in a CSV file are relative to its folder; its other columns are kept.
+
+    Raises:
+        InputError: the path is none of these, or holds nothing.
+    """
+    path = Path(path)
+    if (path / MANIFEST).is_file():
+        return DataSet(path)
+    if path.suffix.lower() == ".csv":
+        return rated_files(path, required=("image",))
+    if path.is_file():
+        return Files(path.parent, [path.name], [{}])
+    names = list_pictures(path)
+    return Files(path, names, [{} for _ in names])
+
+
+def rated_files(table: Path, required: Sequence[str] = ("image", "score")) -> Files:
+    """The picture files named in a CSV file, with its other columns.
+
+    Raises:
+        InputError: the file is missing, has another header or no rows, or names a picture twice.
+    """
+    rows = read_table(table, required)
+    names = [(row["image"] or "").strip() for row in rows]
+    if len(set(names)) < len(names):
+        twice = next(n for n in names if names.count(n) > 1)
+        raise InputError(f"{table}: names {twice or 'an empty image'} more than once")
+    columns = [{k: v for k, v in row.items() if k != "image" and k is not None} for row in rows]
+    return Files(table.parent, names, columns)

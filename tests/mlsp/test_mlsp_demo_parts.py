@@ -1,0 +1,44 @@
+"""The human target and the sample photographs of the demonstration."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from distortions import DISTORTIONS
+from mlsp.kadid import HIGHEST, LOWEST, condition_means
+from mlsp.samples import PHOTOGRAPHS, copy_photographs
+from mtl.pictures import read_picture
+
+PUBLISHED = Path(__file__).resolve().parents[3] / "shared/data/kadid10k_ratings.csv"
+
+
+def test_the_table_holds_every_condition():
+    means = condition_means()
+    assert set(means) == {(d, level) for d in range(1, 26) for level in range(1, 6)}
+    assert all(LOWEST <= value <= HIGHEST for value in means.values())
+    assert set(DISTORTIONS) <= {d for d, _ in means}
+    # A picture hardly changed is rated best, the strongest blur among the worst.
+    assert means[1, 1] > 4.5 and means[1, 5] < 1.6
+
+
+def test_the_table_is_the_mean_of_the_published_ratings():
+    if not PUBLISHED.is_file():
+        pytest.skip("KADID-10k's published ratings are not on this machine")
+    ratings: dict[tuple[int, int], list[float]] = {}
+    with PUBLISHED.open(newline="") as file:
+        for row in csv.DictReader(file):
+            _, distortion, level = Path(row["dist_name"]).stem.split("_")
+            ratings.setdefault((int(distortion), int(level)), []).append(float(row["dmos"]))
+    means = condition_means()
+    for condition, values in ratings.items():
+        assert means[condition] == pytest.approx(sum(values) / len(values), abs=6e-5)
+
+
+def test_the_sample_photographs_are_there_and_large_enough(tmp_path):
+    copies = copy_photographs(tmp_path)
+    assert len(copies) == len(PHOTOGRAPHS) == 10
+    for path in copies:
+        assert min(read_picture(path).shape[:2]) >= 192
+    times = [path.stat().st_mtime_ns for path in copies]
+    assert [path.stat().st_mtime_ns for path in copy_photographs(tmp_path)] == times

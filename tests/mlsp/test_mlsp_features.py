@@ -1,0 +1,161 @@
+"""MLSP features: the blocks, extraction, and the feature folder."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from fr_metrics import HistogramEqualization
+from mlsp import BLOCKS, Predictor, extract
+from mlsp.blocks import LENGTH
+from mlsp.extract import extract_to
+from mlsp.sources import Files, open_source, rated_files
+from mlsp.store import load_features
+from mtl.files import InputError
+from mtl.model import ModelConfig, functional_model
+from mtl.weights import fresh_weights, load_model, save_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    config = ModelConfig(("ssim", "gmsd"))
+    weights = fresh_weights(functional_model(config), 0)
+    scores = {"ssim": np.linspace(0.2, 1, 50), "gmsd": np.linspace(0, 0.3, 50)}
+    save_model(folder, config, weights, HistogramEqualization.fit(scores), {})
+    return load_model(folder)
+
+
+@pytest.fixture
+def pictures(tmp_path, sample):
+    """Seven pictures of three sizes, one of them too small and one damaged."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for k in range(3):
+        cv2.imwrite(str(folder / f"a{k}.png"), sample["chelsea"][k : k + 80, :90, ::-1])
+    for k in range(2):
+        cv2.imwrite(str(folder / f"b{k}.png"), sample["china"][k : k + 90, :80, ::-1])
+    cv2.imwrite(str(folder / "small.png"), sample["china"][:10, :10, ::-1])
+    whole = cv2.imencode(".jpg", sample["china"][:80, :90])[1].tobytes()
+    (folder / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    return folder
+
+
+def test_43_blocks_of_16928_channels():
+    assert len(BLOCKS) == 43 and len(dict(BLOCKS)) == 43
+    assert sum(channels for _, channels in BLOCKS) == LENGTH == 16_928
+
+
+def test_features_are_the_averaged_activations_in_the_blocks_order(model, sample):
+    image = sample["chelsea"][None, :80, :90]
+    features = extract(model, image)
+    assert features.shape == (1, 16_928) and features.dtype == np.float32
+    activations = model.functional.model(model.weights).activations(image)
+    assert list(activations) == [name for name, _ in BLOCKS]
+    start = 0
+    for name, channels in BLOCKS:
+        assert activations[name].shape[-1] == channels
+        expected = np.asarray(activations[name]).mean(axis=(0, 1, 2))
+        np.testing.assert_allclose(
+            features[0, start : start + channels], expected, rtol=1e-4, atol=1e-7
+        )
+        start += channels
+
+
+def test_extraction_refuses_what_is_not_a_batch_of_pictures(model, sample):
+    with pytest.raises(ValueError, match=r"\(n, h, w, 3\)"):
+        extract(model, sample["chelsea"])
+    assert extract(model, np.zeros((0, 80, 90, 3), np.uint8)).shape == (0, 16_928)
+
+
+def test_a_folder_is_described_and_what_cannot_be_is_named(model, pictures, tmp_path, sample):
+    found = extract_to(model, open_source(pictures), tmp_path / "out")
+    assert found.names == ["a0.png", "a1.png", "a2.png", "b0.png", "b1.png"]
+    assert set(found.skipped) == {"small.png", "cut.jpg"}
+    assert "75×75" in found.skipped["small.png"]
+    assert found.matrix.dtype == np.float16 and found.matrix.shape == (5, 16_928)
+    alone = extract(model, sample["chelsea"][None, 1:81, :90])[0]
+    np.testing.assert_allclose(found.matrix[1], alone, rtol=2e-3, atol=1e-5)  # float16
+    assert not (tmp_path / "out" / "partial.npy").exists()
+    before = (tmp_path / "out" / "features.npy").stat().st_mtime_ns
+    extract_to(model, open_source(pictures), tmp_path / "out")
+    assert (tmp_path / "out" / "features.npy").stat().st_mtime_ns == before
+
+
+def test_a_stopped_extraction_continues(model, pictures, tmp_path):
+    whole = extract_to(model, open_source(pictures), tmp_path / "whole")
+
+    class Stopped(Files):
+        loaded = 0
+
+        def load(self, index):
+            Stopped.loaded += 1
+            if Stopped.loaded > 4:  # in the second batch
+                raise KeyboardInterrupt
+            return super().load(index)
+
+    source = open_source(pictures)
+    stopped = Stopped(source.root, source.names, source.columns)
+    import mlsp.store
+
+    flushes = mlsp.store.SECONDS_BETWEEN_FLUSHES
+    mlsp.store.SECONDS_BETWEEN_FLUSHES = 0.0
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            extract_to(model, stopped, tmp_path / "parts")
+    finally:
+        mlsp.store.SECONDS_BETWEEN_FLUSHES = flushes
+    state = json.loads((tmp_path / "parts" / "partial.json").read_text())
+    assert 0 < len(state["done"]) < 5
+    with pytest.raises(InputError, match="not a finished feature folder"):
+        load_features(tmp_path / "parts")
+    parts = extract_to(model, source, tmp_path / "parts")
+    assert parts.names == whole.names and np.array_equal(parts.matrix, whole.matrix)
+    assert parts.skipped == whole.skipped
+
+
+def test_other_pictures_or_files_are_not_mixed_in(model, pictures, tmp_path):
+    extract_to(model, open_source(pictures), tmp_path / "out")
+    (pictures / "a0.png").rename(pictures / "c0.png")
+    with pytest.raises(InputError, match="of other pictures or of another model"):
+        extract_to(model, open_source(pictures), tmp_path / "out")
+    with pytest.raises(InputError, match="not a feature folder"):
+        extract_to(model, open_source(pictures), pictures)
+
+
+def test_when_no_picture_can_be_used_nothing_is_left(model, tmp_path, sample):
+    folder = tmp_path / "bad"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "small.png"), sample["china"][:10, :10])
+    with pytest.raises(InputError, match=r"none of the 1 pictures.*small\.png"):
+        extract_to(model, open_source(folder), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    whole = cv2.imencode(".jpg", sample["china"])[1].tobytes()
+    (folder / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="none of the 2 pictures"):
+        extract_to(model, open_source(folder), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_rating_table_names_files_beside_it(tmp_path):
+    (tmp_path / "r.csv").write_text("image,score,reference\nx/a.png,3,a\nx/b.png,4,b\n")
+    source = rated_files(tmp_path / "r.csv")
+    assert source.names == ["x/a.png", "x/b.png"] and source.root == tmp_path
+    assert source.columns[1] == {"score": "4", "reference": "b"}
+    (tmp_path / "twice.csv").write_text("image,score\na.png,3\na.png,4\n")
+    with pytest.raises(InputError, match=r"names a\.png more than once"):
+        rated_files(tmp_path / "twice.csv")
+
+
+def test_without_a_regressor_quality_is_the_mean_of_the_turned_heads(model, sample):
+    predictor = Predictor(model.folder)
+    image = sample["chelsea"][:80, :90]
+    prediction = predictor("c.png", image)
+    network = model.functional.model(model.weights)
+    heads = np.clip(np.asarray(network(image[None]))[0], 0, 1)
+    assert prediction.quality == pytest.approx((heads[0] + 1 - heads[1]) / 2, abs=1e-4)
+    assert set(prediction.scores) == {"ssim", "gmsd"}
+    assert 0.2 <= prediction.scores["ssim"] <= 1 and 0 <= prediction.scores["gmsd"] <= 0.3
+    with pytest.raises(InputError, match=r"small\.png: 10×10 pixels are too few"):
+        predictor("small.png", image[:10, :10])
