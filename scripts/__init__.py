@@ -1,0 +1,1 @@
+"""The `deepfl` program: one thin module per command."""

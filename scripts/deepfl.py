@@ -1,0 +1,94 @@
+"""The `deepfl` program: finds the command's module and turns a user's mistakes into one line."""
+
+import importlib
+import importlib.metadata
+import os
+import sys
+from collections.abc import Sequence
+
+# Command, what it does. The module scripts.COMMAND has `main(arguments)`.
+COMMANDS = {
+    "demo": "the whole pipeline on ten sample photographs, with a report",
+    "distort": "distorted versions of a photograph or a folder, or a contact sheet",
+    "score": "full-reference scores of distorted pictures",
+    "generate": "a scored KADIS data set from a folder of photographs",
+    "train": "multi-task training of InceptionResNetV2 on a data set",
+    "extract": "MLSP features of pictures",
+    "benchmark": "train and test a regressor on your own rated pictures",
+    "predict": "the quality of pictures",
+}
+
+USAGE_ERROR = 2
+FAILURE = 1
+INTERRUPTED = 130
+
+
+def overview() -> str:
+    """The text of `deepfl --help`."""
+    lines = [f"  {name:<10} {what}" for name, what in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: deepfl COMMAND ...",
+            "",
+            "Weakly supervised image-quality distillation: from photographs to a quality score.",
+            "",
+            *lines,
+            "",
+            "`deepfl COMMAND --help` explains a command with an example. Begin with: deepfl demo",
+        ]
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(overview())
+        return 0
+    if arguments[0] == "--version":
+        print(f"deepfl {importlib.metadata.version('deepfl-iqa')}")
+        return 0
+    command, *rest = arguments
+    if command not in COMMANDS:
+        print(
+            f"deepfl: {command!r} is not a command; choose one of {', '.join(COMMANDS)}",
+            file=sys.stderr,
+        )
+        return USAGE_ERROR
+    return _run(command, rest)
+
+
+def _run(command: str, arguments: list[str]) -> int:
+    # Set before the libraries are loaded: their notices are not for the user of a command.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    module = importlib.import_module(f"scripts.{command}")
+
+    from mtl.files import InputError
+
+    try:
+        module.main(arguments)
+    except InputError as error:
+        print(f"deepfl {command}: {_one_line(error)}", file=sys.stderr)
+        return USAGE_ERROR
+    except KeyboardInterrupt:
+        print(
+            f"\ndeepfl {command}: interrupted; the same command continues where it stopped",
+            file=sys.stderr,
+        )
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILURE
+    except (OSError, FloatingPointError) as error:
+        print(f"deepfl {command}: {_one_line(error)}", file=sys.stderr)
+        return FAILURE
+    return 0
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,18 @@
+"""Every stage of the pipeline on the sample photographs of scikit-image and scikit-learn.
+
+A demonstration, not a benchmark: ten photographs, minutes of training on two cores. Everything it
+makes is in one folder, and a second run continues there or says that all is done.
+
+Example:
+    deepfl demo --out deepfl-demo
+"""
+
+from collections.abc import Sequence
+
+from mlsp.demo import DemoConfig, run_demo
+from scripts.command_line import parse
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    run_demo(parse(DemoConfig, arguments, command="demo", description=__doc__ or ""))

@@ -1,0 +1,45 @@
+import os
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis.configuration import set_hypothesis_home_dir
+
+# Nothing is written into the tree: hypothesis would keep its constants there, JAX its programs in
+# the user's cache. Programs compiled by one test, or process, serve the next.
+SCRATCH = Path(tempfile.gettempdir()) / "deepfl-iqa-tests"
+set_hypothesis_home_dir(SCRATCH / "hypothesis")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(SCRATCH / "jax"))
+
+# The machine's other work must not fail a test; examples are few because several compile.
+settings.register_profile("deepfl", deadline=None, database=None, max_examples=25)
+settings.load_profile("deepfl")
+
+
+@pytest.fixture(scope="session")
+def sample() -> dict[str, np.ndarray]:
+    """Real photographs by name, 8-bit RGB: scikit-image's and scikit-learn's."""
+    from skimage import data
+    from sklearn.datasets import load_sample_image
+
+    return {
+        "astronaut": data.astronaut(),
+        "chelsea": data.chelsea(),
+        "coffee": data.coffee(),
+        "rocket": data.rocket(),
+        "china": load_sample_image("china.jpg"),
+        "flower": load_sample_image("flower.jpg"),
+    }
+
+
+@pytest.fixture
+def photographs(tmp_path, sample) -> Path:
+    """A folder of six real photographs."""
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for name, image in sample.items():
+        cv2.imwrite(str(folder / f"{name}.png"), image[..., ::-1])
+    return folder

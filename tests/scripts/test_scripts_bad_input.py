@@ -1,0 +1,130 @@
+"""A user's mistakes: one clear line that names the file and the remedy, code 2, nothing written."""
+
+import cv2
+import numpy as np
+import pytest
+
+from fr_metrics import HistogramEqualization
+from mtl.model import ModelConfig, functional_model
+from mtl.weights import fresh_weights, save_model
+from scripts.deepfl import COMMANDS, main
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("network")
+    config = ModelConfig(("ssim", "gmsd"))
+    scores = {"ssim": np.linspace(0.2, 1, 50), "gmsd": np.linspace(0, 0.3, 50)}
+    weights = fresh_weights(functional_model(config), 0)
+    save_model(folder, config, weights, HistogramEqualization.fit(scores), {})
+    return folder
+
+
+@pytest.fixture
+def place(tmp_path, sample, monkeypatch):
+    """A working folder with one of everything a user can get wrong."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("empty", "bad", "good"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "bad" / "text.jpg").write_text("no picture")
+    cv2.imwrite(str(tmp_path / "bad" / "tiny.png"), np.zeros((10, 10, 3), np.uint8))
+    cv2.imwrite(str(tmp_path / "good" / "photo.png"), sample["chelsea"][..., ::-1])
+    cv2.imwrite(str(tmp_path / "good" / "other.png"), sample["coffee"][..., ::-1])
+    (tmp_path / "header.csv").write_text("file,mos\nphoto.png,3\n")
+    (tmp_path / "few.csv").write_text("image,score\ngood/photo.png,3\ngood/other.png,4\n")
+    (tmp_path / "words.csv").write_text("image,score\na.png,good\n")
+    lines = [f"gone/{k}.png,{k}" for k in range(5)]
+    (tmp_path / "gone.csv").write_text("\n".join(["image,score", *lines, ""]))
+    return tmp_path
+
+
+MISTAKES = [
+    ("generate gone --out out", "gone: no such folder"),
+    ("generate empty --out out", "empty: holds no pictures"),
+    ("generate header.csv --out out", "header.csv: is a file; give the folder"),
+    ("generate bad --out out", "text.jpg: is not a picture"),
+    ("generate good --out out --size 480 640", "600×400 is smaller than 640×480"),
+    ("generate good --out bad --size 192 256", "bad: exists and is not a data set"),
+    ("generate good --out out --size 192 256 --types blur", "blur: is not a distortion"),
+    ("train --data gone --out out", "gone: is not a data set"),
+    ("train --data good --out out", "good: is not a data set"),
+    ("extract good --model gone --out out", "gone: no such folder"),
+    ("extract good --model empty --out out", "empty: is not a model folder"),
+    ("extract gone --model {network} --out out", "gone: no such folder"),
+    ("extract bad --model {network} --out out", "text.jpg: "),
+    ("extract header.csv --model {network} --out out", "header.csv: the header is 'file,mos'"),
+    ("benchmark gone.csv --model empty --out out", "empty: is not a model folder"),
+    ("benchmark missing.csv --model {network} --out out", "missing.csv: no such file"),
+    ("benchmark header.csv --model {network} --out out", "must hold image, score; image"),
+    ("benchmark words.csv --model {network} --out out", "line 2: score 'good' is not a number"),
+    ("benchmark few.csv --model {network} --out out", "few.csv: rates pictures of 2 reference"),
+    ("benchmark gone.csv --model {network} --out out", "0.png: no such file"),
+    ("predict good/photo.png --model empty", "empty: is not a model folder"),
+    ("predict gone.png --model {network}", "gone.png: no such file"),
+    ("predict bad --model {network}", "none of the 2 pictures can be used"),
+    ("predict --model {network}", "no picture given"),
+    ("distort gone.png --out out.png", "gone.png: no such file"),
+    ("distort bad/text.jpg --out out.png", "text.jpg: is not a picture"),
+    ("distort good/photo.png --out out.jpg", "end the name in .png"),
+    ("distort good/photo.png --type jpeg --level 9 --out out.png", "level 9"),
+    ("distort good/photo.png --type jpeg --out out.png", "one --type and one --level"),
+    ("distort bad --out out --type jpeg --seed -1", "--seed -1"),
+    ("score good/photo.png bad/text.jpg", "text.jpg: is not a picture"),
+    ("score good/photo.png good/other.png", "they must have the same size"),
+    ("score bad/tiny.png bad/tiny.png", "10×10 is too small for ssim"),
+    ("score good/photo.png", "no distorted picture given"),
+    ("score good/photo.png good/photo.png --metrics psnr", "psnr: is not a metric"),
+    ("score good bad", "no name belongs to a picture of good"),
+    ("demo --out bad", "bad: exists and is not a demonstration"),
+]
+
+
+@pytest.mark.parametrize(("command", "message"), MISTAKES, ids=[m[0] for m in MISTAKES])
+def test_a_mistake_is_one_line_and_leaves_nothing(place, network, capsys, command, message):
+    before = sorted(place.rglob("*"))
+    assert main(command.format(network=network).split()) == 2
+    error = capsys.readouterr().err
+    last = error.strip().splitlines()[-1]
+    assert last.startswith(f"deepfl {command.split()[0]}: ") and message in last, error
+    assert "Traceback" not in error
+    assert sorted(place.rglob("*")) == before
+
+
+def test_an_unknown_command_is_said(capsys):
+    assert main(["distrot"]) == 2
+    assert "'distrot' is not a command" in capsys.readouterr().err
+
+
+def test_an_unknown_option_ends_with_code_2(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "--dta", "x"])
+    assert ended.value.code == 2
+    assert "--dta" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    assert "Example" in shown and f"deepfl {command} " in shown
+
+
+def test_the_overview_lists_every_command(capsys):
+    assert main([]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"  {command} " in shown for command in COMMANDS)
+    assert main(["--version"]) == 0
+
+
+def test_bad_pictures_among_good_ones_are_skipped_counted_and_named(place, capsys):
+    cv2.imwrite(str(place / "bad" / "good.png"), np.zeros((100, 100, 3), np.uint8))
+    assert main(["distort", "bad", "--out", "out", "--type", "jpeg", "--level", "2"]) == 0
+    error = capsys.readouterr().err
+    assert "left out: bad/text.jpg: is not a picture" in error
+    assert "1 photographs left out" in error
+    assert sorted(p.name for p in (place / "out").iterdir()) == [
+        "good_10_02.png",
+        "tiny_10_02.png",
+    ]
