@@ -1,9 +1,10 @@
-"""Colour distortions: diffusion (04), shift (05), saturation in HSV (07) and in Lab (08)."""
+"""Colour: diffusion (04), shift (05), quantization (06), saturation in HSV (07) and Lab (08)."""
 
 import numpy as np
 from jaxtyping import Float64
 
 from distortions._matlab import (
+    MAX_8BIT,
     FloatImage,
     gaussian_filter,
     lab_to_rgb,
@@ -11,7 +12,9 @@ from distortions._matlab import (
     rgb_to_gray,
     rgb_to_lab,
     round_half_away,
+    to_8bit,
 )
+from distortions.palette import floyd_steinberg, wu_palette
 
 # Width in pixels of the chroma blur of 04 as a function of its level: 1.5 a + 2.
 DIFFUSION_SIGMA_SLOPE = 1.5
@@ -86,6 +89,18 @@ def _order_statistic(x: np.ndarray, percentile: float) -> float:
     """Element number round(n percentile / 100), from 1 to n, of the sorted elements."""
     rank = int(np.clip(round_half_away(x.size * percentile / 100), 1, x.size)) - 1
     return np.partition(x, rank, axis=None)[rank]
+
+
+def color_quantization(image: FloatImage, count: float) -> FloatImage:
+    """Dither the 8-bit picture to a palette of `count` colours made for it.
+
+    The palette is that of `wu_palette`, the dithering that of `floyd_steinberg`; they stand for
+    MATLAB's `rgb2ind`, whose quantiser is not published. A picture that occupies fewer than
+    `count` bins of 8 x 8 x 8 grey levels gets one colour for each; a constant picture is kept.
+    """
+    pixels = to_8bit(image)
+    palette = wu_palette(pixels, int(count))
+    return palette[floyd_steinberg(pixels, palette)] / MAX_8BIT
 
 
 def color_saturation_hsv(image: FloatImage, factor: float) -> FloatImage:

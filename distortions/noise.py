@@ -1,4 +1,4 @@
-"""Noise: white in RGB (11), white in YCbCr (12), impulse (13) and multiplicative (14).
+"""Noise: white in RGB (11), in YCbCr (12), impulse (13), multiplicative (14), removed again (15).
 
 Each type is a pure function of the picture and a field of random numbers, and a `random_`
 function that draws the field. Variances are for intensities in 0..1.
@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from distortions._matlab import FloatImage, rgb_to_ycbcr, ycbcr_to_rgb
+from distortions.denoiser import load_denoiser
 
 # A uniform number on an interval of length 1 has variance 1/12.
 UNIFORM_VARIANCE = 1 / 12
@@ -66,3 +67,18 @@ def random_multiplicative_noise(
 ) -> FloatImage:
     """Apply `multiplicative_noise` with an independent number for every sample."""
     return multiplicative_noise(image, variance, rng.random(image.shape))
+
+
+def denoise(image: FloatImage, variance: float, normal: FloatImage) -> FloatImage:
+    """Apply `white_noise` and take the noise out again with a blind denoising network.
+
+    The network treats R, G and B one by one and was trained on noise that is not clipped, so it
+    does not undo the loss of contrast that the clipping of strong noise brings. The result is not
+    clipped.
+    """
+    return load_denoiser().denoise(white_noise(image, variance, normal))
+
+
+def random_denoise(image: FloatImage, variance: float, rng: np.random.Generator) -> FloatImage:
+    """Apply `denoise` with independent noise for every sample."""
+    return denoise(image, variance, rng.standard_normal(image.shape))

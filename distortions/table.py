@@ -19,35 +19,6 @@ from distortions._matlab import FloatImage
 
 LEVELS = (1, 2, 3, 4, 5)
 
-# All the types of the paper in the order of their numbers, 1 to 25.
-NAMES = (
-    "gaussian_blur",
-    "lens_blur",
-    "motion_blur",
-    "color_diffusion",
-    "color_shift",
-    "color_quantization",
-    "color_saturation_hsv",
-    "color_saturation_lab",
-    "jpeg2000",
-    "jpeg",
-    "white_noise",
-    "white_noise_ycbcr",
-    "impulse_noise",
-    "multiplicative_noise",
-    "denoise",
-    "brighten",
-    "darken",
-    "mean_shift",
-    "jitter",
-    "non_eccentricity_patch",
-    "pixelate",
-    "quantization",
-    "color_block",
-    "high_sharpen",
-    "contrast_change",
-)
-
 
 @dataclass(frozen=True)
 class Distortion:
@@ -133,6 +104,15 @@ DISTORTIONS: Mapping[int, Distortion] = MappingProxyType(
             is_random=True,
             apply=color.random_color_shift,
         ),
+        6: Distortion(
+            id=6,
+            name="color_quantization",
+            group="color",
+            levels=(64, 48, 32, 16, 8),
+            parameter="number of colours",
+            is_random=False,
+            apply=Deterministic(color.color_quantization),
+        ),
         7: Distortion(
             id=7,
             name="color_saturation_hsv",
@@ -150,6 +130,15 @@ DISTORTIONS: Mapping[int, Distortion] = MappingProxyType(
             parameter="factor of a* and b*",
             is_random=False,
             apply=Deterministic(color.color_saturation_lab),
+        ),
+        9: Distortion(
+            id=9,
+            name="jpeg2000",
+            group="compression",
+            levels=(16, 32, 45, 120, 400),
+            parameter="compression ratio, raw bytes per byte of the file",
+            is_random=False,
+            apply=Deterministic(compression.jpeg2000),
         ),
         10: Distortion(
             id=10,
@@ -196,6 +185,15 @@ DISTORTIONS: Mapping[int, Distortion] = MappingProxyType(
             is_random=True,
             apply=noise.random_multiplicative_noise,
         ),
+        15: Distortion(
+            id=15,
+            name="denoise",
+            group="noise",
+            levels=(0.01, 0.03, 0.05, 0.1, 0.15),
+            parameter="variance of the noise that is added and removed again, full scale 1",
+            is_random=True,
+            apply=noise.random_denoise,
+        ),
         16: Distortion(
             id=16,
             name="brighten",
@@ -223,6 +221,15 @@ DISTORTIONS: Mapping[int, Distortion] = MappingProxyType(
             is_random=False,
             apply=Deterministic(brightness.mean_shift),
         ),
+        19: Distortion(
+            id=19,
+            name="jitter",
+            group="spatial",
+            levels=(0.05, 0.1, 0.2, 0.5, 1),
+            parameter="standard deviation of the shifts, pixels",
+            is_random=True,
+            apply=spatial.random_jitter,
+        ),
         20: Distortion(
             id=20,
             name="non_eccentricity_patch",
@@ -240,6 +247,15 @@ DISTORTIONS: Mapping[int, Distortion] = MappingProxyType(
             parameter="a in the scale 0.95 - a^0.6",
             is_random=False,
             apply=Deterministic(spatial.pixelate),
+        ),
+        22: Distortion(
+            id=22,
+            name="quantization",
+            group="spatial",
+            levels=(20, 16, 13, 10, 7),
+            parameter="number of thresholds",
+            is_random=False,
+            apply=Deterministic(spatial.quantization),
         ),
         23: Distortion(
             id=23,

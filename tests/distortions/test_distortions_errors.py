@@ -1,11 +1,8 @@
-import re
-
 import numpy as np
 import pytest
 
-from distortions import DISTORTIONS, distort
+from distortions import distort
 from distortions.compression import jpeg
-from distortions.table import NAMES
 
 IMAGE = np.zeros((4, 5, 3), dtype=np.uint8)
 
@@ -67,14 +64,6 @@ def test_misspelt_name_gets_near_matches():
         distort(IMAGE, "gausian_blur", 1)
     with pytest.raises(ValueError, match=r"'zzz'; one of gaussian_blur, .*contrast_change"):
         distort(IMAGE, "zzz", 1)
-
-
-def test_types_of_the_paper_that_are_not_available():
-    for number, name in enumerate(NAMES, start=1):
-        if number not in DISTORTIONS:
-            for key in (number, name):
-                with pytest.raises(ValueError, match=re.escape(f"distortion {number} ({name})")):
-                    distort(IMAGE, key, 1)
 
 
 def test_numpy_integers_are_whole_numbers():

@@ -25,8 +25,15 @@ from distortions.color import (
     color_shift,
     edge_map,
 )
+from distortions.compression import encode_jpeg2000, jpeg2000
 from distortions.sharpness import contrast_change, high_sharpen
-from distortions.spatial import color_block, non_eccentricity_patch, pixelate
+from distortions.spatial import (
+    color_block,
+    cubic_weights,
+    jitter,
+    non_eccentricity_patch,
+    pixelate,
+)
 
 PICTURE = np.random.default_rng(0).random((24, 30, 3))
 
@@ -163,6 +170,73 @@ def test_pixelate_repeats_samples_of_the_picture():
     assert len(np.unique(result[:, 0], axis=0)) == 7
     assert len(np.unique(result[0], axis=0)) == 9
     assert {tuple(p) for p in result.reshape(-1, 3)} <= {tuple(p) for p in PICTURE.reshape(-1, 3)}
+
+
+def cubic(d: float) -> float:
+    """Keys's kernel with a = -1/2."""
+    d = abs(d)
+    if d <= 1:
+        return 1.5 * d**3 - 2.5 * d**2 + 1
+    return -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2 if d < 2 else 0.0
+
+
+def test_cubic_weights():
+    fraction = np.linspace(0, 1, 21)
+    weights = cubic_weights(fraction)
+    for weight, pixel in zip(weights, (-1, 0, 1, 2), strict=True):
+        np.testing.assert_allclose(weight, [cubic(f - pixel) for f in fraction], atol=1e-14)
+    np.testing.assert_allclose(sum(weights), 1.0, atol=1e-14)
+
+
+def test_jitter_is_cubic_convolution_pixel_by_pixel():
+    image = PICTURE[:7, :9]
+    shifts = 2.5 * np.random.default_rng(1).standard_normal((2, 7, 9, 2))
+    expected = image
+    for field in shifts:
+        padded = np.pad(expected, [(40, 40), (40, 40), (0, 0)], mode="edge")
+        expected = np.empty_like(image)
+        for y, x in np.ndindex(7, 9):
+            at_y, at_x = y - field[y, x, 0], x - field[y, x, 1]
+            expected[y, x] = sum(
+                cubic(at_y - row) * cubic(at_x - column) * padded[row + 40, column + 40]
+                for row in range(int(at_y) - 3, int(at_y) + 4)
+                for column in range(int(at_x) - 3, int(at_x) + 4)
+            )
+    np.testing.assert_allclose(jitter(image, shifts), expected, rtol=0, atol=1e-13)
+
+
+def test_jitter_by_whole_pixels_moves_them_and_repeats_the_border():
+    shifts = np.zeros((1, 24, 30, 2))
+    shifts[..., 0], shifts[..., 1] = 2.0, -1000.0
+    expected = np.pad(PICTURE, [(2, 0), (0, 0), (0, 0)], mode="edge")[:24, -1:].repeat(30, axis=1)
+    np.testing.assert_allclose(jitter(PICTURE, shifts), expected, rtol=0, atol=1e-15)
+    np.testing.assert_array_equal(jitter(PICTURE, np.zeros((5, 24, 30, 2))), PICTURE)
+
+
+def test_jitter_of_a_wide_and_a_tall_picture():
+    for image in (PICTURE.reshape(1, -1, 3), PICTURE.reshape(-1, 1, 3)):
+        wide = np.tile(image, (1, 30, 1)) if image.shape[0] == 1 else np.tile(image, (30, 1, 1))
+        shifts = np.full((1, *wide.shape[:2], 2), 0.0)
+        np.testing.assert_array_equal(jitter(wide, shifts), wide)
+
+
+def test_jpeg2000_keeps_a_constant_picture():
+    for value in (24, 40, 161):
+        image = np.full((96, 128, 3), value / 255)
+        np.testing.assert_array_equal(jpeg2000(image, 400), image)
+
+
+def test_jpeg2000_uses_the_wavelet_levels_that_fit():
+    for shape, expected in (((1, 9), 0), ((2, 60), 1), ((7, 9), 2), ((31, 40), 4), ((64, 64), 5)):
+        pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+        file = encode_jpeg2000(pixels, 16)
+        # COD marker: length, style, progression, layers, colour transform, then decompositions;
+        # the wavelet, 0 for the irreversible one, is four bytes further.
+        start = file.index(b"\xff\x52")
+        assert int.from_bytes(file[start + 6 : start + 8], "big") == 1
+        assert file[start + 8] == 1
+        assert file[start + 9] == expected
+        assert file[start + 13] == 0
 
 
 def test_later_patches_read_earlier_ones():

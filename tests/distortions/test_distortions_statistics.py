@@ -15,7 +15,7 @@ from distortions.noise import (
     random_white_noise,
     random_white_noise_ycbcr,
 )
-from distortions.spatial import draw_blocks, draw_patches
+from distortions.spatial import draw_blocks, draw_patches, random_jitter
 
 SEEDS = range(5)
 NOISES = (11, 12, 13, 14)
@@ -43,6 +43,21 @@ def differences(chelsea, stretched, number, level):
 def test_noise_has_the_reference_moments(chelsea, stretched, reference, number, level):
     expected = reference[f"t{number}_l{level:02d}"]
     found = differences(chelsea, stretched, number, level)
+    assert_moments(found, expected)
+    changed = np.mean([(d != 0).any(axis=2).mean() for d in found])
+    assert changed == pytest.approx(expected["frac_changed_pixels"], abs=1e-3)
+    d = np.mean([np.corrcoef(d[:, :-1].ravel(), d[:, 1:].ravel())[0, 1] for d in found])
+    assert d == pytest.approx(expected["corr_lag1_x"], abs=5e-3)
+
+
+@pytest.mark.parametrize("level", [1, 2, 3, 4, 5])
+def test_jitter_has_the_reference_moments(chelsea, stretched, reference, level):
+    expected = reference[f"t19_l{level:02d}"]
+    assert_moments(differences(chelsea, stretched, 19, level), expected)
+
+
+def assert_moments(found, expected):
+    """Compare mean and variance per channel, averaged over seeds, with the reference's."""
     for moment, key in ((np.mean, "mean"), (np.var, "var")):
         average = np.mean([moment(d, axis=(0, 1)) for d in found], axis=0)
         error = np.abs(average - expected[f"{key}_diff_rgb"])
@@ -51,14 +66,10 @@ def test_noise_has_the_reference_moments(chelsea, stretched, reference, number, 
         spread = np.maximum(expected[f"{key}_diff_sd_over_seeds"], ours)
         allowed = STANDARD_ERRORS * spread * np.sqrt(1 / len(SEEDS) + 1 / SEEDS_OF_REFERENCE)
         assert (error <= allowed).all()
-    changed = np.mean([(d != 0).any(axis=2).mean() for d in found])
-    assert changed == pytest.approx(expected["frac_changed_pixels"], abs=1e-3)
-    d = np.mean([np.corrcoef(d[:, :-1].ravel(), d[:, 1:].ravel())[0, 1] for d in found])
-    assert d == pytest.approx(expected["corr_lag1_x"], abs=5e-3)
 
 
 @pytest.mark.parametrize("level", [1, 2, 3, 4, 5])
-@pytest.mark.parametrize("number", [5, 20, 23])
+@pytest.mark.parametrize("number", [5, 19, 20, 23])
 def test_geometric_types_have_the_reference_psnr(chelsea, stretched, reference, number, level):
     expected = reference[f"t{number:02d}_l{level:02d}"]
     spread = expected["psnr_max"] - expected["psnr_min"]
@@ -119,6 +130,21 @@ def test_patches_stay_inside_and_move_at_most_eight_pixels():
     # The end values come from half an interval each.
     share = (moved == 8).mean() / (moved == 0).mean()
     assert share == pytest.approx(0.5, abs=0.1)
+
+
+def test_jitter_shifts_are_normal_and_fresh_in_every_pass():
+    # On a slope of one per row or column a warp adds minus its shift, as does each after it.
+    rows, columns = np.mgrid[:100, :120].astype(float)
+    image = np.stack([rows, columns, rows], axis=2)
+    for amount in DISTORTIONS[19].levels:
+        result = random_jitter(image, amount, np.random.default_rng(0))
+        moved = (result - image)[12:-12, 12:-12]
+        np.testing.assert_array_equal(moved[..., 0], moved[..., 2])
+        assert np.abs(moved.mean(axis=(0, 1))).max() < 0.1 * amount
+        # Five independent shifts, less what the cubic averages of them where it falls between.
+        assert (moved.std(axis=(0, 1)) < np.sqrt(5.2) * amount).all()
+        assert (moved.std(axis=(0, 1)) > np.sqrt(2.5) * amount).all()
+        assert abs(np.corrcoef(moved[..., 0].ravel(), moved[..., 1].ravel())[0, 1]) < 0.05
 
 
 def test_blocks_start_inside_the_picture():
