@@ -24,7 +24,7 @@ def main(arguments: Sequence[str]) -> None:
     config = parse(
         BenchmarkConfig,
         arguments,
-        command="benchmark",
+        program="deepfl benchmark",
         description=__doc__ or "",
         positional=("ratings",),
     )

@@ -2,19 +2,24 @@
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from typing import Annotated, TypeVar
 
 import tyro
 
+from mtl.files import InputError
+
 Config = TypeVar("Config")
+
+USAGE_ERROR = 2  # exit code
 
 
 def parse(
     config: type[Config],
     arguments: Sequence[str],
     *,
-    command: str,
+    program: str,
     description: str,
     positional: Sequence[str] = (),
 ) -> Config:
@@ -22,8 +27,8 @@ def parse(
 
     Args:
         config: a frozen dataclass.
-        arguments: without the program's and the command's name.
-        command: the command's name.
+        arguments: what follows the program's name.
+        program: what the user typed before the arguments.
         description: shown above the options; holds an example.
         positional: fields that are given without a name.
     """
@@ -42,6 +47,20 @@ def parse(
     return tyro.cli(
         with_positional,
         args=list(arguments),
-        prog=f"deepfl {command}",
+        prog=program,
         description=description,
     )
+
+
+def one_line(error: Exception) -> str:
+    """The message of an error without its line breaks."""
+    return " ".join(str(error).split())
+
+
+def run_script(main: Callable[[Sequence[str]], None], name: str) -> None:
+    """Run a script's `main` on the command line's arguments; a user's mistake is one line."""
+    try:
+        main(sys.argv[1:])
+    except InputError as error:
+        print(f"{name}: {one_line(error)}", file=sys.stderr)
+        sys.exit(USAGE_ERROR)

@@ -15,4 +15,4 @@ from scripts.command_line import parse
 
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
-    run_demo(parse(DemoConfig, arguments, command="demo", description=__doc__ or ""))
+    run_demo(parse(DemoConfig, arguments, program="deepfl demo", description=__doc__ or ""))

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> None:
     config = parse(
         DistortConfig,
         arguments,
-        command="distort",
+        program="deepfl distort",
         description=__doc__ or "",
         positional=("photo",),
     )

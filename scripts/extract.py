@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> None:
     config = parse(
         ExtractConfig,
         arguments,
-        command="extract",
+        program="deepfl extract",
         description=__doc__ or "",
         positional=("pictures",),
     )

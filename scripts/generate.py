@@ -20,7 +20,7 @@ def main(arguments: Sequence[str]) -> None:
     config = parse(
         GenerateConfig,
         arguments,
-        command="generate",
+        program="deepfl generate",
         description=__doc__ or "",
         positional=("photos",),
     )

@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> None:
     config = parse(
         PredictConfig,
         arguments,
-        command="predict",
+        program="deepfl predict",
         description=__doc__ or "",
         positional=("pictures",),
     )

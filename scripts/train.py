@@ -16,7 +16,7 @@ from scripts.command_line import parse
 
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
-    config = parse(TrainConfig, arguments, command="train", description=__doc__ or "")
+    config = parse(TrainConfig, arguments, program="deepfl train", description=__doc__ or "")
     run = train(config, progress=True)
     best = min(run.log, key=lambda row: row["validation_loss"])
     if run.resumed_at == len(run.log):
