@@ -6,7 +6,7 @@ noise level, and was trained on unclipped Gaussian noise (Zhang et al., "Beyond 
 Denoiser: Residual Learning of Deep CNN for Image Denoising", IEEE Trans. Image Processing 26(7),
 2017, doi:10.1109/TIP.2017.2662206). As FFDNet (doi:10.1109/TIP.2018.2839891) it works on the
 picture with its pixels unshuffled into channels, and goes on to a quarter and an eighth of the
-side, which makes it cost a seventeenth of DnCNN.
+side, which makes it cost a fourteenth of DnCNN.
 
 Weights and activations are whole numbers held in float32, so small that no sum exceeds 2^24: every
 sum is exact whatever its order, and the result is the same on every processor, with every linear

@@ -20,18 +20,20 @@ SCHARR = (3.0 / 16.0, 10.0 / 16.0)
 """Smoothing weights (outer, centre) of the Scharr operator divided by 16."""
 
 
-def after(planes: Planes, function: Callable[[Array], Array]) -> Array:
+def after(planes: Planes, function: Callable[[Array], Array], gate: Array | None = None) -> Array:
     """``function(planes)``, with ``planes`` written to memory in full before it starts.
 
     XLA on a CPU fuses two passes over an image into one that recomputes the first for every tap of
     the second, which is several times slower. A condition known only at run time keeps the passes
     apart (``optimization_barrier`` does not). It is true for every value an image can lead to, NaN
-    included, so the zeros of the other branch are never seen.
+    included, so the zeros of the other branch are never seen. It is a condition on ``planes``, or,
+    where these are tangents, which may not decide a branch, on the values of a ``gate``.
     """
     result = jax.eval_shape(function, planes)
-    corner = planes[(0,) * planes.ndim]
+    gate = planes if gate is None else gate
+    corner = gate[(0,) * gate.ndim]
     return lax.cond(
-        corner != jnp.finfo(planes.dtype).max,
+        corner != jnp.finfo(gate.dtype).max,
         function,
         lambda _: jnp.zeros(result.shape, result.dtype),
         planes,

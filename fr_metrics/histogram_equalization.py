@@ -83,23 +83,46 @@ class HistogramEqualization:
         return tuple(curve.name for curve in self.curves)
 
     @classmethod
-    def fit(cls, scores: Mapping[str, ArrayLike], bins: int = DEFAULT_BINS) -> Self:
+    def fit(
+        cls,
+        scores: Mapping[str, ArrayLike],
+        bins: int = DEFAULT_BINS,
+        *,
+        counts: Mapping[str, ArrayLike] | None = None,
+    ) -> Self:
         """Fit one curve per metric.
+
+        With ``counts`` the scores are histograms: the different scores of one or several shards,
+        and how often each occurs. Histograms are merged by putting them one behind the other, in
+        any order; the fit is the same as that of all the scores one by one.
 
         Args:
             scores: raw scores of each metric, of any shape; use those of the training split only.
             bins: largest number of bins per metric; fewer are used where there are fewer different
                 scores.
+            counts: how often each of ``scores`` occurs, whole numbers of the same shapes; once
+                when not given.
 
         Raises:
             ValueError: no metrics, no scores or scores that are not finite real numbers (the
-                message names the metric), or ``bins`` below 1.
+                message names the metric), counts that do not fit the scores or are not whole
+                numbers of at least 0, or ``bins`` below 1.
         """
         if not isinstance(bins, int | np.integer) or isinstance(bins, bool) or bins < 1:
             raise ValueError(f"bins must be an integer of at least 1, got {bins!r}")
         if not scores:
             raise ValueError("there are no scores to fit")
-        return cls(tuple(_fit_curve(name, values, int(bins)) for name, values in scores.items()))
+        if counts is not None and set(counts) != set(scores):
+            raise ValueError(
+                f"counts must be of the same metrics as scores, {', '.join(scores)}; got those of"
+                f" {', '.join(counts)}"
+            )
+        return cls(
+            tuple(
+                _fit_curve(name, values, None if counts is None else counts[name], int(bins))
+                for name, values in scores.items()
+            )
+        )
 
     def transform(self, scores: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float64]]:
         """Targets in 0..1 for raw scores of any of the fitted metrics, in the same shapes.
@@ -159,12 +182,18 @@ class HistogramEqualization:
         raise ValueError(f"{name} was not fitted; fitted are {', '.join(self.names)}")
 
 
-def _fit_curve(name: str, values: ArrayLike, bins: int) -> Curve:
-    array = _real_numbers(name, values).ravel()
+def _fit_curve(name: str, values: ArrayLike, times: ArrayLike | None, bins: int) -> Curve:
+    array = _real_numbers(name, values)
+    if times is not None:
+        times = _whole_numbers(name, times, array.shape)
+        array, times = array[times > 0], times[times > 0]
     if not array.size:
         raise ValueError(f"{name}: there are no scores to fit")
     # Adding zero turns -0.0, which sorts anywhere among zeros, into 0.0.
-    distinct, counts = np.unique(array + 0.0, return_counts=True)
+    distinct, place, counts = np.unique(array + 0.0, return_inverse=True, return_counts=True)
+    if times is not None:
+        counts = np.zeros_like(counts)
+        np.add.at(counts, place.ravel(), times.ravel())
     if distinct.size == 1:
         return Curve(name, (float(distinct[0]),), (CONSTANT_TARGET,))
     # Twice the mean rank of each group of ties: exact in integers.
@@ -194,6 +223,15 @@ def _real_numbers(name: str, values: ArrayLike) -> NDArray[np.float64]:
     if bad:
         raise ValueError(f"{name}: {bad} of {array.size} scores are NaN or infinite")
     return array
+
+
+def _whole_numbers(name: str, values: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.int64]:
+    array = np.asarray(values)
+    if array.shape != shape:
+        raise ValueError(f"{name}: counts of shape {array.shape} for scores of shape {shape}")
+    if array.size and (array.dtype.kind not in "iu" or array.min() < 0):
+        raise ValueError(f"{name}: counts must be whole numbers of at least 0")
+    return array.astype(np.int64)
 
 
 def _interpolate(

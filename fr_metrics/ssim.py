@@ -16,27 +16,30 @@ C2 = (0.03 * color.PEAK) ** 2
 """Contrast constant (K2 L)^2 in squared gray levels, K2 = 0.03 (Wang 2004, section III-C)."""
 WINDOW = filters.gaussian_taps(11, 1.5)
 """The 11-tap Gaussian window with a standard deviation of 1.5 pixels (Wang 2004, section III-C)."""
+MIDDLE_GRAY = 128.0
+"""A gray level in the middle of 0..255."""
 
 _STACK_LIMIT = 2**20
 """Samples up to which planes are filtered together; beyond, they would leave the cache."""
-_ORIGIN = 128.0
-"""Gray level the moments are taken about: variances do not depend on it, float32 errors do."""
 
 
 def luminance_and_structure(
-    reference: Float[Array, "m h w"], distorted: Float[Array, "n h w"]
+    reference: Float[Array, "m h w"],
+    distorted: Float[Array, "n h w"],
+    origin: float = MIDDLE_GRAY,
 ) -> tuple[Float[Array, "n oh ow"], Float[Array, "n oh ow"]]:
     """The luminance term and the contrast-structure term of SSIM at every place of the window.
 
-    Variances are the biased ones, E[x^2] - E[x]^2, not clipped, as in the authors' programs.
+    Variances are the biased ones, E[x^2] - E[x]^2, not clipped, as in the authors' programs. They
+    are taken about ``origin``: variances do not depend on it, float32 errors do.
     """
-    first, second = reference - _ORIGIN, distorted - _ORIGIN
+    first, second = reference - origin, distorted - origin
     mean1, square1, mean2, square2, product = _windowed_means(
         first, first * first, second, second * second, first * second
     )
     variance1, variance2 = square1 - mean1 * mean1, square2 - mean2 * mean2
     covariance = product - mean1 * mean2
-    light1, light2 = mean1 + _ORIGIN, mean2 + _ORIGIN
+    light1, light2 = mean1 + origin, mean2 + origin
     luminance = (2 * light1 * light2 + C1) / (light1**2 + light2**2 + C1)
     structure = (2 * covariance + C2) / (variance1 + variance2 + C2)
     return luminance, structure

@@ -6,11 +6,15 @@ from types import MappingProxyType
 
 from jaxtyping import Array, Float
 
+from fr_metrics.add_gsim import add_gsim
 from fr_metrics.fsimc import fsimc
 from fr_metrics.gmsd import gmsd
 from fr_metrics.images import Images
+from fr_metrics.iw_ssim import iw_ssim
 from fr_metrics.mdsi import mdsi
 from fr_metrics.ms_ssim import ms_ssim
+from fr_metrics.scqi import scqi
+from fr_metrics.sff import sff
 from fr_metrics.sr_sim import sr_sim
 from fr_metrics.ssim import ssim
 from fr_metrics.vsi import vsi
@@ -60,6 +64,16 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             verified=True,
             min_size=176,
         ),
+        "iw_ssim": Metric(
+            name="iw_ssim",
+            title="IW-SSIM",
+            function=iw_ssim,
+            higher_is_better=True,
+            identical=1.0,
+            reference="10.1109/TIP.2010.2092435",
+            verified=True,
+            min_size=176,
+        ),
         "mdsi": Metric(
             name="mdsi",
             title="MDSI",
@@ -99,6 +113,36 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             reference="10.1109/TIP.2013.2293423",
             verified=True,
             min_size=3,
+        ),
+        "sff": Metric(
+            name="sff",
+            title="SFF",
+            function=sff,
+            higher_is_better=True,
+            identical=1.0,
+            reference="10.1109/TIP.2013.2266579",
+            verified=False,
+            min_size=9,
+        ),
+        "scqi": Metric(
+            name="scqi",
+            title="SCQI",
+            function=scqi,
+            higher_is_better=True,
+            identical=1.0,
+            reference="10.1109/TIP.2016.2545863",
+            verified=False,
+            min_size=4,
+        ),
+        "add_gsim": Metric(
+            name="add_gsim",
+            title="ADD-GSIM",
+            function=add_gsim,
+            higher_is_better=True,
+            identical=1.0,
+            reference="10.1109/TBC.2015.2511624",
+            verified=False,
+            min_size=48,
         ),
         "sr_sim": Metric(
             name="sr_sim",

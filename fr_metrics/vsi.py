@@ -111,13 +111,15 @@ def _saliency(planes: tuple[Array, ...]) -> Float[Array, "n h w"]:
     band, centre = (jnp.asarray(each, square[0].dtype) for each in _band_and_centre())
     energy = jnp.zeros_like(square[0])
     for plane in lab:
-        spectrum = jnp.fft.fft2(plane - lax.stop_gradient(plane[:, :1, :1]))
-        filtered = jnp.fft.ifft2(lax.complex(spectrum.real * band, spectrum.imag * band)).real
+        # The band is even, so that half of the spectrum holds all of it.
+        spectrum = jnp.fft.rfft2(plane - lax.stop_gradient(plane[:, :1, :1]))
+        filtered = jnp.fft.irfft2(lax.complex(spectrum.real * band, spectrum.imag * band))
         energy = energy + filtered**2
     coolness = _scaled(lab[1]) ** 2 + _scaled(lab[2]) ** 2
     warmth = -jnp.expm1(-coolness / WARMTH_SIGMA**2)
     saliency = jnp.where(uniform, 0.0, roots.sqrt(energy) * centre * warmth)
-    return _scaled(resize(saliency, height, width, "bilinear"))
+    # Written out first, or its minimum and its maximum would each compute it anew.
+    return filters.after(resize(saliency, height, width, "bilinear"), _scaled)
 
 
 def _spread(planes: Float[Array, "n h w"]) -> Float[Array, "n 1 1"]:
@@ -157,7 +159,7 @@ def _lab(channels: list[Array]) -> tuple[Array, Array, Array]:
 
 @lru_cache(maxsize=1)
 def _band_and_centre() -> tuple[np.ndarray, np.ndarray]:
-    """The log-Gabor band-pass in FFT order and the centre prior, in double precision."""
+    """The log-Gabor band-pass, real FFT order, and the centre prior, in double precision."""
     index = np.arange(1, SALIENCY_SIDE + 1)
     u = (index - (SALIENCY_SIDE // 2 + 1)) / SALIENCY_SIDE
     radius = np.fft.ifftshift(np.hypot(*np.meshgrid(u, u)))
@@ -166,4 +168,4 @@ def _band_and_centre() -> tuple[np.ndarray, np.ndarray]:
     band = np.where(inside, np.exp(-(logarithm**2) / (2 * BAND_SIGMA**2)), 0.0)
     offset = (index - SALIENCY_SIDE // 2) ** 2
     centre = np.exp(-(offset[:, None] + offset[None, :]) / CENTRE_SIGMA**2)
-    return band, centre
+    return band[:, : SALIENCY_SIDE // 2 + 1], centre

@@ -1,12 +1,14 @@
 """Full-reference scores of picture files against their references."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from fr_metrics import METRICS, score_all
+from fr_metrics import METRICS, Metric, score_all
+from fr_metrics.sff import load_matrix, sff
 from mtl import compilation_cache
 from mtl.files import InputError
 from mtl.pictures import Rejected, list_pictures, read_picture
@@ -78,13 +80,18 @@ def pair_folders(references: Path, distorted: Path) -> list[Pair]:
 
 
 def score_pairs(
-    pairs: Sequence[Pair], metrics: Sequence[str], *, progress: bool = False
+    pairs: Sequence[Pair],
+    metrics: Sequence[str],
+    *,
+    sff_matrix: Path | None = None,
+    progress: bool = False,
 ) -> tuple[list[Scored], list[Rejected]]:
     """Score all distorted files; those that cannot be used are returned with their reason.
 
     Raises:
-        InputError: none can be used.
+        InputError: none can be used, or `sff_matrix` is not a matrix for SFF.
     """
+    functions = [_with_matrix(METRICS[name], sff_matrix) for name in metrics]
     compilation_cache.enable()
     scored: list[Scored] = []
     rejected: list[Rejected] = []
@@ -110,7 +117,7 @@ def score_pairs(
                     except InputError as error:
                         rejected.append(Rejected(str(file), str(error)))
                 if files:
-                    values = score_all(reference, np.stack(images), metrics)
+                    values = score_all(reference, np.stack(images), functions)
                     arrays = {m: np.asarray(values[m], np.float64) for m in metrics}
                     scored += [
                         Scored(pair.reference, file, {m: float(a[k]) for m, a in arrays.items()})
@@ -120,6 +127,16 @@ def score_pairs(
     if not scored:
         raise InputError(f"nothing could be scored; the first: {rejected[0].reason}")
     return scored, rejected
+
+
+def _with_matrix(metric: Metric, sff_matrix: Path | None) -> Metric:
+    """SFF with another matrix than its own; all other metrics as they are."""
+    if metric.name != "sff" or sff_matrix is None:
+        return metric
+    try:
+        return replace(metric, function=partial(sff, matrix=load_matrix(sff_matrix)))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{sff_matrix}: is not a matrix for SFF ({error})") from error
 
 
 def _stem(name: str) -> str:

@@ -7,6 +7,10 @@ Examples:
     deepfl distort deepfl-demo/photographs/chelsea.png --type jpeg --level 4 --out jpeg.png
     deepfl score deepfl-demo/photographs/chelsea.png jpeg.png
     deepfl score deepfl-demo/photographs jpegs --out scores.csv
+    deepfl score REFERENCES DISTORTED --against kadis700k_friqa.csv
+
+--against compares with published scores, metric by metric: a CSV file with the columns dist_im and
+ref_im, names in the two folders, and one column per metric.
 """
 
 from collections.abc import Sequence
@@ -16,7 +20,8 @@ from pathlib import Path
 from fr_metrics import METRICS
 from mtl.files import InputError, table_text, write_atomically
 from mtl.progress import say
-from mtl.score_files import Pair, chosen_metrics, pair_folders, score_pairs
+from mtl.published_scores import agreement, pair_published, read_published
+from mtl.score_files import Pair, Scored, chosen_metrics, pair_folders, score_pairs
 from scripts.command_line import parse
 
 
@@ -32,6 +37,10 @@ class ScoreConfig:
     """Metrics to compute; all of them when not given."""
     out: Path | None = None
     """CSV file to write; a table on standard output when not given."""
+    against: Path | None = None
+    """CSV file of published scores to compare with; it says which pictures belong together."""
+    sff_matrix: Path | None = None
+    """Matrix of features for SFF (.npy, 8 by 192), such as its authors'; our own if not given."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -39,11 +48,14 @@ def main(arguments: Sequence[str]) -> None:
     config = parse(
         ScoreConfig,
         arguments,
-        command="score",
+        program="deepfl score",
         description=__doc__ or "",
         positional=("reference", "distorted"),
     )
     metrics = chosen_metrics(config.metrics)
+    if config.against is not None:
+        _compare(config, config.against, metrics)
+        return
     if config.reference.is_dir():
         if len(config.distorted) != 1:
             raise InputError("a folder of references takes one folder of distorted pictures")
@@ -55,16 +67,11 @@ def main(arguments: Sequence[str]) -> None:
         if not config.distorted:
             raise InputError("no distorted picture given")
         pairs = [Pair(config.reference, config.distorted)]
-    scored, rejected = score_pairs(pairs, metrics, progress=True)
+    scored, rejected = score_pairs(pairs, metrics, sff_matrix=config.sff_matrix, progress=True)
     for picture in rejected:
         say(f"left out: {picture.reason}")
     if config.out is not None:
-        rows = [
-            {"distorted": str(s.distorted), "reference": str(s.reference), **s.scores}
-            for s in scored
-        ]
-        write_atomically(config.out, table_text(rows))
-        say(f"{config.out}: {len(scored)} pictures scored, {len(rejected)} left out")
+        _write(config.out, scored, len(rejected))
         return
     arrows = [("↑" if METRICS[m].higher_is_better else "↓") + METRICS[m].title for m in metrics]
     width = max(len(s.distorted.name) for s in scored)
@@ -72,3 +79,37 @@ def main(arguments: Sequence[str]) -> None:
     for s in scored:
         numbers = (f"{s.scores[m]:9.5f}" for m in metrics)
         print(" ".join([f"{s.distorted.name:<{width}}", *numbers]))
+
+
+def _compare(config: ScoreConfig, against: Path, metrics: Sequence[str]) -> None:
+    if not config.reference.is_dir() or len(config.distorted) != 1:
+        raise InputError("--against takes the folder of references and that of distorted pictures")
+    published = read_published(against)
+    common = tuple(metric for metric in metrics if metric in published.metrics)
+    if not common:
+        raise InputError(
+            f"{against}: has no column of {', '.join(metrics)}; it has"
+            f" {', '.join(published.metrics)}"
+        )
+    pairs, missing = pair_published(published, config.reference, config.distorted[0])
+    scored, rejected = score_pairs(pairs, common, sff_matrix=config.sff_matrix, progress=True)
+    if missing:
+        say(f"{len(missing)} of its pictures are not there; the first, {missing[0].reason}")
+    for picture in rejected:
+        say(f"left out: {picture.reason}")
+    if config.out is not None:
+        _write(config.out, scored, len(missing) + len(rejected))
+    print(f"{'metric':<9} {'pictures':>8} {'median':>9} {'largest':>9} {'SROCC':>8}  farthest off")
+    for row in agreement(scored, published, config.distorted[0], common):
+        print(
+            f"{row.metric:<9} {row.pictures:>8} {row.median_difference:9.2g}"
+            f" {row.largest_difference:9.2g} {row.srocc:8.5f}  {row.worst}"
+        )
+
+
+def _write(out: Path, scored: Sequence[Scored], left_out: int) -> None:
+    rows = [
+        {"distorted": str(s.distorted), "reference": str(s.reference), **s.scores} for s in scored
+    ]
+    write_atomically(out, table_text(rows))
+    say(f"{out}: {len(scored)} pictures scored, {left_out} left out")

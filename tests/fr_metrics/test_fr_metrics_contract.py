@@ -11,9 +11,13 @@ SYMMETRIC = {
     "vsi": True,
     "ssim": True,
     "ms_ssim": True,
+    "iw_ssim": False,
     "mdsi": False,
     "fsimc": True,
     "gmsd": True,
+    "sff": False,
+    "scqi": True,
+    "add_gsim": True,
     "sr_sim": True,
 }
 IDENTITY_TOLERANCE = dict.fromkeys(METRICS, 1e-6) | {"mdsi": 0.0, "gmsd": 0.0}
@@ -154,8 +158,9 @@ def test_degenerate_pairs_have_finite_values_and_gradients(metric, floats):
             assert float(value) == pytest.approx(METRICS[metric].identical, abs=1e-6), name
 
 
-def test_ms_ssim_of_a_negative_is_zero(floats):
-    value, (_, gradient) = gradients("ms_ssim", floats[0], 1 - floats[0])
+@pytest.mark.parametrize("metric", ["ms_ssim", "iw_ssim"])
+def test_a_negative_mean_of_a_scale_gives_zero(metric, floats):
+    value, (_, gradient) = gradients(metric, floats[0], 1 - floats[0])
     assert float(value) == 0.0
     assert not np.any(gradient)
 

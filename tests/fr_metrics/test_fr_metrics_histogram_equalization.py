@@ -198,3 +198,34 @@ def spoiled(**changes):
 def test_from_json_refuses_what_it_did_not_write(text):
     with pytest.raises(ValueError):
         HistogramEqualization.from_json(text)
+
+
+@modest
+@given(columns, st.integers(1, 5), st.randoms(use_true_random=False))
+def test_histograms_of_shards_merge_in_any_order(column, shards, random):
+    parts = [np.unique(column[k::shards], return_counts=True) for k in range(shards)]
+    parts = [part for part in parts if part[0].size]
+    random.shuffle(parts)
+    scores, counts = (np.concatenate(each) for each in zip(*parts, strict=True))
+    merged = HistogramEqualization.fit({"m": scores}, counts={"m": counts})
+    assert merged == HistogramEqualization.fit({"m": column})
+
+
+def test_scores_that_occur_never_do_not_count():
+    fitted = HistogramEqualization.fit({"m": [1.0, 2.0, 9.0]}, counts={"m": [3, 1, 0]})
+    assert fitted == HistogramEqualization.fit({"m": [1.0, 1.0, 1.0, 2.0]})
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ({"other": [1, 1]}, "same metrics"),
+        ({"m": [1]}, r"counts of shape \(1,\) for scores of shape \(2,\)"),
+        ({"m": [1.0, 2.0]}, "whole numbers"),
+        ({"m": [1, -1]}, "whole numbers"),
+        ({"m": [0, 0]}, "no scores"),
+    ],
+)
+def test_bad_counts(counts, words):
+    with pytest.raises(ValueError, match=words):
+        HistogramEqualization.fit({"m": [0.1, 0.2]}, counts=counts)

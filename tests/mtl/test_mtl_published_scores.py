@@ -1,0 +1,153 @@
+"""Comparing with a published file of scores: agreement is found, disagreement is named."""
+
+import csv
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from distortions import distort
+from fr_metrics.sff import load_matrix
+from mtl.files import InputError
+from mtl.published_scores import agreement, pair_published, read_published
+from mtl.score_files import score_pairs
+from scripts.score import main
+
+METRICS = ("ssim", "gmsd")
+
+
+@pytest.fixture
+def place(tmp_path, sample) -> Path:
+    """Two references, six distorted versions, and a published file made of our own scores."""
+    for folder in ("references", "distorted"):
+        (tmp_path / folder).mkdir()
+    rows = []
+    for name in ("astronaut", "coffee"):
+        image = cv2.resize(sample[name], (160, 120), interpolation=cv2.INTER_AREA)
+        cv2.imwrite(str(tmp_path / "references" / f"{name}.png"), image[..., ::-1])
+        for level in (1, 3, 5):
+            version = distort(image, "jpeg", level)
+            cv2.imwrite(str(tmp_path / "distorted" / f"{name}_{level}.png"), version[..., ::-1])
+            rows.append({"dist_im": f"{name}_{level}.png", "ref_im": f"{name}.png"})
+    write(tmp_path, [row | {"SSIM": 0, "GMSD": 0} for row in rows])
+    published = read_published(tmp_path / "published.csv")
+    pairs, _ = pair_published(published, tmp_path / "references", tmp_path / "distorted")
+    scored, _ = score_pairs(pairs, METRICS)
+    ours = {each.distorted.name: each.scores for each in scored}
+    write(
+        tmp_path,
+        [
+            row | {"SSIM": ours[row["dist_im"]]["ssim"], "GMSD": ours[row["dist_im"]]["gmsd"]}
+            for row in rows
+        ],
+    )
+    return tmp_path
+
+
+def write(place: Path, rows: list[dict]) -> None:
+    with (place / "published.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read(place: Path) -> list[dict]:
+    with (place / "published.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def compared(place: Path):
+    published = read_published(place / "published.csv")
+    pairs, missing = pair_published(published, place / "references", place / "distorted")
+    scored, _ = score_pairs(pairs, published.metrics)
+    return agreement(scored, published, place / "distorted", published.metrics), missing
+
+
+def test_equal_scores_agree(place):
+    rows, missing = compared(place)
+    assert [row.metric for row in rows] == list(METRICS)
+    assert missing == []
+    for row in rows:
+        assert row.pictures == 6
+        assert row.largest_difference < 1e-6
+        assert row.srocc == pytest.approx(1)
+
+
+def test_the_picture_farthest_off_is_named(place):
+    rows = read(place)
+    rows[4]["GMSD"] = float(rows[4]["GMSD"]) + 0.25
+    write(place, rows)
+    ssim, gmsd = compared(place)[0]
+    assert ssim.largest_difference < 1e-6
+    assert gmsd.largest_difference == pytest.approx(0.25, abs=1e-6)
+    assert gmsd.worst == rows[4]["dist_im"]
+    assert gmsd.median_difference < 1e-6
+    assert gmsd.srocc < 1
+
+
+def test_scores_that_are_missing_and_pictures_that_are_not_there(place):
+    rows = read(place)
+    rows[0]["SSIM"] = "nan"
+    rows.append(rows[1] | {"dist_im": "elsewhere.png"})
+    write(place, rows)
+    (ssim, gmsd), missing = compared(place)
+    assert (ssim.pictures, gmsd.pictures) == (5, 6)
+    assert [each.file for each in missing] == ["elsewhere.png"]
+    assert "elsewhere.png: no such picture file" in missing[0].reason
+
+
+def test_command(place, capsys):
+    folders = [str(place / "references"), str(place / "distorted")]
+    published, ours = str(place / "published.csv"), str(place / "ours.csv")
+    main([*folders, "--against", published, "--out", ours])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["metric", "ssim", "gmsd"]
+    assert lines[1].split()[1] == "6" and lines[1].split()[4] == "1.00000"
+    assert len((place / "ours.csv").read_text().splitlines()) == 7
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda rows: [row | {"GMSD": "good"} for row in rows], "line 2: astronaut_1.png has no"),
+        (lambda rows: [*rows, rows[0]], "line 8: astronaut_1.png is there twice"),
+        (
+            lambda rows: [{k: row[k] for k in ("dist_im", "ref_im")} for row in rows],
+            "no column is named like a metric",
+        ),
+        (lambda rows: [{"picture": "a", "SSIM": 1}], "dist_im is missing"),
+    ],
+)
+def test_files_that_cannot_be_used(place, change, words):
+    write(place, change(read(place)))
+    with pytest.raises(InputError, match=words):
+        read_published(place / "published.csv")
+
+
+def test_none_of_the_pictures_is_there(place, tmp_path):
+    with pytest.raises(InputError, match="none of the 6 pictures"):
+        pair_published(read_published(place / "published.csv"), tmp_path, tmp_path)
+    with pytest.raises(InputError, match="has no column of fsimc; it has ssim, gmsd"):
+        published = str(place / "published.csv")
+        main([str(place), str(place), "--metrics", "fsimc", "--against", published])
+
+
+def test_another_matrix_for_sff(place, tmp_path):
+    """The scores change with the matrix and are the same with our own given as a file."""
+    pairs, _ = pair_published(
+        read_published(place / "published.csv"), place / "references", place / "distorted"
+    )
+    own = load_matrix()
+    np.save(tmp_path / "own.npy", own)
+    np.save(tmp_path / "other.npy", own[:, ::-1])
+    scores = [
+        [each.scores["sff"] for each in score_pairs(pairs, ["sff"], sff_matrix=matrix)[0]]
+        for matrix in (None, tmp_path / "own.npy", tmp_path / "other.npy")
+    ]
+    assert scores[0] == scores[1]
+    assert scores[0] != scores[2]
+    np.save(tmp_path / "bad.npy", own[:, :5])
+    for name in ("bad.npy", "none.npy"):
+        with pytest.raises(InputError, match=f"{name}: is not a matrix for SFF"):
+            score_pairs(pairs, ["sff"], sff_matrix=tmp_path / name)
