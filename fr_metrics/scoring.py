@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 import jax
+import numpy as np
 from jaxtyping import Array, Float
 
 from fr_metrics.images import Images, as_pairs
@@ -11,7 +12,7 @@ from fr_metrics.table import METRICS, Metric
 
 
 def score(
-    metric: str | Metric, reference: Images | Array, distorted: Images | Array
+    metric: str | Metric, reference: Images | np.ndarray, distorted: Images | np.ndarray
 ) -> Float[Array, "..."]:
     """Score distorted images against their reference with one metric.
 
@@ -40,8 +41,8 @@ def score(
 
 
 def score_all(
-    reference: Images | Array,
-    distorted: Images | Array,
+    reference: Images | np.ndarray,
+    distorted: Images | np.ndarray,
     metrics: Iterable[str | Metric] | None = None,
 ) -> dict[str, Float[Array, "..."]]:
     """Score distorted images against their reference with several metrics.

@@ -10,7 +10,7 @@ import numpy as np
 from fr_metrics import METRICS, Metric, score_all
 from fr_metrics.sff import load_matrix, sff
 from mtl import compilation_cache
-from mtl.files import InputError
+from mtl.files import InputError, read_table
 from mtl.pictures import Rejected, list_pictures, read_picture
 from mtl.progress import progress_bar
 
@@ -77,6 +77,25 @@ def pair_folders(references: Path, distorted: Path) -> list[Pair]:
             " like their reference, or REFERENCE_VERSION.png"
         )
     return [Pair(references / by_stem[s], tuple(files)) for s, files in sorted(versions.items())]
+
+
+def read_pairs(table: Path) -> list[Pair]:
+    """Pairs of a CSV file with the columns reference and distorted, paths relative to its folder.
+
+    Raises:
+        InputError: the file is missing, has another header or no rows, or names a picture twice.
+    """
+    versions: dict[str, list[Path]] = {}
+    seen = set()
+    for row in read_table(table, ("reference", "distorted")):
+        pair = (row["reference"] or "", row["distorted"] or "")
+        if not all(pair):
+            raise InputError(f"{table}: a row lacks its reference or its distorted picture")
+        if pair in seen:
+            raise InputError(f"{table}: {pair[1]} is there twice; remove one of the rows")
+        seen.add(pair)
+        versions.setdefault(pair[0], []).append(table.parent / pair[1])
+    return [Pair(table.parent / name, tuple(files)) for name, files in versions.items()]
 
 
 def score_pairs(

@@ -9,10 +9,9 @@ from typing import Annotated, TypeVar
 import tyro
 
 from mtl.files import InputError
+from scripts.deepfl import USAGE_ERROR
 
 Config = TypeVar("Config")
-
-USAGE_ERROR = 2  # exit code
 
 
 def parse(

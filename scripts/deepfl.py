@@ -65,11 +65,12 @@ def _run(command: str, arguments: list[str]) -> int:
     module = importlib.import_module(f"scripts.{command}")
 
     from mtl.files import InputError
+    from scripts.command_line import one_line
 
     try:
         module.main(arguments)
     except InputError as error:
-        print(f"deepfl {command}: {_one_line(error)}", file=sys.stderr)
+        print(f"deepfl {command}: {one_line(error)}", file=sys.stderr)
         return USAGE_ERROR
     except KeyboardInterrupt:
         print(
@@ -81,13 +82,9 @@ def _run(command: str, arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILURE
     except (OSError, FloatingPointError) as error:
-        print(f"deepfl {command}: {_one_line(error)}", file=sys.stderr)
+        print(f"deepfl {command}: {one_line(error)}", file=sys.stderr)
         return FAILURE
     return 0
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 if __name__ == "__main__":

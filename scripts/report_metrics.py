@@ -108,7 +108,10 @@ def largest_differences(
     }
     with progress_bar(len(rows), "comparing", "pair", show=progress) as bar:
         for row in rows:
-            pair = tuple(read_picture(_picture(golden, row[k])) for k in ("ref", "dist"))
+            pair = (
+                read_picture(_picture(golden, row["ref"])),
+                read_picture(_picture(golden, row["dist"])),
+            )
             authors = {name: float(row[column]) for name, column in COLUMNS.items()}
             with jax.enable_x64(True):
                 double = our_scores(pair)

@@ -1,12 +1,14 @@
 """Full-reference scores of distorted pictures against their reference.
 
 Two folders are paired by name: a distorted picture is named like its reference, or
-REFERENCE_VERSION.png as `deepfl distort` names them.
+REFERENCE_VERSION.png as `deepfl distort` names them. A CSV file with the columns reference and
+distorted says itself what belongs together; its paths start at its folder.
 
 Examples:
     deepfl distort deepfl-demo/photographs/chelsea.png --type jpeg --level 4 --out jpeg.png
     deepfl score deepfl-demo/photographs/chelsea.png jpeg.png
     deepfl score deepfl-demo/photographs jpegs --out scores.csv
+    deepfl score PAIRS.csv --out scores.csv
     deepfl score REFERENCES DISTORTED --against kadis700k_friqa.csv
 
 --against compares with published scores, metric by metric: a CSV file with the columns dist_im and
@@ -21,7 +23,14 @@ from fr_metrics import METRICS
 from mtl.files import InputError, table_text, write_atomically
 from mtl.progress import say
 from mtl.published_scores import agreement, pair_published, read_published
-from mtl.score_files import Pair, Scored, chosen_metrics, pair_folders, score_pairs
+from mtl.score_files import (
+    Pair,
+    Scored,
+    chosen_metrics,
+    pair_folders,
+    read_pairs,
+    score_pairs,
+)
 from scripts.command_line import parse
 
 
@@ -30,9 +39,9 @@ class ScoreConfig:
     """What to compare with what."""
 
     reference: Path
-    """The pristine picture, or a folder of them."""
+    """The pristine picture, a folder of them, or a CSV file of pairs."""
     distorted: tuple[Path, ...]
-    """Distorted versions of it, or one folder of versions."""
+    """Distorted versions of it, one folder of versions, or nothing after a CSV file."""
     metrics: tuple[str, ...] = ()
     """Metrics to compute; all of them when not given."""
     out: Path | None = None
@@ -60,6 +69,12 @@ def main(arguments: Sequence[str]) -> None:
         if len(config.distorted) != 1:
             raise InputError("a folder of references takes one folder of distorted pictures")
         pairs = pair_folders(config.reference, config.distorted[0])
+    elif config.reference.suffix.lower() == ".csv":
+        if config.distorted:
+            raise InputError(
+                f"{config.reference}: names the distorted pictures itself; give no more"
+            )
+        pairs = read_pairs(config.reference)
     else:
         for path in (config.reference, *config.distorted):
             if not path.is_file():

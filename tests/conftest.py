@@ -18,6 +18,19 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(SCRATCH / "jax"))
 settings.register_profile("deepfl", deadline=None, database=None, max_examples=25)
 settings.load_profile("deepfl")
 
+# Files that take minutes come first, so that at the end no worker is alone with one of them.
+LONGEST_FIRST = (
+    "test_scripts_end_to_end",
+    "test_mtl_train",
+    "test_fr_metrics_contract",
+    "test_mtl_generate",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
 
 @pytest.fixture(scope="session")
 def sample() -> dict[str, np.ndarray]:

@@ -2,6 +2,7 @@ import csv
 from pathlib import Path
 
 import cv2
+import jax
 import numpy as np
 import pytest
 
@@ -44,3 +45,10 @@ def crops(golden_picture):
     # An odd height takes the borders of the down-sampling along.
     reference, *distorted = (golden_picture(name)[20:197, 40:224] for name in names)
     return reference, np.stack(distorted)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forget_programs():
+    """Compiled programs of a module go with it; together they would take gigabytes."""
+    yield
+    jax.clear_caches()

@@ -151,3 +151,39 @@ def test_another_matrix_for_sff(place, tmp_path):
     for name in ("bad.npy", "none.npy"):
         with pytest.raises(InputError, match=f"{name}: is not a matrix for SFF"):
             score_pairs(pairs, ["sff"], sff_matrix=tmp_path / name)
+
+
+def write_pairs(place: Path, *pairs: tuple[str, str]) -> Path:
+    table = place / "pairs.csv"
+    table.write_text("\n".join(["reference,distorted", *(",".join(pair) for pair in pairs)]))
+    return table
+
+
+def test_pairs_from_a_table(place):
+    table = write_pairs(
+        place,
+        ("references/coffee.png", "distorted/coffee_3.png"),
+        ("references/astronaut.png", "distorted/astronaut_1.png"),
+        ("references/coffee.png", "distorted/coffee_5.png"),
+    )
+    main([str(table), "--metrics", "ssim", "--out", str(place / "scores.csv")])
+    with (place / "scores.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    published = {row["dist_im"]: float(row["SSIM"]) for row in read(place)}
+    assert [Path(row["distorted"]).name for row in rows] == [
+        "coffee_3.png", "coffee_5.png", "astronaut_1.png"
+    ]  # fmt: skip
+    for row in rows:
+        assert float(row["ssim"]) == pytest.approx(published[Path(row["distorted"]).name], abs=1e-6)
+
+
+def test_tables_of_pairs_that_cannot_be_used(place):
+    pair = ("references/coffee.png", "distorted/coffee_3.png")
+    with pytest.raises(InputError, match="is there twice"):
+        main([str(write_pairs(place, pair, pair))])
+    with pytest.raises(InputError, match="lacks its reference"):
+        main([str(write_pairs(place, ("", "a.png")))])
+    with pytest.raises(InputError, match="give no more"):
+        main([str(write_pairs(place, pair)), "a.png"])
+    with pytest.raises(InputError, match=r"none\.png: no such file"):
+        main([str(write_pairs(place, ("none.png", "a.png")))])
