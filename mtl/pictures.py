@@ -2,11 +2,15 @@
 
 The rule for every picture that enters the system: 8-bit RGB, (H, W, 3), values 0..255, the EXIF
 orientation applied. Grey is repeated on three channels, palettes are looked up, an alpha channel is
-dropped, CMYK is converted by Pillow without a colour profile, 16-bit grey is divided by 257.
+dropped, CMYK is converted by Pillow without a colour profile, 16-bit grey is divided by 257. An
+embedded colour profile is ignored; only the pristine stage applies it (mtl.kadis.photograph).
 """
 
 import os
+import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +22,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from mtl.files import InputError
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+# What Pillow raises when a file's bytes make no sense.
+BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error)
 
 # PNG deflate level: 1 is four times faster than OpenCV's default of 3 with filters on photographs
 # and at most a tenth larger; the pixels are the same at every level.
@@ -70,9 +77,11 @@ def picture_size(path: str | os.PathLike) -> tuple[int, int]:
     Raises:
         InputError: the file is missing or its header is not that of a picture.
     """
-    with _opened(path) as picture:
+    with opened(path) as picture:
         width, height = picture.size
         turned = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)  # EXIF orientation: transposed
+        if picture.format == "TIFF":  # Pillow gives its size as displayed already
+            turned = False
     return (width, height) if turned else (height, width)
 
 
@@ -82,20 +91,53 @@ def read_picture(path: str | os.PathLike) -> UInt8[np.ndarray, "h w 3"]:
     Raises:
         InputError: the file is missing, is not a picture, or is truncated.
     """
-    with _opened(path) as picture:
+    with opened(path) as picture:
+        return np.array(upright_eight_bit(picture).convert("RGB"))
+
+
+@contextmanager
+def opened(path: str | os.PathLike) -> Iterator[Image.Image]:
+    """Context manager: a Pillow picture, its header read; its pixels may be decoded inside.
+
+    Raises:
+        InputError: the file is missing, is not a picture, or cannot be decoded inside.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; give a picture file")
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of pictures over 89 megapixels; a 100-megapixel camera is no attack.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            picture = Image.open(path)
+    except UnidentifiedImageError as error:
+        raise InputError(f"{path}: is not a picture; replace or remove it") from error
+    except (*BROKEN, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: cannot be opened ({error})") from error
+    with picture:
         try:
-            if picture.mode.startswith("I;16"):
-                grey = np.asarray(ImageOps.exif_transpose(picture)).astype(np.float64)
-                return np.repeat(np.round(grey / 257).astype(np.uint8)[..., None], 3, axis=2)
-            if picture.mode in ("I", "F"):
-                raise InputError(
-                    f"{path}: {picture.mode} pixels have no fixed range; save it as 8 or 16 bit"
-                )
-            return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
-        except (OSError, SyntaxError, ValueError) as error:
+            yield picture
+        except BROKEN as error:
             raise InputError(
                 f"{path}: cannot be decoded ({error}); replace or remove it"
             ) from error
+
+
+def upright_eight_bit(picture: Image.Image) -> Image.Image:
+    """An opened picture with its EXIF orientation applied, 16-bit grey divided by 257.
+
+    Raises:
+        ValueError: its pixels have no fixed range.
+    """
+    ImageOps.exif_transpose(picture, in_place=True)
+    if picture.mode.startswith("I;16"):
+        grey = np.asarray(picture).astype(np.float32)
+        return Image.fromarray(np.round(grey / 257).astype(np.uint8))
+    if picture.mode in ("I", "F"):
+        raise ValueError(f"{picture.mode} pixels have no fixed range; save it as 8 or 16 bit")
+    return picture
 
 
 def encode_png(image: UInt8[np.ndarray, "h w 3"]) -> bytes:
@@ -116,29 +158,3 @@ def decode_png(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
     if image is None:
         raise ValueError("the stored bytes are not a PNG picture")
     return np.ascontiguousarray(image[..., ::-1])
-
-
-class _opened:
-    """Context manager: a Pillow picture, with every way of not being one turned to InputError."""
-
-    def __init__(self, path: str | os.PathLike):
-        self.path = Path(path)
-
-    def __enter__(self) -> Image.Image:
-        if not self.path.exists():
-            raise InputError(f"{self.path}: no such file")
-        if self.path.is_dir():
-            raise InputError(f"{self.path}: is a folder; give a picture file")
-        try:
-            with warnings.catch_warnings():
-                # Pillow warns of pictures over 89 megapixels; a 100-megapixel camera is no attack.
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-                self.picture = Image.open(self.path)
-        except UnidentifiedImageError as error:
-            raise InputError(f"{self.path}: is not a picture; replace or remove it") from error
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise InputError(f"{self.path}: cannot be opened ({error})") from error
-        return self.picture
-
-    def __exit__(self, *_) -> None:
-        self.picture.close()

@@ -11,6 +11,7 @@ COMMANDS = {
     "demo": "the whole pipeline on ten sample photographs, with a report",
     "distort": "distorted versions of a photograph or a folder, or a contact sheet",
     "score": "full-reference scores of distorted pictures",
+    "curate": "pristine crops of one size from a folder of photographs",
     "generate": "a scored KADIS data set from a folder of photographs",
     "train": "multi-task training of InceptionResNetV2 on a data set",
     "extract": "MLSP features of pictures",

@@ -26,6 +26,54 @@ def too_small(shape: tuple[int, int], size: tuple[int, int] = SIZE) -> str | Non
     )
 
 
+def spanned_shape(shape: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of a photograph of `shape` when scaled to span `size`: one side fits.
+
+    The other side is larger or equal; the aspect ratio is kept to half a pixel.
+    """
+    scale = spanning_scale(shape, size)
+    return max(size[0], round(shape[0] * scale)), max(size[1], round(shape[1] * scale))
+
+
+def spanning_scale(shape: tuple[int, int], size: tuple[int, int]) -> float:
+    """The factor by which a photograph of (height, width) `shape` is scaled to span `size`."""
+    return max(size[0] / shape[0], size[1] / shape[1])
+
+
+def span(
+    photograph: UInt8[np.ndarray, "h w 3"], size: tuple[int, int], *, enlarge: bool = False
+) -> UInt8[np.ndarray, "_ _ 3"]:
+    """Scale to span `size` (height, width): by area interpolation when it gets smaller.
+
+    With `enlarge`, a photograph that is smaller than `size` is scaled up by cubic interpolation.
+
+    Raises:
+        ValueError: without `enlarge`, the photograph is smaller than `size` in either direction.
+    """
+    shape = photograph.shape[:2]
+    reason = too_small(shape, size)
+    if reason and not enlarge:
+        raise ValueError(reason)
+    spanned = spanned_shape(shape, size)
+    if spanned == shape:
+        return photograph
+    interpolation = cv2.INTER_CUBIC if reason else cv2.INTER_AREA
+    return cv2.resize(photograph, spanned[::-1], interpolation=interpolation)
+
+
+def centre_offsets(shape: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
+    """(top, left) of the centre crop of `size` in an image of (height, width) `shape`."""
+    return (shape[0] - size[0]) // 2, (shape[1] - size[1]) // 2
+
+
+def crop(
+    image: UInt8[np.ndarray, "h w 3"], offsets: tuple[int, int], size: tuple[int, int]
+) -> UInt8[np.ndarray, "_ _ 3"]:
+    """The part of (height, width) `size` whose upper left corner is at (top, left) `offsets`."""
+    (top, left), (height, width) = offsets, size
+    return np.ascontiguousarray(image[top : top + height, left : left + width])
+
+
 def pristine_crop(
     photograph: UInt8[np.ndarray, "h w 3"], size: tuple[int, int] = SIZE
 ) -> UInt8[np.ndarray, "_ _ 3"]:
@@ -34,13 +82,5 @@ def pristine_crop(
     Raises:
         ValueError: the photograph is smaller than `size` in either direction.
     """
-    height, width = photograph.shape[:2]
-    reason = too_small((height, width), size)
-    if reason:
-        raise ValueError(reason)
-    scale = max(size[0] / height, size[1] / width)
-    spanned = (max(size[0], round(height * scale)), max(size[1], round(width * scale)))
-    if spanned != (height, width):
-        photograph = cv2.resize(photograph, spanned[::-1], interpolation=cv2.INTER_AREA)
-    top, left = (spanned[0] - size[0]) // 2, (spanned[1] - size[1]) // 2
-    return np.ascontiguousarray(photograph[top : top + size[0], left : left + size[1]])
+    spanned = span(photograph, size)
+    return crop(spanned, centre_offsets(spanned.shape[:2], size), size)

@@ -1,0 +1,373 @@
+"""The pristine stage as files: photographs in, crops of one size out, every one accounted for.
+
+A photograph is decoded by the rules of `mtl.kadis.photograph`, scaled to span the target size
+(`mtl.kadis.pristine`) and cropped to it, at the centre or where `mtl.kadis.saliency` says. Left
+out, each with its reason, are those that are too small, cannot be decoded, or resemble a photograph
+that was kept (`mtl.kadis.duplicates`): the first by name stays.
+
+Photographs are decided in the order of their names, whatever the number of threads, so that a
+stopped run has decided the first so many. `curation.jsonl` holds them: a line with the settings and
+the photographs, then a line per photograph, written once its crop is in place. The tables are
+written last; where `curated.csv` is, the curation is complete.
+
+SUB/NAME.jpg becomes SUB/NAME.png. Photographs whose names differ in nothing but suffix or case keep
+their suffix, NAME.jpg.png and NAME.png.png; one whose file would still overwrite another's, or a
+folder, on a disk that does not tell cases apart, is left out.
+"""
+
+import json
+import os
+import warnings
+from collections import Counter, deque
+from collections.abc import Generator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from PIL import Image
+
+from mtl.files import InputError, table_text, write_atomically
+from mtl.kadis.duplicates import BITS, DISTANCE, KeptHashes, perceptual_hash
+from mtl.kadis.photograph import read_photograph
+from mtl.kadis.pristine import SIZE, centre_offsets, crop, span, spanning_scale, too_small
+from mtl.kadis.saliency import salient_offsets
+from mtl.pictures import Rejected, encode_png, list_pictures, picture_size
+from mtl.progress import progress_bar
+
+JOURNAL = "curation.jsonl"
+CURATED = "curated.csv"
+REJECTED = "rejected.csv"
+FORMAT = 1  # of curation.jsonl
+
+# Pictures that photographers have and this program does not read; named rather than passed over.
+FOREIGN_SUFFIXES = (
+    *(".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"),  # cameras' raw files
+    *(".avif", ".gif", ".heic", ".heif", ".jp2", ".jxl"),
+)
+
+SCALE_DECIMALS = 6  # of the scale in curated.csv
+# Finished crops that wait for an earlier photograph, per thread; a crop is below a megabyte.
+AHEAD = 4
+
+
+@dataclass(frozen=True)
+class CurateConfig:
+    """What to curate, and how. All but the number of threads decides the bytes."""
+
+    photos: Path
+    """Folder of photographs (sub-folders are searched)."""
+    out: Path
+    """Folder for the crops; an unfinished curation with the same settings is continued."""
+    size: tuple[int, int] = SIZE
+    """Height and width of the crops in pixels."""
+    crop: Literal["centre", "salient"] = "centre"
+    """centre: the middle. salient: where frontal faces and salient regions stay inside."""
+    enlarge: bool = False
+    """Scale up what is smaller than the crops, instead of leaving it out."""
+    duplicate_distance: int = DISTANCE
+    """Bits of 64 up to which two photographs count as one; -1 keeps near-duplicates."""
+    num_workers: int | None = None
+    """Photographs at a time; one per core when not given."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A photograph that became a crop: a row of curated.csv, and the size of its file."""
+
+    photograph: str
+    file: str
+    width: int
+    """Pixels before, as displayed."""
+    height: int
+    scale: float
+    left: int
+    """Pixels from the left edge of the scaled photograph to the crop's."""
+    top: int
+    hash: str
+    """Perceptual hash, 16 hexadecimal digits."""
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Curation:
+    """What a finished curation holds."""
+
+    out: Path
+    kept: tuple[Kept, ...]
+    rejected: tuple[Rejected, ...]
+    resumed: int
+    """Photographs that were decided already."""
+
+
+def curate(config: CurateConfig, *, progress: bool = False) -> Curation:
+    """Make the crops, or what is missing of them, and the two tables.
+
+    Raises:
+        InputError: bad settings, no usable photograph, or `out` holds something else.
+    """
+    _check(config)
+    names = list_pictures(config.photos)
+    files = _output_files(names)
+    header = _header(config, names)
+    journal = config.out / JOURNAL
+    decided = _claim(journal, header, names)
+    resumed = len(decided)
+
+    with warnings.catch_warnings():
+        # Filters belong to the process, not to a thread: what `mtl.pictures` silences while one
+        # thread opens a picture must stay silent for the others. What is wrong is an error.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+        with progress_bar(len(names), "curate", "img", show=progress, done=resumed) as bar:
+            missing = [k for k in decided if isinstance(k, Kept) and not _in_place(config.out, k)]
+            again = {k.photograph: k for k in missing}
+            with closing(_candidates(config, files, list(again))) as candidates:
+                for name, made in candidates:
+                    _restore(config.out, name, made, again[name])
+            hashes = KeptHashes(len(names))
+            for each in decided:
+                if isinstance(each, Kept):
+                    hashes.add(each.photograph, int(each.hash, 16))
+            with (
+                journal.open("a", encoding="ascii") as lines,
+                closing(_candidates(config, files, names[resumed:])) as candidates,
+            ):
+                for name, made in candidates:
+                    outcome = _decide(config, name, made, hashes)
+                    lines.write(json.dumps(asdict(outcome)) + "\n")
+                    lines.flush()
+                    decided.append(outcome)
+                    bar.update()
+    return _finish(config, decided, resumed)
+
+
+def _check(config: CurateConfig) -> None:
+    if min(config.size) < 1:
+        raise InputError(f"--size {config.size[0]} {config.size[1]}: give pixels, 1 or more")
+    if not -1 <= config.duplicate_distance <= BITS:
+        raise InputError(
+            f"--duplicate-distance {config.duplicate_distance}: give bits from 0 to {BITS}, or -1"
+            " to keep near-duplicates"
+        )
+    if config.num_workers is not None and config.num_workers < 1:
+        raise InputError(f"--num-workers {config.num_workers}: must be at least 1")
+    photos, out = config.photos.resolve(), config.out.resolve()
+    if photos == out or photos in out.parents or out in photos.parents:
+        raise InputError(
+            f"{config.out}: crops and photographs would mix in {config.photos}; choose an --out"
+            " that is neither inside the photographs' folder nor around it"
+        )
+
+
+def _output_files(names: Sequence[str]) -> dict[str, str | Rejected]:
+    """The crop's file for each photograph, by the rule at the top of this module."""
+    stems = Counter(_stem(name).casefold() for name in names)
+    # A file cannot have the name of a folder.
+    folders = {str(folder) for name in names for folder in PurePosixPath(name).parents}
+    taken = {folder.casefold(): f"the folder {folder}" for folder in folders}
+    files: dict[str, str | Rejected] = {}
+    for name in names:
+        file = f"{name if stems[_stem(name).casefold()] > 1 else _stem(name)}.png"
+        if not _is_text(name):
+            files[name] = Rejected(name, "its name is not UTF-8; rename the photograph")
+        elif file.casefold() in taken:
+            other = taken[file.casefold()]
+            files[name] = Rejected(
+                name, f"its crop {file} would overwrite {other}; rename the photograph"
+            )
+        else:
+            taken[file.casefold()] = f"that of {name}"
+            files[name] = file
+    return files
+
+
+def _is_text(name: str) -> bool:
+    """Whether a file's name, which may be any bytes, can stand in a table."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _stem(name: str) -> str:
+    return str(PurePosixPath(name).with_suffix(""))
+
+
+def _header(config: CurateConfig, names: Sequence[str]) -> dict[str, Any]:
+    """The first line of the journal: all that decides the bytes, nothing of this machine."""
+    return {
+        "format": FORMAT,
+        "settings": {
+            "size": list(config.size),
+            "crop": config.crop,
+            "enlarge": config.enlarge,
+            "duplicate_distance": config.duplicate_distance,
+        },
+        "photographs": {name: (config.photos / name).stat().st_size for name in names},
+    }
+
+
+def _claim(journal: Path, header: Mapping[str, Any], names: Sequence[str]) -> list[Kept | Rejected]:
+    """What `out` has decided already; a new journal when there is none.
+
+    Raises:
+        InputError: `out` holds something else, another curation, or a damaged journal.
+    """
+    out = journal.parent
+    if not journal.exists():
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise InputError(f"{out}: exists and is not a curation; choose another --out")
+        write_atomically(journal, json.dumps(header) + "\n")
+        return []
+    data = journal.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]  # a killed run may leave half a line
+    try:
+        there, *lines = [json.loads(line) for line in whole.splitlines()]
+        form, settings, photographs = there["format"], there["settings"], there["photographs"]
+        decided = [Kept(**one) if "hash" in one else Rejected(**one) for one in lines]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{journal}: is damaged; delete {out} or choose another --out") from error
+    for name, value in (header["settings"] | {"format": FORMAT}).items():
+        found = (settings | {"format": form}).get(name)
+        if found != value:
+            option = name.replace("_", "-")
+            raise InputError(
+                f"{out}: was curated with {option} {found}, not {value}; choose another --out"
+            )
+    if photographs != header["photographs"]:
+        changed = photographs.items() ^ header["photographs"].items()
+        example = min(name for name, _ in changed)
+        raise InputError(
+            f"{out}: was curated from other photographs ({example} has come, gone or changed);"
+            " choose another --out"
+        )
+    if [_name(one) for one in decided] != list(names[: len(decided)]):
+        raise InputError(f"{journal}: is damaged; delete {out} or choose another --out")
+    if whole != data:
+        write_atomically(journal, whole)
+    for stale in out.rglob(".*.tmp"):  # half a file of a killed run
+        stale.unlink()
+    return decided
+
+
+def _name(outcome: Kept | Rejected) -> str:
+    return outcome.photograph if isinstance(outcome, Kept) else outcome.file
+
+
+def _in_place(out: Path, kept: Kept) -> bool:
+    path = out / kept.file
+    return path.is_file() and path.stat().st_size == kept.bytes
+
+
+def _restore(out: Path, name: str, made: tuple[Kept, bytes] | Rejected, before: Kept) -> None:
+    """Write a crop again that was lost or damaged since it was made."""
+    if isinstance(made, Rejected) or made[0] != before:
+        raise InputError(f"{name}: is not the photograph that was curated; choose another --out")
+    write_atomically(out / before.file, made[1])
+
+
+def _candidates(
+    config: CurateConfig, files: Mapping[str, str | Rejected], names: Sequence[str]
+) -> Generator[tuple[str, tuple[Kept, bytes] | Rejected], None, None]:
+    """The crop of each photograph, made in threads, in the order of the names."""
+    workers = config.num_workers or len(os.sched_getaffinity(0))
+    pool = ThreadPoolExecutor(workers)
+    waiting: deque[tuple[str, Future]] = deque()
+    try:
+        for name in names:
+            waiting.append((name, pool.submit(_candidate, config, name, files[name])))
+            if len(waiting) >= AHEAD * workers:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        while waiting:
+            first, future = waiting.popleft()
+            yield first, future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _candidate(
+    config: CurateConfig, name: str, file: str | Rejected
+) -> tuple[Kept, bytes] | Rejected:
+    """The crop of one photograph as PNG; nothing is known yet of the other photographs."""
+    if isinstance(file, Rejected):
+        return file
+    path = config.photos / name
+    try:
+        # The header first: most of what is left out need not be decoded.
+        reason = too_small(picture_size(path), config.size)
+        if reason and not config.enlarge:
+            return Rejected(name, f"{reason}, or --enlarge")
+        photograph = read_photograph(path)
+    except InputError as error:
+        return Rejected.of(name, path, error)
+    shape = photograph.shape[:2]
+    code = perceptual_hash(photograph)
+    spanned = span(photograph, config.size, enlarge=config.enlarge)
+    if config.crop == "salient":
+        top, left = salient_offsets(spanned, config.size)
+    else:
+        top, left = centre_offsets(spanned.shape[:2], config.size)
+    data = encode_png(crop(spanned, (top, left), config.size))
+    scale = round(spanning_scale(shape, config.size), SCALE_DECIMALS)
+    kept = Kept(name, file, shape[1], shape[0], scale, left, top, f"{code:016x}", len(data))
+    return kept, data
+
+
+def _decide(
+    config: CurateConfig, name: str, made: tuple[Kept, bytes] | Rejected, hashes: KeptHashes
+) -> Kept | Rejected:
+    """Reject a near-duplicate of what was kept before; put any other crop in its place."""
+    if isinstance(made, Rejected):
+        return made
+    kept, data = made
+    nearest = hashes.nearest(int(kept.hash, 16))
+    if nearest is not None and nearest[1] <= config.duplicate_distance:
+        return Rejected(
+            name, f"near-duplicate of {nearest[0]} ({nearest[1]} of {BITS} bits differ)"
+        )
+    write_atomically(config.out / kept.file, data)
+    hashes.add(name, int(kept.hash, 16))
+    return kept
+
+
+def _finish(config: CurateConfig, decided: Sequence[Kept | Rejected], resumed: int) -> Curation:
+    """Write the tables."""
+    out = config.out
+    kept = tuple(one for one in decided if isinstance(one, Kept))
+    rejected = [one for one in decided if isinstance(one, Rejected)]
+    if not kept:
+        (out / JOURNAL).unlink()
+        if not any(out.iterdir()):
+            out.rmdir()
+        raise InputError(
+            f"{config.photos}: none of its {len(decided)} photographs can be used; the first,"
+            f" {rejected[0].file}: {rejected[0].reason}"
+        )
+    rejected += _foreign(config.photos)
+    rejected.sort(key=lambda one: one.file)
+    table = [{"photograph": _readable(r.file), "reason": _readable(r.reason)} for r in rejected]
+    rows = [{k: v for k, v in asdict(one).items() if k != "bytes"} for one in kept]
+    write_atomically(out / REJECTED, table_text(table) if table else "photograph,reason\n")
+    write_atomically(out / CURATED, table_text(rows))
+    return Curation(out, kept, tuple(rejected), resumed)
+
+
+def _readable(text: str) -> str:
+    """Text with the bytes of a file's name that are not UTF-8 as escapes."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def _foreign(photos: Path) -> list[Rejected]:
+    """The pictures whose format is not read, each with that as its reason."""
+    found = []
+    for path in photos.rglob("*"):
+        name = path.relative_to(photos).as_posix()
+        hidden = any(part.startswith(".") for part in PurePosixPath(name).parts)
+        if path.suffix.lower() in FOREIGN_SUFFIXES and path.is_file() and not hidden:
+            reason = f"{path.suffix.lower()} is not read here; convert it to PNG, TIFF or JPEG"
+            found.append(Rejected(name, reason))
+    return found
