@@ -258,26 +258,37 @@ def evaluate(
 
     Returns:
         A row per photograph and standard deviation: photograph, sigma, noisy, denoised, seconds.
+        A photograph that cannot be read has none and is named in the progress.
+
+    Raises:
+        InputError: none of the photographs can be read.
     """
     rows = []
     with progress_bar(len(names), "evaluating", "photo", show=progress) as bar:
         for index, name in enumerate(names):
-            gray = cv2.cvtColor(_read_scaled(folder / name), cv2.COLOR_RGB2GRAY) / 255
+            bar.update()
+            try:
+                gray = cv2.cvtColor(_read_scaled(folder / name), cv2.COLOR_RGB2GRAY) / 255
+            except InputError as error:
+                say(f"left out: {error}", show=progress)
+                continue
             for sigma in sigmas:
                 rng = np.random.default_rng((seed, index, round(10 * sigma)))
                 noisy = gray + sigma / 255 * rng.standard_normal(gray.shape)
                 start = time.perf_counter()
                 denoised = remove_noise(noisy, sigma)
+                seconds = time.perf_counter() - start
                 rows.append(
                     {
                         "photograph": name,
                         "sigma": sigma,
                         "noisy": psnr(noisy, gray),
                         "denoised": psnr(denoised, gray),
-                        "seconds": time.perf_counter() - start,
+                        "seconds": seconds,
                     }
                 )
-            bar.update()
+    if not rows:
+        raise InputError(f"{folder}: none of the {len(names)} photographs held out can be read")
     return rows
 
 

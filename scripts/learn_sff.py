@@ -6,28 +6,22 @@ Example, a minute on one core:
     python -m scripts.learn_sff --photographs PHOTOS --out sff
 """
 
-import sys
 from collections.abc import Sequence
 
-from mtl.files import InputError
 from mtl.learn_sff import MATRIX_FILE, RECORD_FILE, LearnSffConfig, learn_sff
 from mtl.progress import say
-from scripts.command_line import parse
+from scripts.command_line import parse, run_script
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run the script; a user's mistake ends it with one line and code 2."""
+    """Run the learning."""
     config = parse(
         LearnSffConfig,
         arguments,
         program="python -m scripts.learn_sff",
         description=__doc__ or "",
     )
-    try:
-        record = learn_sff(config, progress=True)
-    except InputError as error:
-        say(f"learn_sff: {error}")
-        sys.exit(2)
+    record = learn_sff(config, progress=True)
     comparison = record.get("compared_with_the_authors_matrix")
     if comparison:
         say(
@@ -38,4 +32,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_script(main, "learn_sff")

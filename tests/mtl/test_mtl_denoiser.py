@@ -71,6 +71,15 @@ def test_a_run_writes_what_the_package_ships(config):
     assert np.isfinite(noise).all()
 
 
+def test_a_photograph_that_cannot_be_read_costs_nothing_but_itself(folder, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "good.png").write_bytes((folder / "china_0.png").read_bytes())
+    rows = evaluate(lambda x, _: x, tmp_path, ["broken.png", "good.png"], [25.0])
+    assert [row["photograph"] for row in rows] == ["good.png"]
+    with pytest.raises(InputError, match="none of the 1 photographs"):
+        evaluate(lambda x, _: x, tmp_path, ["broken.png"], [25.0])
+
+
 class Stopped(Exception):
     pass
 

@@ -11,6 +11,7 @@ from fr_metrics.sff import load_matrix
 from mtl.files import InputError
 from mtl.learn_sff import LearnSffConfig, learn_matrix, learn_sff
 from scripts import learn_sff as script
+from scripts.command_line import run_script
 
 
 @pytest.fixture
@@ -101,11 +102,14 @@ def test_unsuitable_files_are_refused(config, tmp_path):
         learn_sff(replace(config, photographs=flat))
 
 
-def test_the_script_says_what_it_wrote_and_what_is_wrong(config, tmp_path, capsys):
+def test_the_script_says_what_it_wrote_and_what_is_wrong(config, tmp_path, capsys, monkeypatch):
     options = ["--photographs", str(config.photographs), "--patches", "3000"]
     script.main([*options, "--out", str(tmp_path / "here")])
     assert "here: sff_matrix.npy and sff_matrix.json" in capsys.readouterr().err
+    wrong = ["learn_sff", "--photographs", str(tmp_path / "nowhere"), "--out", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", wrong)
     with pytest.raises(SystemExit) as error:
-        script.main(["--photographs", str(tmp_path / "nowhere"), "--out", str(tmp_path)])
+        run_script(script.main, "learn_sff")
     assert error.value.code == 2
-    assert "no such folder" in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("learn_sff: ") and "no such folder" in line
