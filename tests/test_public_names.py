@@ -8,7 +8,14 @@ import pytest
 
 PUBLIC = {
     "mtl": ["InceptionResNetV2", "MTLModel"],
-    "mtl.kadis": ["GenerateConfig", "Summary", "generate"],
+    "mtl.kadis": [
+        "GenerateConfig",
+        "Summary",
+        "Verification",
+        "VerifyConfig",
+        "generate",
+        "verify",
+    ],
     "mlsp": ["BLOCKS", "Predictor", "benchmark", "extract"],
 }
 

@@ -8,6 +8,7 @@ removes.
 import copy
 import errno
 import os
+import socket
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -82,14 +83,14 @@ def make_shards(
         waiting = list(reversed(todo))
         limit = config.num_workers or len(todo)
         running: dict[Any, Shard] = {}
-        known: dict[int, Tally] = {}
+        reported: dict[int, Tally] = {}
+        finished: dict[int, Tally] = {}
         failed: list[tuple[Shard, Exception]] = []
         while waiting or running:
             while waiting and len(running) < limit:
                 shard = waiting.pop()
                 running[task.remote(shared, shard, tallies)] = shard
             ready, _ = ray.wait(list(running), timeout=SECONDS_BETWEEN_REPORTS)
-            finished = {}
             for reference in ready:
                 shard = running.pop(reference)
                 try:
@@ -100,8 +101,8 @@ def make_shards(
                     failed.append((shard, error))
                 except ray.exceptions.RayError as error:  # the worker or its node has died
                     failed.append((shard, error))
-            known |= _reported(ray, tallies) | finished
-            yield known, [shard for shard, _ in failed]
+            reported |= _reported(ray, tallies)
+            yield reported | finished, [shard for shard, _ in failed]
     if failed:
         raise _failure(planned, failed)
 
@@ -161,6 +162,7 @@ def _ray(config: GenerateConfig) -> Iterator[None]:
         yield
         return
     if config.address:
+        _knock(config.address)
         options: dict[str, Any] = {"address": config.address}
     else:
         options = {
@@ -174,14 +176,28 @@ def _ray(config: GenerateConfig) -> Iterator[None]:
             warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
             ray.init(**options, logging_level="error", log_to_driver=False)
     except ConnectionError as error:
-        raise ConnectionError(
-            f"{config.address}: no Ray cluster answers there ({error}); start one with"
-            " `ray start --head`, or leave --address out to run on this machine"
-        ) from error
+        raise _no_cluster(config.address, error) from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Make sure that someone listens at HOST:PORT: Ray itself would go on trying for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        try:
+            socket.create_connection((host, int(port)), PATIENCE_SECONDS).close()
+        except (OSError, OverflowError) as error:
+            raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str | None, error: Exception) -> ConnectionError:
+    return ConnectionError(
+        f"{address}: no Ray cluster answers there ({error}); start one with `ray start --head`, or"
+        " leave --address out to run on this machine"
+    )
 
 
 def _reported(ray: Any, tallies: Any) -> dict[int, Tally]:

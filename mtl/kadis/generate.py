@@ -19,7 +19,15 @@ from fr_metrics import HistogramEqualization
 from mtl.files import InputError, write_atomically
 from mtl.kadis.cluster import make_shards
 from mtl.kadis.making import Tally
-from mtl.kadis.plan import MANIFEST, GenerateConfig, Plan, claim, make_plan, manifest_text
+from mtl.kadis.plan import (
+    MANIFEST,
+    GenerateConfig,
+    Plan,
+    Planned,
+    claim,
+    make_plan,
+    manifest_text,
+)
 from mtl.kadis.shards import Shard, SplitSizes, read_stats, write_dataset_info
 from mtl.pictures import Rejected
 from mtl.progress import progress_bar
@@ -46,7 +54,7 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class _Finished:
+class Finished:
     """What is kept of a finished shard's stats; 700,000 images fit a few dozen megabytes."""
 
     records: int
@@ -56,6 +64,7 @@ class _Finished:
 
     @property
     def images(self) -> int:
+        """How many there are."""
         return len(next(iter(self.scores.values())))
 
 
@@ -73,7 +82,7 @@ def generate(config: GenerateConfig, *, progress: bool = False) -> Summary:
     planned = make_plan(config, progress=progress)
     claim(config.out, planned)
     write_atomically(config.out / SOURCE, f"{config.photos.resolve()}\n")
-    finished: dict[int, _Finished] = {}
+    finished: dict[int, Finished] = {}
     for shard in planned.shards:
         stats = read_stats(config.out, shard)
         if stats is not None:
@@ -87,7 +96,14 @@ def generate(config: GenerateConfig, *, progress: bool = False) -> Summary:
             raise RuntimeError(f"{config.out / shard.file}: its task ended without writing it")
         finished[shard.index] = _finished(planned, stats)
     ordered = [finished[shard.index] for shard in planned.shards]
-    images, rejected = _finish(planned, ordered)
+    images, rejected = finish(
+        config.out,
+        planned,
+        ordered,
+        source=config.photos,
+        description=_description(planned),
+        license=config.license,
+    )
     return Summary(config.out, images, rejected, resumed, len(todo), tally)
 
 
@@ -128,13 +144,13 @@ def slowest_types(tally: Tally, number: int = 2) -> list[str]:
     return [f"{DISTORTIONS[t].name} {mean[t]:.2f} s" for t in first]
 
 
-def _finished(planned: Plan, stats: Mapping[str, Any]) -> _Finished:
+def _finished(planned: Plan, stats: Mapping[str, Any]) -> Finished:
     scores = [record["scores"] for record in stats["records"]]
     images = len(scores)
     stored = (
         images if planned.config.store == "pixels" else images // planned.versions_per_reference
     )
-    return _Finished(
+    return Finished(
         stored,
         stats["bytes"],
         tuple(Rejected(**one) for one in stats["rejected"]),
@@ -142,16 +158,33 @@ def _finished(planned: Plan, stats: Mapping[str, Any]) -> _Finished:
     )
 
 
-def _finish(
-    planned: Plan, finished: Sequence[_Finished]
+def finish(
+    out: Path,
+    planned: Planned,
+    finished: Sequence[Finished],
+    *,
+    source: Path,
+    description: str,
+    license: str,
 ) -> tuple[dict[str, int], tuple[Rejected, ...]]:
     """Fit the equalisation, write the description, declare the data set complete.
 
-    Returns the number of images by split and what was left out.
+    Args:
+        out: the data set.
+        planned: what it holds.
+        finished: its shards, all of them, in order.
+        source: what it was made of.
+        description: goes into dataset_info.json.
+        license: likewise.
+
+    Returns:
+        The number of images by split, and what was left out.
+
+    Raises:
+        InputError: there is nothing to train on; `out` is deleted.
     """
-    out, config = planned.config.out, planned.config
     rejected = (*planned.rejected, *(one for shard in finished for one in shard.rejected))
-    splits: dict[str, list[_Finished]] = {}
+    splits: dict[str, list[Finished]] = {}
     for shard, what in zip(planned.shards, finished, strict=True):
         splits.setdefault(shard.split, []).append(what)
     images = {split: sum(one.images for one in parts) for split, parts in splits.items()}
@@ -159,7 +192,7 @@ def _finish(
         shutil.rmtree(out)
         first = rejected[0]
         raise InputError(
-            f"{config.photos}: none of its pictures could be decoded;"
+            f"{source}: none of its pictures could be decoded;"
             f" the first, {first.file}: {first.reason}"
         )
     equalization = HistogramEqualization.fit(
@@ -176,8 +209,8 @@ def _finish(
             split: SplitSizes([one.records for one in parts], sum(one.bytes for one in parts))
             for split, parts in splits.items()
         },
-        description=_description(planned),
-        license=config.license,
+        description=description,
+        license=license,
     )
     write_atomically(out / MANIFEST, manifest_text(planned, complete=True, rejected=rejected))
     return images, rejected

@@ -1,6 +1,7 @@
 """What one worker does: photographs in, one finished shard out."""
 
 import functools
+import resource
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from mtl.kadis.records import Scored, encoded_records
 from mtl.kadis.shards import Shard, ShardWriter, finish_shard
 from mtl.pictures import Rejected, read_picture
 
+KIBIBYTE = 1024  # Linux counts resident memory in these
+
 
 @dataclass
 class Tally:
@@ -31,6 +34,8 @@ class Tally:
     """By step: start, read, distort, score, encode, write."""
     types: dict[int, tuple[int, float]] = field(default_factory=dict)
     """By distortion: images, and seconds spent on distorting them."""
+    peak_memory: int = 0
+    """Bytes of resident memory that the worker's process has had at most."""
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:
@@ -53,6 +58,7 @@ class Tally:
             self.seconds[step] = self.seconds.get(step, 0.0) + seconds
         for distortion, (images, seconds) in other.types.items():
             self.add_type(distortion, images, seconds)
+        self.peak_memory = max(self.peak_memory, other.peak_memory)
         return self
 
 
@@ -94,6 +100,7 @@ def make_shard(planned: Plan, shard: Shard, report: Callable[[Tally], None]) -> 
             report(tally)
     with tally.timed("write"):
         finish_shard(config.out, shard, records, [asdict(one) for one in rejected])
+    tally.peak_memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIBIBYTE
     return tally
 
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from tensorflow_datasets.core.features import FeaturesDict
 
@@ -63,6 +63,34 @@ class GenerateConfig:
     """Share of a GPU for each worker, for metrics and denoising; 0: on the CPU."""
     address: str | None = None
     """Ray cluster to join, such as `auto` or `ray://head:10001`; a local one when not given."""
+
+
+class Planned(Protocol):
+    """What a data set's plan says, whatever the data set is made of."""
+
+    @property
+    def metrics(self) -> Sequence[str]:
+        """Names of the scores."""
+        ...
+
+    @property
+    def shards(self) -> Sequence[Shard]:
+        """All files."""
+        ...
+
+    @property
+    def rejected(self) -> Sequence[Rejected]:
+        """What was left out before any pixel was touched."""
+        ...
+
+    @property
+    def features(self) -> FeaturesDict:
+        """What a record holds."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan in the manifest."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -187,7 +215,7 @@ def _usable(config: GenerateConfig, name: str) -> int | Rejected:
     return Rejected(name, reason) if reason else path.stat().st_size
 
 
-def claim(out: Path, planned: Plan) -> None:
+def claim(out: Path, planned: Planned) -> None:
     """Write the plan into `out`, or make sure that the plan there is this one."""
     path = out / MANIFEST
     if not path.exists():
@@ -206,7 +234,7 @@ def claim(out: Path, planned: Plan) -> None:
         )
 
 
-def manifest_text(planned: Plan, *, complete: bool, rejected: Sequence[Rejected]) -> str:
+def manifest_text(planned: Planned, *, complete: bool, rejected: Sequence[Rejected]) -> str:
     """The manifest as JSON; without times or places, so that it depends on the plan alone."""
     manifest = {
         "format": FORMAT,
@@ -237,7 +265,7 @@ def read_manifest(data: Path) -> dict[str, Any]:
     if form != FORMAT:
         raise InputError(f"{path}: has format {form}, this version reads {FORMAT}")
     if not complete:
-        raise InputError(f"{data}: is unfinished; run the same `deepfl generate` command again")
+        raise InputError(f"{data}: is unfinished; run the command that began it again")
     return manifest
 
 

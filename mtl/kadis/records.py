@@ -8,7 +8,7 @@ five versions; the images are distorted again when they are read, to the same by
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -94,23 +94,32 @@ def encoded_records(
     scored: Scored, store: Store, features: tfds.features.FeaturesDict
 ) -> Iterator[bytes]:
     """The records of one reference as serialised tf.train.Example, the same bytes everywhere."""
-    columns = {
-        "distortion": np.array([v.distortion for v in scored.versions], np.int32),
-        "level": np.array([v.level for v in scored.versions], np.int32),
-        "seed": np.array([v.seed for v in scored.versions], np.int64),
-    }
-    common = {"reference": scored.reference}
     if store == "recipe":
-        fields = {PRISTINE: encode_png(scored.pristine), **columns, "scores": dict(scored.scores)}
-        yield _serialized(features, common | fields)
-        return
-    for k, image in enumerate(scored.images):
         fields = {
-            "image": encode_png(image),
-            **{name: column[k] for name, column in columns.items()},
-            "scores": {metric: column[k] for metric, column in scored.scores.items()},
+            PRISTINE: encode_png(scored.pristine),
+            "reference": scored.reference,
+            "distortion": np.array([v.distortion for v in scored.versions], np.int32),
+            "level": np.array([v.level for v in scored.versions], np.int32),
+            "seed": np.array([v.seed for v in scored.versions], np.int64),
+            "scores": dict(scored.scores),
         }
-        yield _serialized(features, common | fields)
+        yield _serialized(features, fields)
+        return
+    for k, (image, version) in enumerate(zip(scored.images, scored.versions, strict=True)):
+        scores = {metric: column[k] for metric, column in scored.scores.items()}
+        yield encoded_image(encode_png(image), scored.reference, version, scores, features)
+
+
+def encoded_image(
+    png: bytes,
+    reference: str,
+    version: Version,
+    scores: Mapping[str, np.float32],
+    features: tfds.features.FeaturesDict,
+) -> bytes:
+    """The record of one image of the store `pixels`, the same bytes everywhere."""
+    fields = {"image": png, "reference": reference, **asdict(version), "scores": dict(scores)}
+    return _serialized(features, fields)
 
 
 def stored_images(record: Mapping[str, Any]) -> Iterator[StoredImage]:
@@ -173,6 +182,10 @@ class DataSet:
         """Image `index` of a split, in the order of the shards."""
         record, k = divmod(index, self.versions_per_record)
         return stored_image(self._records[split][record], k)
+
+    def pristine(self, split: str, index: int) -> UInt8[np.ndarray, "h w 3"]:
+        """The pristine crop of image `index`'s reference; the store `pixels` has none."""
+        return self._records[split][index // self.versions_per_record][PRISTINE]
 
 
 def _serialized(features: tfds.features.FeaturesDict, fields: Mapping[str, Any]) -> bytes:
