@@ -6,13 +6,14 @@ import os
 import sys
 from collections.abc import Sequence
 
-# Command, what it does. The module scripts.COMMAND has `main(arguments)`.
+# Command, what it does. The module scripts.COMMAND, with _ for -, has `main(arguments)`.
 COMMANDS = {
     "demo": "the whole pipeline on ten sample photographs, with a report",
     "distort": "distorted versions of a photograph or a folder, or a contact sheet",
     "score": "full-reference scores of distorted pictures",
     "curate": "pristine crops of one size from a folder of photographs",
     "generate": "a scored KADIS data set from a folder of photographs",
+    "import-keras": "a model from Keras' ImageNet weights or from the paper's published body",
     "train": "multi-task training of InceptionResNetV2 on a data set",
     "extract": "MLSP features of pictures",
     "benchmark": "train and test a regressor on your own rated pictures",
@@ -26,7 +27,7 @@ INTERRUPTED = 130
 
 def overview() -> str:
     """The text of `deepfl --help`."""
-    lines = [f"  {name:<10} {what}" for name, what in COMMANDS.items()]
+    lines = [f"  {name:<12} {what}" for name, what in COMMANDS.items()]
     return "\n".join(
         [
             "usage: deepfl COMMAND ...",
@@ -63,7 +64,7 @@ def _run(command: str, arguments: list[str]) -> int:
     # Set before the libraries are loaded: their notices are not for the user of a command.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    module = importlib.import_module(f"scripts.{command}")
+    module = importlib.import_module(f"scripts.{command.replace('-', '_')}")
 
     from mtl.files import InputError
     from scripts.command_line import one_line
