@@ -1,6 +1,7 @@
 """The network and the importer against Keras' own, with random weights and batch statistics."""
 
 import os
+import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,8 @@ os.environ["KERAS_BACKEND"] = "jax"
 from mlsp.blocks import BLOCKS
 from mtl.inception_resnet_v2 import InceptionResNetV2
 from mtl.keras_files import KerasFile, StoredLayer, open_keras_file
-from mtl.pretrained import ImportConfig, body_weights, import_keras
+from mtl.keras_layers import body_weights
+from mtl.pretrained import ImportConfig, import_keras
 from mtl.weights import load_model
 
 SMALL = (131, 155)
@@ -73,8 +75,9 @@ def model(keras_network, tmp_path_factory):
     with numpy_2_unknown():
         keras_network.save_weights(place / "body.weights.h5")
     import_keras(ImportConfig(str(place / "body.weights.h5"), place / "model", "minus_one_to_one"))
-    (place / "body.weights.h5").unlink()
-    return load_model(place / "model")
+    loaded = load_model(place / "model")
+    shutil.rmtree(place)  # pytest would keep it for three runs
+    return loaded
 
 
 @pytest.fixture(scope="module")
