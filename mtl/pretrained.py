@@ -188,9 +188,11 @@ def _download() -> Path:
             file_hash=KERAS_FILES[KERAS_FILE],
         )
     except Exception as error:  # Keras raises no narrower one when the network is not there
+        address = KERAS_URL + KERAS_FILE
+        why = str(error).replace(address, "its address")
         raise InputError(
-            f"{IMAGENET}: cannot be fetched ({error}); fetch {KERAS_URL}{KERAS_FILE} where there is"
-            f" a network and give the file: deepfl import-keras {KERAS_FILE} --out ..."
+            f"{IMAGENET}: cannot be fetched ({why}); fetch {address} where there is a network and"
+            f" give the file: deepfl import-keras {KERAS_FILE} --out ..."
         ) from error
     return Path(path)
 

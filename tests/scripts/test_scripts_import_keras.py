@@ -91,14 +91,14 @@ def test_import_extract_and_predict(imported, weights, sample, capsys, tmp_path)
     cv2.imwrite(str(pictures / "cat.png"), sample["chelsea"][:80, :96, ::-1])
     assert main(["extract", str(pictures), "--model", body, "--out", str(tmp_path / "out")]) == 0
     (features,) = np.asarray(load_features(tmp_path / "out").matrix, np.float32)
-    network = model.functional.model(model.weights)
-    pixels = sample["chelsea"][None, :80, :96] / np.float32(255)
-    activations = jax.jit(lambda x: [network.body(x)[1][name] for name, _ in BLOCKS])(pixels)
-    expected = np.concatenate([a.mean(axis=(0, 1, 2)) for a in activations])
+    image = sample["chelsea"][None, :80, :96]
+    body_of = jax.jit(lambda weights, x: model.functional.model(weights).body(x))
+    _, activations = body_of(model.weights, image / np.float32(255))
+    expected = np.concatenate([activations[name].mean(axis=(0, 1, 2)) for name, _ in BLOCKS])
     np.testing.assert_allclose(features, expected, rtol=2e-3, atol=1e-5)  # float16
 
     assert main(["predict", str(pictures), "--model", body]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith(f"deepfl predict: {body}: is a body without heads and cannot judge;")
     with pytest.raises(ValueError, match="without heads"):
-        network(sample["chelsea"][None, :80, :96])
+        model.functional.model(model.weights)(image)
