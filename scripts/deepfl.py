@@ -17,6 +17,7 @@ COMMANDS = {
     "export": "scores and pictures of a data set as KADIS-700k publishes its own",
     "import-scores": "a data set from published scores and their pictures",
     "verify": "checks a data set: files, records, split, scores",
+    "import-keras": "a model from Keras' ImageNet weights or from the paper's published body",
     "train": "multi-task training of InceptionResNetV2 on a data set",
     "extract": "MLSP features of pictures",
     "benchmark": "train and test a regressor on your own rated pictures",
