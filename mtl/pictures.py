@@ -28,9 +28,12 @@ BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error)
 
 ROWS_AT_A_TIME = 256
 
-# PNG deflate level: 1 is four times faster than OpenCV's default of 3 with filters on photographs
-# and at most a tenth larger; the pixels are the same at every level.
-PNG_LEVEL = 1
+# The fastest deflate level and one filter for all rows, which takes a third less time than choosing
+# one for each and makes files of photographs a hundredth larger. The pixels are the same always.
+PNG_OPTIONS = (
+    *(cv2.IMWRITE_PNG_COMPRESSION, 1),
+    *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_AVG),
+)
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,7 @@ def upright_eight_bit(picture: Image.Image) -> Image.Image:
 
 def encode_png(image: UInt8[np.ndarray, "h w 3"]) -> bytes:
     """Lossless PNG bytes of an 8-bit RGB image."""
-    done, buffer = cv2.imencode(".png", image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL])
+    done, buffer = cv2.imencode(".png", image[..., ::-1], PNG_OPTIONS)
     if not done:
         raise RuntimeError(f"OpenCV could not encode an image of shape {image.shape} as PNG")
     return buffer.tobytes()

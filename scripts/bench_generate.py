@@ -8,11 +8,9 @@ Example:
     python -m scripts.bench_generate PHOTOGRAPHS --out results/generate_speed.csv
 """
 
-import os
 import shutil
 import tempfile
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,11 +18,11 @@ from statistics import median
 from typing import Any
 
 import cv2
-import ray
 from skimage import data
 
 from distortions import DISTORTIONS
 from mtl.files import InputError, table_text, write_atomically
+from mtl.kadis.cluster import connected
 from mtl.kadis.generate import generate
 from mtl.kadis.making import Tally
 from mtl.kadis.plan import GenerateConfig
@@ -94,13 +92,16 @@ def main(arguments: Sequence[str]) -> None:
     say(f"{config.out}: written")
 
 
-def measure(folder: Path, rounds: int, size: tuple[int, int] = SIZE) -> list[dict[str, Any]]:
+def measure(
+    folder: Path, rounds: int, size: tuple[int, int] = SIZE, metrics: tuple[str, ...] = ()
+) -> list[dict[str, Any]]:
     """Rows: one worker, two workers, the store `recipe`, and a photograph of 50 megapixels.
 
     Args:
         folder: holds `photographs`; written to.
         rounds: times that one and two workers are timed, taking turns.
         size: height and width of the images.
+        metrics: what they are scored with; all when not given.
     """
     types = tuple(str(number) for number in DISTORTIONS if number != DENOISE)
     recipe = GenerateConfig(
@@ -151,25 +152,13 @@ def measure(folder: Path, rounds: int, size: tuple[int, int] = SIZE) -> list[dic
 
 def _timed(config: GenerateConfig, warm: Path) -> tuple[float, Tally, float]:
     """Seconds, tally and megabytes of one generation by workers that have started."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
-        ray.init(
-            num_cpus=config.num_workers,
-            include_dashboard=False,
-            logging_level="error",
-            log_to_driver=False,
-            object_store_memory=100 * 2**20,
-        )
-    try:
-        # A few shards first, so that every worker has compiled.
+    with connected(config):
+        # A few photographs first, so that every worker has compiled.
         generate(replace(config, photos=warm))
         shutil.rmtree(config.out)
         began = time.monotonic()
         tally = generate(config).tally
         seconds = time.monotonic() - began
-    finally:
-        ray.shutdown()
     megabytes = sum(path.stat().st_size for path in config.out.glob("*.array_record*")) / 1e6
     shutil.rmtree(config.out)
     return seconds, tally, megabytes

@@ -1,10 +1,10 @@
-"""Write the README's table of metrics from the published measurements.
+"""Write the README's tables of metrics and of generation's costs from the published measurements.
 
 Example:
     python -m scripts.readme_table --readme README.md --results results
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from mtl.progress import say
 from scripts.bench_metrics import ALL
 from scripts.command_line import parse, run_script
 
-BEGIN, END = "<!-- metrics: from results/ -->", "<!-- end of metrics -->"
+# KADIS-700k: 140,000 photographs, one of 25 types at five levels (arXiv:2001.08113, section III-A).
+KADIS_IMAGES, KADIS_TYPES = 700_000, 25
 
 # Of the scores. A round bracket is a value that is not reached; without brackets, in practice.
 RANGES = {
@@ -37,9 +38,10 @@ class TableConfig:
     """What to write where."""
 
     readme: Path = Path("README.md")
-    """File with the two comments between which the table stands."""
+    """File with the pairs of comments between which the tables stand."""
     results: Path = Path("results")
-    """Folder of metrics_speed.csv and metrics_fidelity.csv."""
+    """Folder of metrics_speed.csv, metrics_fidelity.csv, generate_speed.csv and
+    distortions_speed.csv."""
 
 
 def metrics_table(results: Path) -> str:
@@ -75,6 +77,47 @@ def metrics_table(results: Path) -> str:
     return "\n".join(lines)
 
 
+def generation_table(results: Path) -> str:
+    """What a data set of KADIS-700k's size costs, in Markdown.
+
+    Raises:
+        InputError: a file of measurements is missing or lacks a row.
+    """
+    path = results / "generate_speed.csv"
+    speed = {row["what"]: row for row in read_table(path, ("what", "mb_per_image"))}
+    types = read_table(results / "distortions_speed.csv", ("name", "ms"))
+    try:
+        denoise = next(float(row["ms"]) for row in types if row["name"] == "denoise") / 1000
+        one, two = speed["one worker"], speed["two workers"]
+        stores = {"pixels": one, "recipe": speed["one worker, store recipe"]}
+    except (KeyError, StopIteration) as error:
+        raise InputError(f"{path}: lacks a row; run scripts.bench_generate again") from error
+    lines = ["| store | images/s and core | core-hours | GB |", "|---|---|---|---|"]
+    for store, row in stores.items():
+        rate = float(row["images_per_second_and_core"])
+        # Every type as often as the others, and denoise, which the rate leaves out, on top.
+        hours = KADIS_IMAGES * (1 / rate + denoise / KADIS_TYPES) / 3600
+        size = KADIS_IMAGES * float(row["mb_per_image"]) / 1000
+        lines.append(f"| {store} | {rate:.1f} | {hours:.0f} | {size:.0f} |")
+    steps = ", ".join(
+        f"{step} {float(one[f'{step}_percent']):.0f} %"
+        for step in ("read", "distort", "score", "encode", "write")
+    )
+    lines += [
+        "",
+        f"A worker's time: {steps}; denoise adds {denoise:.2f} s to each image of its type. Two"
+        f" workers were {float(two['speed_over_one_worker']):.2f} times as fast as one.",
+        f"{one['date']}, {one['hardware']}, {one['versions']}.",
+    ]
+    return "\n".join(lines)
+
+
+TABLES: Mapping[str, Callable[[Path], str]] = {
+    "metrics": metrics_table,
+    "generation": generation_table,
+}
+
+
 def _by_metric(path: Path, names: Sequence[str]) -> dict[str, Mapping[str, str]]:
     rows = {row["metric"]: row for row in read_table(path, ("metric",))}
     for name in names:
@@ -87,20 +130,21 @@ def _or_dash(text: str) -> str:
     return text or "–"
 
 
-def with_table(readme: str, table: str) -> str:
-    """The README with the table between its two comments.
+def with_table(readme: str, name: str, table: str) -> str:
+    """The README with a table between its two comments.
 
     Raises:
         InputError: the comments are not there.
     """
-    if BEGIN not in readme or END not in readme:
-        raise InputError(f"the README needs the lines {BEGIN} and {END}")
-    before, rest = readme.split(BEGIN, 1)
-    return f"{before}{BEGIN}\n{table}\n{END}{rest.split(END, 1)[1]}"
+    begin, end = f"<!-- {name}: from results/ -->", f"<!-- end of {name} -->"
+    if begin not in readme or end not in readme:
+        raise InputError(f"the README needs the lines {begin} and {end}")
+    before, rest = readme.split(begin, 1)
+    return f"{before}{begin}\n{table}\n{end}{rest.split(end, 1)[1]}"
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Rewrite the table."""
+    """Rewrite the tables."""
     config = parse(
         TableConfig,
         arguments,
@@ -108,8 +152,10 @@ def main(arguments: Sequence[str]) -> None:
         description=__doc__ or "",
     )
     text = config.readme.read_text(encoding="utf-8")
-    write_atomically(config.readme, with_table(text, metrics_table(config.results)))
-    say(f"{config.readme}: table of {len(METRICS)} metrics")
+    for name, table in TABLES.items():
+        text = with_table(text, name, table(config.results))
+    write_atomically(config.readme, text)
+    say(f"{config.readme}: tables of {' and '.join(TABLES)}")
 
 
 if __name__ == "__main__":

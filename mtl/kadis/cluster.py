@@ -68,7 +68,7 @@ def make_shards(
 
     config = planned.config
     say("starting Ray; the first images wait for the metrics to compile ...", show=progress)
-    with _ray(config):
+    with connected(config):
         # Reports may get lost with the node that keeps them; the next ones come to its successor.
         tallies = ray.remote(num_cpus=0, max_restarts=-1)(Tallies).remote()
         task = ray.remote(
@@ -154,7 +154,7 @@ def _settle_worker() -> None:
 
 
 @contextmanager
-def _ray(config: GenerateConfig) -> Iterator[None]:
+def connected(config: GenerateConfig) -> Iterator[None]:
     """Context manager: connected to Ray; a connection that was there before is left as it was."""
     import ray
 

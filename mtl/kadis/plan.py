@@ -23,6 +23,10 @@ from mtl.score_files import chosen_metrics
 
 MANIFEST = "manifest.json"
 FORMAT = 2  # of manifest.json
+# How far a score may be from the stored one. All metrics run over about 0..1. In float32 they were
+# seen up to 2e-5 from their float64 values (SSIM, brightened images), so two kinds of processor,
+# which round differently, may be twice that apart; a wrong image or formula is off by far more.
+SCORE_TOLERANCE = 1e-4
 HEADERS_AT_A_TIME = 8  # opening files on a network's disk is mostly waiting
 
 
@@ -132,6 +136,7 @@ class Plan:
             "levels": list(c.levels),
             "size": list(c.size),
             "metrics": list(self.metrics),
+            "score_tolerance": SCORE_TOLERANCE,
             "validation": c.validation,
             "seed": c.seed,
             "store": c.store,

@@ -17,18 +17,13 @@ from mtl import compilation_cache
 from mtl.files import InputError
 from mtl.kadis.findings import Problem, listed, made_again
 from mtl.kadis.inspection import Inspected, Row, opened_records, rows_of
-from mtl.kadis.plan import Plan
+from mtl.kadis.plan import SCORE_TOLERANCE, Plan
 from mtl.kadis.pristine import pristine_crop
 from mtl.kadis.records import PRISTINE
 from mtl.kadis.shards import Shard
 from mtl.pictures import read_picture
 
 Image = UInt8[np.ndarray, "h w 3"]
-
-# How far a score may be from the stored one. All metrics run over about 0..1. In float32 they were
-# seen up to 2e-5 from their float64 values (SSIM, brightened images), so two kinds of processor,
-# which round differently, may be twice that apart; a wrong image or formula is off by far more.
-SCORE_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from fr_metrics import METRICS, HistogramEqualization, score_all
 from mtl.files import InputError
 from mtl.input_pipeline import ScoredImages
 from mtl.kadis.generate import generate
-from mtl.kadis.plan import GenerateConfig, read_manifest
+from mtl.kadis.plan import SCORE_TOLERANCE, GenerateConfig, read_manifest
 from mtl.kadis.pristine import pristine_crop
 from mtl.kadis.records import DataSet
 from mtl.kadis.shards import NAME
@@ -73,6 +73,7 @@ def test_counts_and_what_was_left_out(made):
     assert 1e8 < tally.peak_memory < 1.5e9
     assert {r.file for r in summary.rejected} == {"cut.jpg", "text.jpg"}
     manifest = read_manifest(out)
+    assert manifest["plan"]["score_tolerance"] == SCORE_TOLERANCE == 1e-4
     assert {r["file"] for r in manifest["rejected"]} == {"cut.jpg", "text.jpg"}
     assert all("\n" not in r["reason"] for r in manifest["rejected"])
 

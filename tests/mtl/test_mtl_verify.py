@@ -586,7 +586,10 @@ def test_an_imported_data_set_is_held_against_its_stats(data):
     forge(data, 3, examples[:-1], rows[:-1])
     rewrite(
         data / "dataset_info.json",
-        lambda info: info["splits"][1].update(shardLengths=[str(len(rows) - 1)]),
+        lambda info: info["splits"][1].update(
+            shardLengths=[str(len(rows) - 1)],
+            numBytes=str(sum(f.stat().st_size for f in data.glob("kadis-validation.*"))),
+        ),
     )
     found = verify(VerifyConfig(data))
     assert found.problems == () and found.images == IMAGES - 1

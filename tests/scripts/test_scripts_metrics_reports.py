@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from fr_metrics import METRICS, score_all
-from mtl.files import InputError
+from mtl.files import InputError, table_text
 from scripts import bench_metrics, report_metrics
-from scripts.readme_table import BEGIN, END, RANGES, metrics_table, with_table
+from scripts.readme_table import RANGES, TABLES, generation_table, metrics_table, with_table
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "metrics"
@@ -17,14 +17,16 @@ GOLDEN = ROOT / "tests" / "golden" / "metrics"
 
 def test_the_readme_shows_the_measurements():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert readme == with_table(readme, metrics_table(ROOT / "results"))
+    for name, table in TABLES.items():
+        assert readme == with_table(readme, name, table(ROOT / "results"))
     assert set(RANGES) == set(METRICS)
 
 
 def test_a_readme_without_a_place_for_the_table():
     with pytest.raises(InputError, match="needs the lines"):
-        with_table(f"no table here {END}", "table")
-    assert with_table(f"a\n{BEGIN}\nold\n{END}\nz", "new") == f"a\n{BEGIN}\nnew\n{END}\nz"
+        with_table("no table here <!-- end of metrics -->", "metrics", "table")
+    page = "a\n<!-- metrics: from results/ -->\n{}\n<!-- end of metrics -->\nz"
+    assert with_table(page.format("old"), "metrics", "new") == page.format("new")
 
 
 def test_measurements_of_a_metric_that_is_missing(tmp_path):
@@ -79,3 +81,28 @@ def test_differences_to_the_authors(monkeypatch):
 def test_identical_pictures_have_no_difference():
     image = np.zeros((40, 40, 3), np.uint8)
     assert report_metrics.scikit_image_scores((image, image)) == {"ssim": 1.0}
+
+
+def test_the_costs_follow_from_the_measurements(tmp_path):
+    rate = "images_per_second_and_core"
+    steps = {f"{step}_percent": "20" for step in ("read", "distort", "score", "encode", "write")}
+    machine = {"date": "today", "hardware": "this", "versions": "these"}
+    rows = [
+        {"what": what, rate: "10", "mb_per_image": mb, "speed_over_one_worker": "1.9"}
+        | steps
+        | machine
+        for what, mb in (
+            ("one worker", "0.3"),
+            ("two workers", "0.3"),
+            ("one worker, store recipe", "0.06"),
+        )
+    ]
+    (tmp_path / "generate_speed.csv").write_text(table_text(rows))
+    (tmp_path / "distortions_speed.csv").write_text("name,ms\njpeg,5\ndenoise,500\n")
+    table = generation_table(tmp_path)
+    # 700,000 images at 0.1 s, a 25th of them 0.5 s more: 84,000 s.
+    assert "| pixels | 10.0 | 23 | 210 |" in table and "| recipe | 10.0 | 23 | 42 |" in table
+    assert "1.90 times as fast" in table and "score 20 %" in table
+    (tmp_path / "generate_speed.csv").write_text(table_text(rows[:1]))
+    with pytest.raises(InputError, match="lacks a row"):
+        generation_table(tmp_path)
