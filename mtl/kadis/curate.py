@@ -16,17 +16,12 @@ folder, on a disk that does not tell cases apart, is left out.
 """
 
 import json
-import os
-import warnings
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
-
-from PIL import Image
 
 from mtl.files import InputError, table_text, write_atomically
 from mtl.kadis.duplicates import BITS, DISTANCE, KeptHashes, perceptual_hash
@@ -35,6 +30,7 @@ from mtl.kadis.pristine import SIZE, centre_offsets, crop, span, spanning_scale,
 from mtl.kadis.saliency import salient_offsets
 from mtl.pictures import Rejected, encode_png, list_pictures, picture_size
 from mtl.progress import progress_bar
+from mtl.threads import in_order
 
 JOURNAL = "curation.jsonl"
 CURATED = "curated.csv"
@@ -48,8 +44,6 @@ FOREIGN_SUFFIXES = (
 )
 
 SCALE_DECIMALS = 6  # of the scale in curated.csv
-# Finished crops that wait for an earlier photograph, per thread; a crop is below a megabyte.
-AHEAD = 4
 
 
 @dataclass(frozen=True)
@@ -115,31 +109,26 @@ def curate(config: CurateConfig, *, progress: bool = False) -> Curation:
     decided = _claim(journal, header, names)
     resumed = len(decided)
 
-    with warnings.catch_warnings():
-        # Filters belong to the process, not to a thread: what `mtl.pictures` silences while one
-        # thread opens a picture must stay silent for the others. What is wrong is an error.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-        with progress_bar(len(names), "curate", "img", show=progress, done=resumed) as bar:
-            missing = [k for k in decided if isinstance(k, Kept) and not _in_place(config.out, k)]
-            again = {k.photograph: k for k in missing}
-            with closing(_candidates(config, files, list(again))) as candidates:
-                for name, made in candidates:
-                    _restore(config.out, name, made, again[name])
-            hashes = KeptHashes(len(names))
-            for each in decided:
-                if isinstance(each, Kept):
-                    hashes.add(each.photograph, int(each.hash, 16))
-            with (
-                journal.open("a", encoding="ascii") as lines,
-                closing(_candidates(config, files, names[resumed:])) as candidates,
-            ):
-                for name, made in candidates:
-                    outcome = _decide(config, name, made, hashes)
-                    lines.write(json.dumps(asdict(outcome)) + "\n")
-                    lines.flush()
-                    decided.append(outcome)
-                    bar.update()
+    def made(some: Sequence[str]) -> Generator[tuple[Kept, bytes] | Rejected, None, None]:
+        return in_order(lambda n: _candidate(config, n, files[n]), some, config.num_workers)
+
+    with progress_bar(len(names), "curate", "img", show=progress, done=resumed) as bar:
+        missing = [k for k in decided if isinstance(k, Kept) and not _in_place(config.out, k)]
+        with closing(made([kept.photograph for kept in missing])) as candidates:
+            for kept, candidate in zip(missing, candidates, strict=True):
+                _restore(config.out, candidate, kept)
+        hashes = KeptHashes(len(names))
+        for each in decided:
+            if isinstance(each, Kept):
+                hashes.add(each.photograph, int(each.hash, 16))
+        rest = names[resumed:]
+        with journal.open("a", encoding="ascii") as lines, closing(made(rest)) as candidates:
+            for name, candidate in zip(rest, candidates, strict=True):
+                outcome = _decide(config, name, candidate, hashes)
+                lines.write(json.dumps(asdict(outcome)) + "\n")
+                lines.flush()
+                decided.append(outcome)
+                bar.update()
     return _finish(config, decided, resumed)
 
 
@@ -262,31 +251,13 @@ def _in_place(out: Path, kept: Kept) -> bool:
     return path.is_file() and path.stat().st_size == kept.bytes
 
 
-def _restore(out: Path, name: str, made: tuple[Kept, bytes] | Rejected, before: Kept) -> None:
+def _restore(out: Path, made: tuple[Kept, bytes] | Rejected, before: Kept) -> None:
     """Write a crop again that was lost or damaged since it was made."""
     if isinstance(made, Rejected) or made[0] != before:
-        raise InputError(f"{name}: is not the photograph that was curated; choose another --out")
+        raise InputError(
+            f"{before.photograph}: is not the photograph that was curated; choose another --out"
+        )
     write_atomically(out / before.file, made[1])
-
-
-def _candidates(
-    config: CurateConfig, files: Mapping[str, str | Rejected], names: Sequence[str]
-) -> Generator[tuple[str, tuple[Kept, bytes] | Rejected], None, None]:
-    """The crop of each photograph, made in threads, in the order of the names."""
-    workers = config.num_workers or len(os.sched_getaffinity(0))
-    pool = ThreadPoolExecutor(workers)
-    waiting: deque[tuple[str, Future]] = deque()
-    try:
-        for name in names:
-            waiting.append((name, pool.submit(_candidate, config, name, files[name])))
-            if len(waiting) >= AHEAD * workers:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        while waiting:
-            first, future = waiting.popleft()
-            yield first, future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _candidate(

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +19,7 @@ from mtl.kadis.shards import Shard, plan_shards
 from mtl.pictures import Rejected, list_pictures, picture_size
 from mtl.progress import progress_bar
 from mtl.score_files import chosen_metrics
+from mtl.threads import in_order
 
 MANIFEST = "manifest.json"
 FORMAT = 2  # of manifest.json
@@ -182,12 +182,10 @@ def make_plan(config: GenerateConfig, *, progress: bool = False) -> Plan:
     _check_metric_sizes(metrics, config.size)
 
     names = list_pictures(config.photos)
-    with (
-        ThreadPoolExecutor(HEADERS_AT_A_TIME) as pool,
-        progress_bar(len(names), "look at photographs", "file", show=progress) as bar,
-    ):
+    found_in_order = in_order(partial(_usable, config), names, HEADERS_AT_A_TIME)
+    with progress_bar(len(names), "look at photographs", "file", show=progress) as bar:
         sizes, rejected = {}, []
-        for name, found in zip(names, pool.map(partial(_usable, config), names), strict=True):
+        for name, found in zip(names, found_in_order, strict=True):
             bar.update()
             if isinstance(found, Rejected):
                 rejected.append(found)
