@@ -13,7 +13,7 @@ from fr_metrics import METRICS
 from mtl.distort_files import chosen_levels, chosen_types
 from mtl.files import InputError, write_atomically
 from mtl.kadis.pristine import SIZE, too_small
-from mtl.kadis.recipes import LEVELS, Version, plan_versions, validation_references
+from mtl.kadis.recipes import LEVELS, Version, plan_versions, split_references
 from mtl.kadis.records import Store, record_features
 from mtl.kadis.shards import Shard, plan_shards
 from mtl.pictures import Rejected, list_pictures, picture_size
@@ -197,13 +197,8 @@ def make_plan(config: GenerateConfig, *, progress: bool = False) -> Plan:
             f"{config.photos}: none of its {len(rejected)} pictures can be used;"
             f" the first, {first.file}: {first.reason}"
         )
-    validation = validation_references(list(sizes), config.validation, config.seed)
     shards = plan_shards(
-        {
-            "train": [name for name in sizes if name not in validation],
-            "validation": [name for name in sizes if name in validation],
-        },
-        config.shards,
+        split_references(list(sizes), config.validation, config.seed), config.shards
     )
     return Plan(config, types, metrics, number_of_types, sizes, tuple(shards), tuple(rejected))
 

@@ -19,7 +19,7 @@ from tensorflow_datasets.core.features import FeaturesDict
 
 from mtl.files import InputError
 from mtl.kadis.names import files_of, is_inside, parse_version
-from mtl.kadis.recipes import Version, validation_references
+from mtl.kadis.recipes import Version, split_references
 from mtl.kadis.records import record_features
 from mtl.kadis.shards import Shard, file_digest, plan_shards
 from mtl.pictures import Rejected, picture_size
@@ -199,13 +199,8 @@ def plan_import(config: ImportConfig, *, progress: bool = False) -> ImportPlan:
             f"{config.table}: none of its {len(rejected)} pictures can be used;"
             f" the first, {first.file}: {first.reason}"
         )
-    validation = validation_references(list(sizes), config.validation, config.seed)
     shards = plan_shards(
-        {
-            "train": [name for name in sizes if name not in validation],
-            "validation": [name for name in sizes if name in validation],
-        },
-        config.shards,
+        split_references(list(sizes), config.validation, config.seed), config.shards
     )
     return ImportPlan(
         config, size, table.metrics, table.scores, sizes, pictures, tuple(shards), tuple(rejected)

@@ -56,3 +56,12 @@ def validation_references(references: Sequence[str], fraction: float, seed: int)
         number = min(max(number, 1), len(references) - 1)
     ranked = sorted(references, key=lambda name: (named_seed(seed, name, "split"), name))
     return set(ranked[:number])
+
+
+def split_references(references: Sequence[str], fraction: float, seed: int) -> dict[str, list[str]]:
+    """The references of each split, in their order; see `validation_references`."""
+    validation = validation_references(references, fraction, seed)
+    return {
+        "train": [name for name in references if name not in validation],
+        "validation": [name for name in references if name in validation],
+    }
