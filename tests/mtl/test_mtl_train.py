@@ -117,7 +117,7 @@ def test_a_stopped_run_ends_in_the_same_weights_as_an_uninterrupted_one(data, tm
     # Starting from a model takes its weights: Adam moves each by about its rate per step; random
     # ones of another seed would be a hundred times further away.
     started = load_model(
-        train(config(data, tmp_path / "init", init=tmp_path / "whole", epochs=1, seed=9)).out
+        train(config(data, tmp_path / "init", init=str(tmp_path / "whole"), epochs=1, seed=9)).out
     )
     for name in ("body/conv_7b/conv/kernel", "heads/gmsd/fc1/kernel"):
         moved = np.abs(started.weights[name] - one.weights[name]).max()
