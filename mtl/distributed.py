@@ -4,13 +4,16 @@ Either way every process calls `jax.distributed.initialize`, sees the devices of
 same program. The run's folder has to be one that all of them share.
 """
 
+import logging
 import os
 import shutil
 import socket
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -81,12 +84,11 @@ def run_workers(
     address: str | None,
     scratch: Path,
     stop: Callable[[], None],
-    progress: bool,
 ) -> Result:
     """Run `work` in so many processes through Ray Train; what the first one returned.
 
     A lost worker ends the others, and all are started again. GPUs and cores of the cluster are
-    divided evenly.
+    divided evenly. What the first worker writes to its standard error appears on ours.
 
     Args:
         work: runs in every worker after the processes have joined.
@@ -94,27 +96,26 @@ def run_workers(
         address: of a Ray cluster; None starts Ray here.
         scratch: folder for Ray Train's own notes, shared by all nodes; gone afterwards.
         stop: called at the first SIGINT or SIGTERM.
-        progress: let the workers' output through.
 
     Raises:
         InputError: the cluster cannot be joined or is too small.
         RuntimeError: workers failed more often than they are started again.
     """
-    with _ray(address, progress) as ray:
+    output = scratch.resolve() / "output"
+    with _ray(address) as ray:
         from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
         from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
+        share = _share(ray.cluster_resources(), number)
         trainer = DataParallelTrainer(
-            work,
+            partial(_heard, work, output),
             backend_config=_backend(),
-            scaling_config=ScalingConfig(
-                num_workers=number,
-                resources_per_worker=_share(ray.cluster_resources(), number),
-            ),
+            scaling_config=ScalingConfig(num_workers=number, resources_per_worker=share),
             run_config=RunConfig(
                 name="train",
-                storage_path=os.fspath(scratch.resolve()),
+                storage_path=os.fspath(output.parent),
                 failure_config=FailureConfig(max_failures=RESTARTS),
+                worker_runtime_env={"env_vars": _environment(share)},
             ),
         )
         ended: list[Any] = []
@@ -128,10 +129,14 @@ def run_workers(
         # In the main thread Ray Train would answer an interrupt by killing the workers.
         thread = threading.Thread(target=fit, daemon=True)
         try:
-            with signals_call(stop):
+            output.parent.mkdir(parents=True, exist_ok=True)
+            output.touch()
+            with signals_call(stop), output.open(newline="") as heard:
                 thread.start()
                 while thread.is_alive():
                     thread.join(0.2)
+                    sys.stderr.write(heard.read())
+                    sys.stderr.flush()
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     if isinstance(ended[0], Exception):
@@ -148,7 +153,7 @@ def _initialize(address: str | None, count: int | None, index: int | None) -> No
 
 
 @contextmanager
-def _ray(address: str | None, progress: bool) -> Iterator[Any]:
+def _ray(address: str | None) -> Iterator[Any]:
     """Ray, connected; disconnected afterwards if it was not before."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
@@ -167,7 +172,7 @@ def _ray(address: str | None, progress: bool) -> Iterator[Any]:
                 ray.init(
                     **({"address": address} if address else local),
                     logging_level="error",
-                    log_to_driver=progress,
+                    log_to_driver=False,
                 )
             except ConnectionError as error:
                 raise InputError(f"--address {address}: {error}") from error
@@ -189,6 +194,23 @@ def _share(resources: dict[str, float], number: int) -> dict[str, float]:
     return share
 
 
+def _environment(share: dict[str, float]) -> dict[str, str]:
+    """What a worker has to know before it starts."""
+    environment = {"TF_CPP_MIN_LOG_LEVEL": "2", "GRPC_VERBOSITY": "ERROR"}
+    if "GPU" not in share:
+        environment |= {"JAX_PLATFORMS": "cpu", "NPROC": str(int(share["CPU"]))}  # XLA's threads
+    return environment
+
+
+def _heard(work: Callable[[], Result], output: Path) -> Result:
+    """In a worker: the first one's standard error goes where we read it."""
+    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports what concerns developers
+    if jax.process_index():
+        return work()
+    with output.open("a", buffering=1) as file, redirect_stderr(file):
+        return work()
+
+
 def _backend() -> Any:
     """Ray Train's hook that joins the workers.
 
@@ -201,13 +223,11 @@ def _backend() -> Any:
             import ray
 
             coordinator = worker_group.execute_single(0, _free_address)
-            share = worker_group.get_resources_per_worker()
+            count = len(worker_group)
             ray.get(
                 [
-                    worker_group.execute_single_async(
-                        k, _join_worker, coordinator, len(worker_group), k, int(share["CPU"])
-                    )
-                    for k in range(len(worker_group))
+                    worker_group.execute_single_async(k, _initialize, coordinator, count, k)
+                    for k in range(count)
                 ]
             )
 
@@ -225,13 +245,3 @@ def _free_address() -> str:
     with socket.socket() as probe:
         probe.bind(("", 0))
         return f"{ray.util.get_node_ip_address()}:{probe.getsockname()[1]}"
-
-
-def _join_worker(address: str, count: int, index: int, cores: int) -> None:
-    """In a worker, before JAX has looked at its devices."""
-    import ray
-
-    if not ray.get_runtime_context().get_accelerator_ids().get("GPU"):
-        jax.config.update("jax_platforms", "cpu")
-        os.environ["NPROC"] = str(cores)  # threads of XLA on the CPU
-    _initialize(address, count, index)

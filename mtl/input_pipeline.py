@@ -14,6 +14,7 @@ from typing import Any
 import grain
 import numpy as np
 import tensorflow_datasets as tfds
+from absl import flags
 from jaxtyping import Float, UInt8
 
 from fr_metrics import HistogramEqualization
@@ -198,6 +199,8 @@ def _read(part: _Rows, workers: int) -> Iterator[dict[str, np.ndarray]]:
         return
     batches = grain.MapDataset.source(part).batch(part.rows_per_batch)
     if workers:
+        if not flags.FLAGS.is_parsed():  # Grain asks for a flag of its own
+            flags.FLAGS.mark_as_parsed()
         options = grain.ReadOptions(THREADS_PER_WORKER, THREADS_PER_WORKER)
         ahead = grain.MultiprocessingOptions(workers, per_worker_buffer_size=THREADS_PER_WORKER)
         yield from batches.to_iter_dataset(options).mp_prefetch(ahead)

@@ -41,7 +41,7 @@ class LearningLog:
     def add_step(self, step: int, loss: float) -> None:
         """The training loss of one step."""
         if step % STEPS_BETWEEN_EVENTS == 0:
-            self._events.add_scalar("loss/training, by step", loss, step)
+            self._events.add_scalar("loss/step", loss, step)
 
     def add_epoch(self, row: dict[str, float], step: int) -> None:
         """What an epoch led to: in the table, in the events and in the picture."""

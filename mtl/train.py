@@ -88,7 +88,6 @@ def train(config: TrainConfig, *, progress: bool = False, body: Body = Inception
             address=config.address,
             scratch=config.out / RAY,
             stop=(config.out / STOP_FILE).touch,
-            progress=progress,
         )
         if failure is not None:
             raise failure

@@ -191,7 +191,8 @@ class Programs:
 
     def key(self) -> jax.Array:
         """The key that every step derives its own from."""
-        return jax.device_put(jax.random.key(self._config.seed), self._placement.everywhere)
+        make = jax.jit(jax.random.key, out_shardings=self._placement.everywhere)
+        return make(self._config.seed)
 
     def _initial(self, weights: Weights) -> State:
         parameters, statistics = self._functional.split(weights)
