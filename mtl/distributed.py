@@ -54,6 +54,11 @@ def join() -> None:
         ) from error
 
 
+def leads() -> bool:
+    """Whether this is the first, or the only, of the processes."""
+    return jax.process_index() == 0
+
+
 def on_first_process(action: Callable[[], Result]) -> Result | None:
     """What the first process's `action` returns, there; None on the others.
 
@@ -61,7 +66,7 @@ def on_first_process(action: Callable[[], Result]) -> Result | None:
         InputError: on the others too, if the action failed.
     """
     failure, result = None, None
-    if jax.process_index() == 0:
+    if leads():
         try:
             result = action()
         except Exception as error:
@@ -103,7 +108,7 @@ def run_workers(
     """
     output = scratch.resolve() / "output"
     with _ray(address) as ray:
-        from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
+        from ray.train import FailureConfig, RunConfig, ScalingConfig
         from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
         share = _share(ray.cluster_resources(), number)
@@ -118,20 +123,23 @@ def run_workers(
                 worker_runtime_env={"env_vars": _environment(share)},
             ),
         )
-        ended: list[Any] = []
+        results: list[Result] = []
+        failures: list[Exception] = []
 
         def fit() -> None:
             try:
-                ended.append(trainer.fit().return_value)
-            except TrainingFailedError as error:
-                ended.append(error)
+                results.append(trainer.fit().return_value)
+            except Exception as error:
+                failures.append(error)
 
         # In the main thread Ray Train would answer an interrupt by killing the workers.
         thread = threading.Thread(target=fit, daemon=True)
         try:
             output.parent.mkdir(parents=True, exist_ok=True)
             output.touch()
-            with signals_call(stop), output.open(newline="") as heard:
+            with warnings.catch_warnings(), signals_call(stop), output.open(newline="") as heard:
+                # Ray Train copies settings of Ray Data, also those that Ray Data gives up.
+                warnings.filterwarnings("ignore", category=DeprecationWarning)
                 thread.start()
                 while thread.is_alive():
                     thread.join(0.2)
@@ -139,9 +147,9 @@ def run_workers(
                     sys.stderr.flush()
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-    if isinstance(ended[0], Exception):
-        raise RuntimeError(f"the workers failed: {ended[0]}") from ended[0]
-    return ended[0]
+    if failures:
+        raise RuntimeError(f"the workers failed: {failures[0]}") from failures[0]
+    return results[0]
 
 
 def _initialize(address: str | None, count: int | None, index: int | None) -> None:
@@ -205,7 +213,7 @@ def _environment(share: dict[str, float]) -> dict[str, str]:
 def _heard(work: Callable[[], Result], output: Path) -> Result:
     """In a worker: the first one's standard error goes where we read it."""
     logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports what concerns developers
-    if jax.process_index():
+    if not leads():
         return work()
     with output.open("a", buffering=1) as file, redirect_stderr(file):
         return work()

@@ -13,7 +13,7 @@ continues from, at the step where it stopped. A file RUN/stop, made by anyone, s
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ def train(config: TrainConfig, *, progress: bool = False, body: Body = Inception
     if before < config.epochs:
         say("starting Ray ...", show=progress)
         failure = distributed.run_workers(
-            partial(_work, config, body, progress),
+            partial(_work, _with_absolute_paths(config), body, progress),
             config.num_workers,
             address=config.address,
             scratch=config.out / RAY,
@@ -143,9 +143,20 @@ def _train_here(config: TrainConfig, data: Data, body: Body, progress: bool) -> 
     before = len(log)
     if before < config.epochs:
         compilation_cache.enable()
-        progress = progress and jax.process_index() == 0
+        progress = progress and distributed.leads()
         log = train_on(config, data, log, _starting_model(config), body, progress)
     return Run(config.out, config.out / FOLDER, log, min(before, len(log)))
+
+
+def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
+    """For workers, which have folders of their own."""
+    folder = config.init not in (RANDOM, IMAGENET)
+    return replace(
+        config,
+        data=config.data.resolve(),
+        out=config.out.resolve(),
+        init=str(Path(config.init).resolve()) if folder else config.init,
+    )
 
 
 def _work(config: TrainConfig, body: Body, progress: bool) -> BaseException | None:

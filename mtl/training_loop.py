@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import numpy as np
 from tqdm import tqdm
 
 from fr_metrics import HistogramEqualization
 from mtl.checkpoints import Checkpoints
 from mtl.correlation import plcc, srocc
+from mtl.distributed import leads
 from mtl.files import InputError
 from mtl.input_pipeline import ScoredImages, training_batches, validation_batches
 from mtl.learning_curves import LOG_FILE, LearningLog
@@ -116,13 +116,13 @@ class _Loop:
         self.placement, self.programs, self.checkpoints = placement, programs, checkpoints
         self.state = state
         self.rows = placement.rows(config.batch_size)
-        self.leads = jax.process_index() == 0
+        self.leads = leads()
         self.steps = len(data.training) // config.batch_size
         self.log = log
         self.written = LearningLog(config.out, log, int(state.step)) if self.leads else None
         self.requests = Requests(config.out, config.checkpoint_seconds, self.leads)
         with stage("compiling the training step", show=progress):
-            self.step = programs.training()
+            self.step = programs.training().compile()
         self.evaluate = None
 
     def close(self) -> None:
@@ -215,7 +215,7 @@ class _Loop:
         c, tasks = self.config, self.data.tasks
         if self.evaluate is None:
             with stage("compiling the validation", show=self.progress):
-                self.evaluate = self.programs.validation()
+                self.evaluate = self.programs.validation().compile()
         images = self.data.validation
         predicted, targets = [], []
         weights = self.state.weights

@@ -121,7 +121,7 @@ class Placement:
 
 
 class Programs:
-    """Functions of one run, compiled when first needed.
+    """Functions of one run, ready to be compiled.
 
     Args:
         config: the run.
@@ -175,19 +175,19 @@ class Programs:
             jax.eval_shape(self._initial, weights),
         )
 
-    def training(self) -> jax.stages.Compiled:
+    def training(self) -> jax.stages.Lowered:
         """(state, key, images, targets, request) → (state, Outcome); the state is used up."""
         everywhere = self._placement.everywhere
         key = jax.eval_shape(lambda: jax.random.key(0))
         key = jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=everywhere)
-        compiled = jax.jit(self._step, donate_argnums=0, out_shardings=everywhere)
-        return compiled.lower(self.layout, key, *self._batch).compile()
+        program = jax.jit(self._step, donate_argnums=0, out_shardings=everywhere)
+        return program.lower(self.layout, key, *self._batch)
 
-    def validation(self) -> jax.stages.Compiled:
+    def validation(self) -> jax.stages.Lowered:
         """(weights, images, targets, request) → (predicted, targets, request), on every process."""
         everywhere = self._placement.everywhere
-        compiled = jax.jit(self._evaluate, out_shardings=everywhere)
-        return compiled.lower(self.layout.weights, *self._batch).compile()
+        program = jax.jit(self._evaluate, out_shardings=everywhere)
+        return program.lower(self.layout.weights, *self._batch)
 
     def key(self) -> jax.Array:
         """The key that every step derives its own from."""

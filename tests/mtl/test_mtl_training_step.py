@@ -39,7 +39,7 @@ def take_steps(functional, config, batch, number):
     programs = Programs(config, functional, 10, (80, 80), placement)
     # A step uses up the state it is given, so it gets another.
     states = [programs.fresh(fresh_weights(functional, 0)) for _ in range(2)]
-    step, losses = programs.training(), []
+    step, losses = programs.training().compile(), []
     for _ in range(number):
         arrays = (placement.shared(array) for array in batch)
         state, outcome = step(states.pop(), programs.key(), *arrays, placement.request(7))
@@ -160,7 +160,7 @@ def test_rows_of_a_batch_are_shared_evenly():
     assert placement.rows(6) == range(6)
     placement.devices = 4
     assert placement.rows(8) == range(2)
-    with pytest.raises(InputError, match="--batch-size 6: .* by 4 devices; use 4 or 8"):
+    with pytest.raises(InputError, match=r"--batch-size 6: .* by 4 devices; use 4 or 8"):
         placement.rows(6)
     functional = Functional(ModelConfig(("ssim",)), SmallBody)
     with pytest.raises(InputError, match="a part of 2 images cannot be shared by 4 devices"):
