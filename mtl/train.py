@@ -41,7 +41,7 @@ from mtl.train_config import (
     differing,
 )
 from mtl.training_loop import Data, train_on
-from mtl.weights import FOLDER, MODEL_FILE, TrainedModel, load_model
+from mtl.weights import FOLDER, MODEL_FILE, load_model, model_folder
 
 CONFIG_FILE, RAY = "config.json", "ray"
 
@@ -73,6 +73,7 @@ def train(config: TrainConfig, *, progress: bool = False, body: Body = Inception
             current step was saved.
     """
     data = _open(config)
+    _starting_folder(config)  # before anything is written
     if config.num_workers is None:
         if config.distributed:
             distributed.join()
@@ -144,7 +145,9 @@ def _train_here(config: TrainConfig, data: Data, body: Body, progress: bool) -> 
     if before < config.epochs:
         compilation_cache.enable()
         progress = progress and distributed.leads()
-        log = train_on(config, data, log, _starting_model(config), body, progress)
+        folder = _starting_folder(config)
+        given = None if folder is None else load_model(folder)
+        log = train_on(config, data, log, given, body, progress)
     return Run(config.out, config.out / FOLDER, log, min(before, len(log)))
 
 
@@ -170,16 +173,16 @@ def _work(config: TrainConfig, body: Body, progress: bool) -> BaseException | No
     return failure
 
 
-def _starting_model(config: TrainConfig) -> TrainedModel | None:
-    """The model whose weights the run starts from; None for random ones."""
+def _starting_folder(config: TrainConfig) -> Path | None:
+    """The folder of the model whose weights the run starts from; None for random ones."""
     if config.init == RANDOM:
         return None
     if config.init != IMAGENET:
-        return load_model(config.init)
+        return model_folder(config.init)
     folder = compilation_cache.user_cache() / IMAGENET
     if not (folder / MODEL_FILE).is_file():
         raise InputError(
             f"--init imagenet: {folder} has no weights yet; run `deepfl import-keras imagenet`"
             " once, or use --init random"
         )
-    return load_model(folder)
+    return folder

@@ -88,6 +88,7 @@ def test_imagenet_weights_have_to_be_imported_first(scored, tmp_path, monkeypatc
         small_run(scored, tmp_path / "run", init="imagenet")
     with pytest.raises(InputError, match="gone: no such folder"):
         small_run(scored, tmp_path / "run", init="gone")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
