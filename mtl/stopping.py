@@ -37,6 +37,11 @@ class Requests:
         """Ask for the end."""
         self._stopping = True
 
+    def answered(self) -> None:
+        """The run ends; the next one shall not."""
+        if self._leads:
+            self._file.unlink(missing_ok=True)
+
     def next(self) -> int:
         """The request to put into the next step; a checkpoint is asked for once when it is due."""
         now = time.monotonic()

@@ -271,6 +271,7 @@ class _Loop:
 
     def _stop(self, step: int) -> None:
         self.checkpoints.wait()
+        self.requests.answered()
         text = f"stopped; step {step} of {self.steps * self.config.epochs} is saved"
         say(text, show=self.progress)
         raise KeyboardInterrupt(text)

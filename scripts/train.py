@@ -7,14 +7,14 @@ RUN/stop) continues with the same command at the step where it stopped.
 Example, small enough for two cores, with the data set that `deepfl demo` makes:
     deepfl train --data deepfl-demo/kadis --out run --epochs 2 --batch-size 8 --crop 96 96
 
-All GPUs of a machine share each batch. Several processes that train as one, started by Ray, on this
-machine or on a cluster:
-    deepfl train --data deepfl-demo/kadis --out run --epochs 2 --batch-size 8 --crop 96 96 \
-        --num-workers 2
-started by SLURM, one process per task (--out in a folder that all nodes share):
-    srun --ntasks-per-node=1 deepfl train --data kadis --out run --distributed --dtype bfloat16
-started by anything else: with JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID set in
-each process.
+All GPUs of a machine share each batch. Several processes that train as one are started by Ray, on
+this machine or with --address on a cluster:
+    deepfl train --data deepfl-demo/kadis --out two --batch-size 8 --crop 96 96 --num-workers 2
+
+They may be started by SLURM or Open MPI instead, or by anything else that sets
+JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID in each process. All of them have to
+see the folder of --out:
+    srun --ntasks-per-node 1 deepfl train --data kadis --out run --distributed --dtype bfloat16
 """
 
 from collections.abc import Sequence
