@@ -1,6 +1,6 @@
 """Pictures of data sets, runs and benchmarks, drawn with matplotlib and written as PNG."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 
@@ -90,38 +90,6 @@ def score_histograms(
     axes[0, 0].set_ylabel("images\nbefore", fontsize=9)
     axes[1, 0].set_ylabel("images\nafter", fontsize=9)
     figure.supxlabel("score", fontsize=9)
-    _save(out, figure)
-
-
-def learning_curve(out: Path, log: Sequence[Mapping[str, float]]) -> None:
-    """Losses, and the correlations on the validation split, after each epoch."""
-    figure, (left, right) = pyplot.subplots(
-        1, 2, figsize=(9.5, 3.4), dpi=DOTS_PER_INCH, layout="constrained"
-    )
-    epochs = [row["epoch"] for row in log]
-    left.plot(epochs, [row["train_loss"] for row in log], "o-", color=BEFORE, label="training")
-    left.plot(
-        epochs, [row["validation_loss"] for row in log], "o-", color=AFTER, label="validation"
-    )
-    left.set_yscale("log")
-    left.set_ylabel("mean squared error on equalised scores")
-    left.legend(frameon=False)
-    metrics = [name.removeprefix("srocc_") for name in log[0] if name.startswith("srocc_")]
-    for metric in metrics:
-        right.plot(
-            epochs,
-            [row[f"srocc_{metric}"] for row in log],
-            linewidth=1,
-            alpha=0.7,
-            label=METRICS[metric].title,
-        )
-    right.plot(epochs, [row["mean_srocc"] for row in log], "ko-", label="mean")
-    right.axhline(0, color="0.7", linewidth=0.8)
-    right.set_ylabel("SROCC on the validation split")
-    right.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
-    for axes in (left, right):
-        axes.set_xlabel("epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
     _save(out, figure)
 
 

@@ -18,8 +18,9 @@ from mtl.kadis.generate import EQUALIZATION
 from mtl.kadis.plan import read_manifest
 from mtl.kadis.pristine import pristine_crop
 from mtl.kadis.shards import Shard, read_stats
+from mtl.learning_curves import learning_curve, read_log
 from mtl.pictures import read_picture
-from mtl.train import read_log, versions
+from mtl.training_loop import versions
 
 PAGE = "index.html"
 REGRESSORS = {"mlp": "MLSP + the paper's network (MLP)", "svr": "MLSP + support vectors (SVR)"}
@@ -72,7 +73,7 @@ def write_report(
     equalization = HistogramEqualization.from_json((places.data / EQUALIZATION).read_text())
     raw = {m: s[rated.training] for m, s in rated.scores.items()}
     figures.score_histograms(places.report / "histograms.png", raw, equalization.transform(raw))
-    figures.learning_curve(places.report / "learning.png", log)
+    learning_curve(places.report / "learning.png", log)
     panels = {
         f"{REGRESSORS[kind]}\nmedian split, SROCC {srocc(predicted, true):.3f}": (true, predicted)
         for kind, (true, predicted) in tests.items()

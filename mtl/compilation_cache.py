@@ -6,12 +6,18 @@ from pathlib import Path
 import jax
 
 
-def cache_folder() -> Path:
-    """JAX_COMPILATION_CACHE_DIR if set, else `deepfl/jax` under the user's cache folder."""
-    chosen = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+def user_cache() -> Path:
+    """DEEPFL_CACHE if set, else `deepfl` under the user's cache folder."""
+    chosen = os.environ.get("DEEPFL_CACHE")
     if chosen:
         return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "deepfl" / "jax"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "deepfl"
+
+
+def cache_folder() -> Path:
+    """JAX_COMPILATION_CACHE_DIR if set, else `jax` under `user_cache()`."""
+    chosen = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    return Path(chosen) if chosen else user_cache() / "jax"
 
 
 def enable() -> None:

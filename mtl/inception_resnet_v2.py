@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 FEATURES = 1536  # channels of the last convolution, conv_7b
@@ -34,7 +35,7 @@ class BatchNorm(nnx.Module):
 
     The same numbers as `flax.nnx.BatchNorm(use_scale=False)`, whose in-place update of the running
     statistics costs half a minute of tracing in a network of this depth: for every layer JAX
-    composes the message of an error that is then dropped.
+    composes the message of an error that is then dropped. Computes in float32 whatever the input.
     """
 
     def __init__(self, channels: int, momentum: float):
@@ -46,6 +47,7 @@ class BatchNorm(nnx.Module):
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
         """Normalise by the batch, updating the running statistics, or by those statistics."""
+        given, x = x.dtype, x.astype(jnp.float32)
         mean, var = self.mean.get_value(), self.var.get_value()
         if not self.use_running_average:
             old = mean, var
@@ -54,7 +56,7 @@ class BatchNorm(nnx.Module):
             for stored, before, now in zip((self.mean, self.var), old, (mean, var), strict=True):
                 stored.set_value(self.momentum * before + (1 - self.momentum) * now)
         inverse = jax.lax.rsqrt(var + BATCH_NORM_EPSILON)
-        return x * inverse + (self.bias.get_value() - mean * inverse)
+        return (x * inverse + (self.bias.get_value() - mean * inverse)).astype(given)
 
 
 class ConvUnit(nnx.Module):
@@ -68,11 +70,18 @@ class ConvUnit(nnx.Module):
         stride: int = 1,
         padding: str = "SAME",
         momentum: float,
+        dtype: DTypeLike,
         rngs: nnx.Rngs,
     ):
         kernel = (kernel, kernel) if isinstance(kernel, int) else kernel
         self.conv = nnx.Conv(
-            *channels, kernel, strides=stride, padding=padding, use_bias=False, rngs=rngs
+            *channels,
+            kernel,
+            strides=stride,
+            padding=padding,
+            use_bias=False,
+            dtype=dtype,
+            rngs=rngs,
         )
         self.norm = BatchNorm(channels[1], momentum)
 
@@ -118,10 +127,11 @@ class ResidualBlock(nnx.Module):
         scale: float,
         *,
         relu: bool = True,
+        dtype: DTypeLike,
         rngs: nnx.Rngs,
     ):
         self.branches = Branches(chains)
-        self.up = nnx.Conv(mixed, channels, (1, 1), rngs=rngs)
+        self.up = nnx.Conv(mixed, channels, (1, 1), dtype=dtype, rngs=rngs)
         self.scale = scale
         self.relu = relu
 
@@ -140,13 +150,33 @@ class InceptionResNetV2(nnx.Module):
     Args:
         momentum: of batch normalisation's running statistics; Keras' 0.99 needs hundreds of steps
             to forget the initial ones, so short runs take less.
+        dtype: of the convolutions; parameters, statistics and the pooled feature are float32.
+        remat: in training, compute the inside of every block a second time for the gradient
+            instead of keeping it: a third more arithmetic, much less memory. XLA undoes it on CPUs.
         rngs: random streams; see `mtl.weights.fresh_weights` for building it quickly.
     """
 
-    def __init__(self, *, momentum: float = BATCH_NORM_MOMENTUM, rngs: nnx.Rngs):
+    features = FEATURES
+
+    def __init__(
+        self,
+        *,
+        momentum: float = BATCH_NORM_MOMENTUM,
+        dtype: DTypeLike = jnp.float32,
+        remat: bool = False,
+        rngs: nnx.Rngs,
+    ):
+        self.remat = remat
+
         def unit(a: int, b: int, kernel: Size, stride: int = 1, padding: str = "SAME") -> ConvUnit:
             return ConvUnit(
-                (a, b), kernel, stride=stride, padding=padding, momentum=momentum, rngs=rngs
+                (a, b),
+                kernel,
+                stride=stride,
+                padding=padding,
+                momentum=momentum,
+                dtype=dtype,
+                rngs=rngs,
             )
 
         self.stem = nnx.List(
@@ -178,6 +208,7 @@ class InceptionResNetV2(nnx.Module):
                     128,
                     320,
                     BLOCK35_SCALE,
+                    dtype=dtype,
                     rngs=rngs,
                 )
                 for _ in range(BLOCK35_REPEATS)
@@ -200,6 +231,7 @@ class InceptionResNetV2(nnx.Module):
                     384,
                     1088,
                     BLOCK17_SCALE,
+                    dtype=dtype,
                     rngs=rngs,
                 )
                 for _ in range(BLOCK17_REPEATS)
@@ -225,6 +257,7 @@ class InceptionResNetV2(nnx.Module):
                     # The tenth is not scaled and not rectified.
                     1.0 if k == BLOCK8_REPEATS - 1 else BLOCK8_SCALE,
                     relu=k < BLOCK8_REPEATS - 1,
+                    dtype=dtype,
                     rngs=rngs,
                 )
                 for k in range(BLOCK8_REPEATS)
@@ -254,13 +287,14 @@ class InceptionResNetV2(nnx.Module):
             x = layer(x)
             if k in (2, 4):
                 x = max_pool(x)
+        apply = nnx.remat(_apply) if self.remat else _apply
         for name, stage in self._stages():
-            x = stage(x)
+            x = apply(stage, x)
             if isinstance(stage, ResidualBlock):
                 x, activations[name] = x
             else:
                 activations[name] = x
-        return self.conv_7b(x).mean(axis=(1, 2)), activations
+        return self.conv_7b(x).mean(axis=(1, 2), dtype=jnp.float32), activations
 
     def _stages(self) -> Iterator[tuple[str, Branches | ResidualBlock]]:
         yield "mixed_5b", self.mixed_5b
@@ -272,6 +306,10 @@ class InceptionResNetV2(nnx.Module):
         yield "mixed_7a", self.mixed_7a
         for k, block in enumerate(self.block8, 1):
             yield f"block8_{k}_mixed", block
+
+
+def _apply(stage: Layer, x: jax.Array):
+    return stage(x)
 
 
 def max_pool(x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c"]:

@@ -1,8 +1,8 @@
 """Batches of images and targets from a shard directory, through Grain.
 
 Grain reads the records at random (the TFDS data source over ArrayRecord), so the shuffle is global
-and an epoch's order is a function of the seed and the epoch's number: a resumed run sees what an
-uninterrupted one would.
+and an epoch's order is a function of the seed and the epoch's number: a resumed run, and any number
+of processes together, see what one uninterrupted process would.
 """
 
 import os
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import grain
 import numpy as np
+from absl import flags
 from jaxtyping import Float, UInt8
 
 from fr_metrics import HistogramEqualization
@@ -19,18 +20,19 @@ from mtl.files import InputError
 from mtl.kadis.recipes import named_seed
 from mtl.kadis.records import DataSet
 
-# Decoding PNG releases the interpreter's lock, so threads suffice to keep a training step fed.
 READ_THREADS = max(2, len(os.sched_getaffinity(0)))
-PREFETCHED_BATCHES = 4
+THREADS_PER_WORKER = 2
+PREFETCHED_BATCHES = READ_THREADS + 2  # each thread makes whole batches
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Images with their targets; `number` of the last ones are padding in a final short batch."""
+    """Images with their targets: a batch, or the rows of it that a process asked for."""
 
     images: UInt8[np.ndarray, "n h w 3"]
     targets: Float[np.ndarray, "n k"]
     number: int
+    """How many of the whole batch's images count; those behind them fill a short last batch."""
 
 
 class ScoredImages:
@@ -87,6 +89,9 @@ def training_batches(
     flip: bool,
     seed: int,
     epoch: int,
+    first: int = 0,
+    rows: range | None = None,
+    workers: int = 0,
 ) -> Iterator[Batch]:
     """One epoch in random order; crops at random places; an incomplete last batch is left out.
 
@@ -97,6 +102,9 @@ def training_batches(
         flip: mirror half of the images horizontally.
         seed: of the run.
         epoch: number of the epoch, from 0.
+        first: the batch to begin with.
+        rows: the part of each batch that is wanted; None wants it whole.
+        workers: processes that read; 0 reads with threads.
     """
 
     def augmented(element: dict[str, np.ndarray], rng: np.random.Generator):
@@ -109,20 +117,24 @@ def training_batches(
             image = image[:, ::-1]
         return {"image": np.ascontiguousarray(image), "target": element["target"]}
 
-    dataset = (
+    whole = (
         grain.MapDataset.source(images)
         .seed(named_seed(seed, "epoch", epoch) % 2**32)
         .shuffle()
         .random_map(augmented)
-        .batch(batch_size, drop_remainder=True)
     )
-    options = grain.ReadOptions(READ_THREADS, PREFETCHED_BATCHES)
-    for element in dataset.to_iter_dataset(options):
-        yield Batch(element["image"], element["target"], batch_size)
+    number = len(images) // batch_size * batch_size
+    for element in _read(_Rows(whole, number, batch_size, first, rows), workers):
+        yield Batch(element["image"], element["target"], len(element["image"]))
 
 
 def validation_batches(
-    images: ScoredImages, *, batch_size: int, crop: tuple[int, int] | None
+    images: ScoredImages,
+    *,
+    batch_size: int,
+    crop: tuple[int, int] | None,
+    rows: range | None = None,
+    workers: int = 0,
 ) -> Iterator[Batch]:
     """All images once, in order, centre crops; the last batch repeats its last image."""
 
@@ -133,13 +145,61 @@ def validation_batches(
             image = image[top : top + crop[0], left : left + crop[1]]
         return {"image": np.ascontiguousarray(image), "target": element["target"]}
 
-    dataset = grain.MapDataset.source(images).map(cropped).batch(batch_size)
-    options = grain.ReadOptions(READ_THREADS, PREFETCHED_BATCHES)
-    for element in dataset.to_iter_dataset(options):
-        number = len(element["image"])
-        fill = [(0, batch_size - number)]
+    whole = grain.MapDataset.source(images).map(cropped)
+    number = -(-len(images) // batch_size) * batch_size
+    part = _Rows(whole, number, batch_size, 0, rows)
+    for k, element in enumerate(_read(part, workers)):
         yield Batch(
-            np.pad(element["image"], [*fill, (0, 0), (0, 0), (0, 0)], mode="edge"),
-            np.pad(element["target"], [*fill, (0, 0)], mode="edge"),
-            number,
+            element["image"], element["target"], min(batch_size, len(images) - k * batch_size)
         )
+
+
+class _Rows:
+    """Some rows of every batch, from some batch on, of a data set cut into batches in its order.
+
+    Processes that share a batch read a part each, so that together they see what one would; a run
+    that continues begins at any batch without reading those before it.
+    """
+
+    def __init__(
+        self,
+        whole: grain.MapDataset,
+        number: int,
+        batch_size: int,
+        first: int,
+        rows: range | None,
+    ):
+        self._whole = whole
+        self._batch_size = batch_size
+        self._first = first
+        self._rows = range(batch_size) if rows is None else rows
+        self._batches = number // batch_size - first
+        self._last = len(whole) - 1
+
+    @property
+    def rows_per_batch(self) -> int:
+        return len(self._rows)
+
+    def __len__(self) -> int:
+        return self._batches * len(self._rows)
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        batch, row = divmod(index, len(self._rows))
+        place = (self._first + batch) * self._batch_size + self._rows[row]
+        return self._whole[min(place, self._last)]
+
+
+def _read(part: _Rows, workers: int) -> Iterator[dict[str, np.ndarray]]:
+    """The batches of a part, read ahead by threads or by processes."""
+    if not len(part):
+        return
+    batches = grain.MapDataset.source(part).batch(part.rows_per_batch)
+    if workers:
+        if not flags.FLAGS.is_parsed():  # Grain asks for a flag of its own
+            flags.FLAGS.mark_as_parsed()
+        options = grain.ReadOptions(THREADS_PER_WORKER, THREADS_PER_WORKER)
+        ahead = grain.MultiprocessingOptions(workers, per_worker_buffer_size=THREADS_PER_WORKER)
+        yield from batches.to_iter_dataset(options).mp_prefetch(ahead)
+    else:
+        options = grain.ReadOptions(READ_THREADS, PREFETCHED_BATCHES)
+        yield from batches.to_iter_dataset(options)

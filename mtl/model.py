@@ -5,16 +5,17 @@ the K metrics "fully-connected (FC) with 512 units, dropout with rate 0.25, FC w
 dropout with rate 0.5, and output with one neuron".
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Num
 
-from mtl.inception_resnet_v2 import BATCH_NORM_MOMENTUM, FEATURES, InceptionResNetV2
+from mtl.inception_resnet_v2 import BATCH_NORM_MOMENTUM, InceptionResNetV2
 
 HEAD_UNITS = (512, 256)
 HEAD_DROPOUT = (0.25, 0.5)
@@ -24,6 +25,11 @@ SCALINGS: Mapping[str, tuple[float, float]] = {
     "minus_one_to_one": (127.5, 127.5),  # Keras' InceptionResNetV2
     "zero_to_one": (0.0, 255.0),  # the DeepFL-IQA authors' published model
 }
+
+
+# Makes the convolutional part: called with `momentum` and `rngs`. The module gives for images a
+# vector each, whose length is its `features`, and activations by name.
+Body = Callable[..., nnx.Module]
 
 
 @dataclass(frozen=True)
@@ -58,9 +64,11 @@ class Head(nnx.Module):
 class MTLModel(nnx.Module):
     """Body and heads; pixels in, one number per image and metric out."""
 
-    def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs):
-        self.body = InceptionResNetV2(momentum=config.momentum, rngs=rngs)
-        self.heads = nnx.Dict({metric: Head(FEATURES, rngs=rngs) for metric in config.metrics})
+    def __init__(self, config: ModelConfig, *, body: Body = InceptionResNetV2, rngs: nnx.Rngs):
+        self.body: Any = body(momentum=config.momentum, rngs=rngs)
+        self.heads = nnx.Dict(
+            {metric: Head(self.body.features, rngs=rngs) for metric in config.metrics}
+        )
         self.metrics = config.metrics
         self.scaling = config.scaling
 
@@ -106,9 +114,9 @@ Weights = dict[str, jax.Array]
 
 
 @lru_cache(maxsize=8)
-def functional_model(config: ModelConfig) -> "Functional":
+def functional_model(config: ModelConfig, body: Body = InceptionResNetV2) -> "Functional":
     """The model as pure functions; laying the network out takes seconds, so it is done once."""
-    return Functional(config)
+    return Functional(config, body)
 
 
 class Functional:
@@ -118,9 +126,9 @@ class Functional:
     export see.
     """
 
-    def __init__(self, config: ModelConfig):
+    def __init__(self, config: ModelConfig, body: Body = InceptionResNetV2):
         self.config = config
-        abstract = nnx.eval_shape(lambda: MTLModel(config, rngs=nnx.Rngs(0)))
+        abstract = nnx.eval_shape(lambda: MTLModel(config, body=body, rngs=nnx.Rngs(0)))
         abstract.train()
         self._training, state = nnx.split(abstract)
         self.shapes = {

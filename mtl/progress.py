@@ -1,6 +1,10 @@
 """Progress of long jobs on standard error, with or without a terminal."""
 
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from tqdm import tqdm
 
@@ -52,3 +56,24 @@ def say(text: str, *, show: bool = True) -> None:
     if show:
         tqdm.write(text, file=sys.stderr)
         sys.stderr.flush()
+
+
+@contextmanager
+def stage(what: str, *, show: bool = True) -> Iterator[None]:
+    """Say that something begins, every ten seconds that it goes on, and how long it took."""
+    began = time.monotonic()
+    over = threading.Event()
+
+    def remind() -> None:
+        while not over.wait(SECONDS_BETWEEN_LOG_LINES):
+            say(f"{what}: {time.monotonic() - began:.0f} s so far ...", show=show)
+
+    say(f"{what} ...", show=show)
+    reminder = threading.Thread(target=remind, daemon=True)
+    reminder.start()
+    try:
+        yield
+    finally:
+        over.set()
+        reminder.join()
+    say(f"{what}: {time.monotonic() - began:.1f} s", show=show)

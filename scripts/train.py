@@ -1,14 +1,25 @@
 """Train InceptionResNetV2 to predict all full-reference scores without the reference.
 
-The defaults are the paper's: 10 epochs of batches of 64 at a learning rate of 1e-4. A stopped run
-continues with the same command after its last finished epoch.
+The defaults are the paper's: 10 epochs of batches of 64 at a learning rate of 1e-4; it starts from
+ImageNet weights, which `--init imagenet` does. A run that was stopped (Ctrl-C, SIGTERM, or a file
+RUN/stop) continues with the same command at the step where it stopped.
 
 Example, small enough for two cores, with the data set that `deepfl demo` makes:
     deepfl train --data deepfl-demo/kadis --out run --epochs 2 --batch-size 8 --crop 96 96
+
+All GPUs of a machine share each batch. Several processes that train as one are started by Ray, on
+this machine or with --address on a cluster:
+    deepfl train --data deepfl-demo/kadis --out two --batch-size 8 --crop 96 96 --num-workers 2
+
+They may be started by SLURM or Open MPI instead, or by anything else that sets
+JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID in each process. All of them have to
+see the folder of --out:
+    srun --ntasks-per-node 1 deepfl train --data kadis --out run --distributed --dtype bfloat16
 """
 
 from collections.abc import Sequence
 
+from mtl.distributed import leads
 from mtl.progress import say
 from mtl.train import TrainConfig, train
 from scripts.command_line import parse
@@ -18,6 +29,8 @@ def main(arguments: Sequence[str]) -> None:
     """Run the command."""
     config = parse(TrainConfig, arguments, program="deepfl train", description=__doc__ or "")
     run = train(config, progress=True)
+    if config.distributed and not leads():
+        return
     best = min(run.log, key=lambda row: row["validation_loss"])
     if run.resumed_at == len(run.log):
         say("all epochs were done before")

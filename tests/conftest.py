@@ -23,7 +23,9 @@ settings.load_profile("deepfl")
 # Files that take minutes come first, so that at the end no worker is alone with one of them.
 LONGEST_FIRST = (
     "test_scripts_end_to_end",
+    "test_mtl_distributed",
     "test_mtl_train",
+    "test_mtl_train_resume",
     "test_fr_metrics_contract",
     "test_mtl_generate",
     "test_mtl_keras_equality",
@@ -49,6 +51,24 @@ def sample() -> dict[str, np.ndarray]:
         "china": load_sample_image("china.jpg"),
         "flower": load_sample_image("flower.jpg"),
     }
+
+
+@pytest.fixture(scope="session")
+def scored(tmp_path_factory, sample) -> Path:
+    """A data set: four photographs in twenty small versions, scored with two metrics."""
+    from mtl.kadis.generate import generate
+    from mtl.kadis.plan import GenerateConfig
+
+    root = tmp_path_factory.mktemp("scored")
+    (root / "photographs").mkdir()
+    for name in ("chelsea", "china", "coffee", "flower"):
+        cv2.imwrite(str(root / "photographs" / f"{name}.png"), sample[name][..., ::-1])
+    generate(
+        GenerateConfig(
+            root / "photographs", root / "kadis", size=(80, 96), metrics=("ssim", "gmsd"), shards=2
+        )
+    )
+    return root / "kadis"
 
 
 @pytest.fixture

@@ -1,0 +1,255 @@
+"""Several processes that train as one: numbered by a cluster's launcher, or started through Ray.
+
+Either way every process calls `jax.distributed.initialize`, sees the devices of all, and runs the
+same program. The run's folder has to be one that all of them share.
+"""
+
+import logging
+import os
+import shutil
+import socket
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+
+from mtl.files import InputError
+from mtl.stopping import signals_call
+
+Result = TypeVar("Result")
+
+# What a launcher that JAX does not know has to set, in each process.
+ADDRESS, COUNT, INDEX = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
+
+# Times the workers are started again after one was lost, each time from the latest checkpoint.
+RESTARTS = 3
+
+# Nothing but results of a few bytes passes through the object store.
+OBJECT_STORE_BYTES = 100 * 2**20
+
+
+def join() -> None:
+    """Join the processes that a launcher has started and numbered.
+
+    Raises:
+        InputError: there is no sign of such a launcher.
+    """
+    numbered = [name for name in (ADDRESS, COUNT, INDEX) if name in os.environ]
+    if len(numbered) == 3:
+        _initialize(os.environ[ADDRESS], int(os.environ[COUNT]), int(os.environ[INDEX]))
+        return
+    try:
+        _initialize(None, None, None)
+    except ValueError as error:
+        raise InputError(
+            "--distributed: found neither SLURM nor Open MPI; start the processes with `srun` or"
+            f" `mpirun`, or set {ADDRESS} (HOST:PORT of the first), {COUNT} and {INDEX} in each"
+        ) from error
+
+
+def leads() -> bool:
+    """Whether this is the first, or the only, of the processes."""
+    return jax.process_index() == 0
+
+
+def on_first_process(action: Callable[[], Result]) -> Result | None:
+    """What the first process's `action` returns, there; None on the others.
+
+    Raises:
+        InputError: on the others too, if the action failed.
+    """
+    failure, result = None, None
+    if leads():
+        try:
+            result = action()
+        except Exception as error:
+            failure = error
+    if jax.process_count() > 1:
+        from jax.experimental import multihost_utils
+
+        failed = multihost_utils.broadcast_one_to_all(np.array(failure is not None))
+        if failed and failure is None:
+            raise InputError("the first process could not go on; it says why")
+    if failure is not None:
+        raise failure
+    return result
+
+
+def run_workers(
+    work: Callable[[], Result],
+    number: int,
+    *,
+    address: str | None,
+    scratch: Path,
+    stop: Callable[[], None],
+) -> Result:
+    """Run `work` in so many processes through Ray Train; what the first one returned.
+
+    A lost worker ends the others, and all are started again. GPUs and cores of the cluster are
+    divided evenly. What the first worker writes to its standard error appears on ours.
+
+    Args:
+        work: runs in every worker after the processes have joined.
+        number: of workers.
+        address: of a Ray cluster; None starts Ray here.
+        scratch: folder for Ray Train's own notes, shared by all nodes; gone afterwards.
+        stop: called at the first SIGINT or SIGTERM.
+
+    Raises:
+        InputError: the cluster cannot be joined or is too small.
+        RuntimeError: workers failed more often than they are started again.
+    """
+    output = scratch.resolve() / "output"
+    with _ray(address) as ray:
+        from ray.train import FailureConfig, RunConfig, ScalingConfig
+        from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+
+        share = _share(ray.cluster_resources(), number)
+        trainer = DataParallelTrainer(
+            partial(_heard, work, output),
+            backend_config=_backend(),
+            scaling_config=ScalingConfig(num_workers=number, resources_per_worker=share),
+            run_config=RunConfig(
+                name="train",
+                storage_path=os.fspath(output.parent),
+                failure_config=FailureConfig(max_failures=RESTARTS),
+                worker_runtime_env={"env_vars": _environment(share)},
+            ),
+        )
+        results: list[Result] = []
+        failures: list[Exception] = []
+
+        def fit() -> None:
+            try:
+                results.append(trainer.fit().return_value)
+            except Exception as error:
+                failures.append(error)
+
+        # In the main thread Ray Train would answer an interrupt by killing the workers.
+        thread = threading.Thread(target=fit, daemon=True)
+        try:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            output.touch()
+            with warnings.catch_warnings(), signals_call(stop), output.open(newline="") as heard:
+                # Ray Train copies settings of Ray Data, also those that Ray Data gives up.
+                warnings.filterwarnings("ignore", category=DeprecationWarning)
+                thread.start()
+                while thread.is_alive():
+                    thread.join(0.2)
+                    sys.stderr.write(heard.read())
+                    sys.stderr.flush()
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    if failures:
+        raise RuntimeError(f"the workers failed: {failures[0]}") from failures[0]
+    return results[0]
+
+
+def _initialize(address: str | None, count: int | None, index: int | None) -> None:
+    # Its handler would take SIGTERM from us; we agree on when to stop by ourselves.
+    jax.config.update("jax_enable_preemption_service", False)
+    jax.distributed.initialize(address, count, index)
+    if count is not None and jax.process_count() != count:
+        raise RuntimeError(f"joined {jax.process_count()} processes, expected {count}")
+
+
+@contextmanager
+def _ray(address: str | None) -> Iterator[Any]:
+    """Ray, connected; disconnected afterwards if it was not before."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    import ray
+
+    ours = not ray.is_initialized()
+    if ours:
+        local = {
+            "num_cpus": len(os.sched_getaffinity(0)),
+            "include_dashboard": False,
+            "object_store_memory": OBJECT_STORE_BYTES,
+        }
+        with warnings.catch_warnings():
+            # Ray's processes exec right after the fork, so what JAX warns of cannot happen.
+            warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
+            try:
+                ray.init(
+                    **({"address": address} if address else local),
+                    logging_level="error",
+                    log_to_driver=False,
+                )
+            except ConnectionError as error:
+                raise InputError(f"--address {address}: {error}") from error
+    try:
+        yield ray
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def _share(resources: dict[str, float], number: int) -> dict[str, float]:
+    """A worker's part of the cluster: whole cores, and whole GPUs if there are any."""
+    share = {"CPU": resources.get("CPU", 0) // number}
+    if resources.get("GPU"):
+        share["GPU"] = resources["GPU"] // number
+    if min(share.values()) < 1:
+        has = " and ".join(f"{resources.get(kind, 0):g} {kind}s" for kind in share)
+        raise InputError(f"--num-workers {number}: each needs one of the cluster's {has}")
+    return share
+
+
+def _environment(share: dict[str, float]) -> dict[str, str]:
+    """What a worker has to know before it starts."""
+    environment = {"TF_CPP_MIN_LOG_LEVEL": "2", "GRPC_VERBOSITY": "ERROR"}
+    if "GPU" not in share:
+        environment |= {"JAX_PLATFORMS": "cpu", "NPROC": str(int(share["CPU"]))}  # XLA's threads
+    return environment
+
+
+def _heard(work: Callable[[], Result], output: Path) -> Result:
+    """In a worker: the first one's standard error goes where we read it."""
+    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports what concerns developers
+    if not leads():
+        return work()
+    with output.open("a", buffering=1) as file, redirect_stderr(file):
+        return work()
+
+
+def _backend() -> Any:
+    """Ray Train's hook that joins the workers.
+
+    Its own for JAX does nothing without GPUs: the workers would each train a copy.
+    """
+    from ray.train.backend import Backend, BackendConfig
+
+    class Joined(Backend):
+        def on_start(self, worker_group, backend_config):
+            import ray
+
+            coordinator = worker_group.execute_single(0, _free_address)
+            count = len(worker_group)
+            ray.get(
+                [
+                    worker_group.execute_single_async(k, _initialize, coordinator, count, k)
+                    for k in range(count)
+                ]
+            )
+
+    class JoinedConfig(BackendConfig):
+        @property
+        def backend_cls(self):
+            return Joined
+
+    return JoinedConfig()
+
+
+def _free_address() -> str:
+    import ray
+
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return f"{ray.util.get_node_ip_address()}:{probe.getsockname()[1]}"

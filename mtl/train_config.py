@@ -1,0 +1,161 @@
+"""The settings of a training run, and which of them decide its result."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from fr_metrics import METRICS
+from mtl.files import InputError
+from mtl.inception_resnet_v2 import BATCH_NORM_MOMENTUM, SMALLEST_SIDE
+
+RANDOM, IMAGENET = "random", "imagenet"  # words that --init knows besides folders
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run; the defaults are the paper's, but for `init`, where it says imagenet."""
+
+    data: Path
+    """Data set that `deepfl generate` wrote."""
+    out: Path
+    """Folder of the run; an unfinished run of the same settings is continued."""
+    init: str = RANDOM
+    """Weights to start from: random, imagenet (the body's), or a model folder or run."""
+    tasks: tuple[str, ...] = ()
+    """Metrics to predict; all that the data set holds when not given."""
+    equalize: Literal["on", "off"] = "on"
+    """Train on histogram-equalised (on) or raw scores (off)."""
+    epochs: int = 10
+    """Passes over the training split."""
+    batch_size: int = 64
+    """Images per step, over all devices."""
+    learning_rate: float = 1e-4
+    """Of Adam, beta1 0.9 and beta2 0.999."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """Learning rate over the run: constant, or falling to 0 along half a cosine."""
+    weight_decay: float = 0.0
+    """Decoupled (AdamW) decay of kernels, times the learning rate per step."""
+    ema: float = 0.0
+    """Validate and keep an exponential moving average of the weights, such as 0.999; 0 is off."""
+    crop: tuple[int, int] | None = None
+    """Height and width of random training crops; whole images when not given."""
+    flip: bool = False
+    """Mirror half of the training images."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the convolutions; parameters, statistics, heads and loss are float32."""
+    accumulate: int = 1
+    """Parts a batch is computed in, one after the other; batch statistics are those of a part."""
+    remat: bool = False
+    """Compute activations a second time for the gradient instead of keeping them (GPUs)."""
+    momentum: float = BATCH_NORM_MOMENTUM
+    """Of batch normalisation's running statistics; below 0.99 for runs of under 500 steps."""
+    seed: int = 0
+    """Decides initial weights, order, crops and dropout."""
+    checkpoint_every: int = 0
+    """Steps between checkpoints; 0 leaves it to --checkpoint-seconds and the ends of epochs."""
+    checkpoint_seconds: float = 600.0
+    """Seconds between checkpoints."""
+    checkpoints_kept: int = 2
+    """Latest checkpoints to keep."""
+    loader_workers: int = 0
+    """Processes that read and decode images, per training process; 0 uses threads."""
+    num_workers: int | None = None
+    """Training processes that Ray starts; this process alone trains when not given."""
+    address: str | None = None
+    """Ray cluster for --num-workers, such as `auto` or `ray://head:10001`; default a local one."""
+    distributed: bool = False
+    """This is one of several processes that SLURM, Open MPI or JAX_PROCESS_ID has numbered."""
+
+
+# What may change between two calls that continue one run: the steps taken stay the same.
+FREE = (
+    "data",  # may have been moved; the plan's digest tells whether it is the same
+    "out",
+    "epochs",
+    "checkpoint_every",
+    "checkpoint_seconds",
+    "checkpoints_kept",
+    "loader_workers",
+    "num_workers",
+    "address",
+    "distributed",
+)
+
+
+def as_json(config: TrainConfig) -> dict[str, Any]:
+    """The settings in values that JSON has."""
+    return json.loads(json.dumps(asdict(config), default=str))
+
+
+def differing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
+    """Names of the settings that make two runs different ones.
+
+    Raises:
+        KeyError: `theirs` lacks a setting.
+    """
+    # A cosine that ends later falls more slowly from the first step on.
+    free = [n for n in FREE if n != "epochs" or ours["schedule"] == "constant"]
+    return [name for name in ours if name not in free and theirs[name] != ours[name]]
+
+
+def chosen_tasks(config: TrainConfig, scored: Sequence[str]) -> tuple[str, ...]:
+    """The metrics to predict, in the paper's order.
+
+    Raises:
+        InputError: the data set was not scored with one of them.
+    """
+    for task in config.tasks:
+        if task not in scored:
+            raise InputError(
+                f"--tasks {task}: {config.data} is scored with {' '.join(scored)} only"
+            )
+    return tuple(m for m in METRICS if m in (config.tasks or scored))
+
+
+def check(config: TrainConfig, size: tuple[int, int], images: int) -> None:
+    """Refuse settings that cannot work, whatever the devices.
+
+    Args:
+        config: the settings.
+        size: height and width of the data set's images.
+        images: how many the training split has.
+
+    Raises:
+        InputError: names the option and the remedy.
+    """
+    if config.epochs < 1 or config.batch_size < 1 or config.learning_rate <= 0:
+        raise InputError("--epochs, --batch-size and --learning-rate must be positive")
+    if not 0 < config.momentum < 1:
+        raise InputError(f"--momentum {config.momentum}: must lie between 0 and 1")
+    if not 0 <= config.ema < 1:
+        raise InputError(f"--ema {config.ema}: must be from 0 (off) to below 1")
+    if min(config.weight_decay, config.checkpoint_every, config.loader_workers, config.seed) < 0:
+        raise InputError(
+            "--weight-decay, --checkpoint-every, --loader-workers and --seed must not be negative"
+        )
+    if config.checkpoint_seconds <= 0 or config.checkpoints_kept < 1:
+        raise InputError("--checkpoint-seconds and --checkpoints-kept must be positive")
+    if config.accumulate < 1 or config.batch_size % config.accumulate:
+        raise InputError(
+            f"--accumulate {config.accumulate}: must divide the --batch-size {config.batch_size}"
+        )
+    if config.num_workers is not None and (config.num_workers < 1 or config.distributed):
+        raise InputError(
+            "--num-workers must be positive, and --distributed is for processes that were not"
+            " started by it"
+        )
+    if config.address is not None and config.num_workers is None:
+        raise InputError("--address: say with --num-workers how many processes to start there")
+    crop = config.crop or size
+    if min(crop) < SMALLEST_SIDE or crop[0] > size[0] or crop[1] > size[1]:
+        raise InputError(
+            f"images of {crop[0]}×{crop[1]} cannot be cut from {size[0]}×{size[1]} or are below the"
+            f" network's {SMALLEST_SIDE}×{SMALLEST_SIDE}; change --crop"
+        )
+    if images < config.batch_size:
+        raise InputError(
+            f"{config.data}: has {images} training images, fewer than a batch;"
+            f" use a --batch-size below {config.batch_size}"
+        )

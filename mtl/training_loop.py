@@ -1,0 +1,287 @@
+"""The epochs of a run: training, validation, checkpoints, log and the export of the best model."""
+
+import importlib.metadata
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from fr_metrics import HistogramEqualization
+from mtl.checkpoints import Checkpoints
+from mtl.correlation import plcc, srocc
+from mtl.distributed import leads
+from mtl.files import InputError
+from mtl.input_pipeline import ScoredImages, training_batches, validation_batches
+from mtl.learning_curves import LOG_FILE, LearningLog
+from mtl.model import Body, ModelConfig, functional_model
+from mtl.progress import progress_bar, say, stage
+from mtl.stopping import NOTHING, SAVE, STOP, Requests, signals_call
+from mtl.train_config import TrainConfig, as_json
+from mtl.training_step import Outcome, Placement, Programs, State, computing_as
+from mtl.weights import FOLDER, TrainedModel, fresh_weights, save_model
+
+CHECKPOINTS = "checkpoints"
+
+# Steps that are under way before the loss of the first of them is looked at: the device never waits
+# for the host, and the host knows which step a loss belongs to.
+STEPS_AHEAD = 2
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set, opened for a run."""
+
+    plan: Mapping[str, Any]
+    tasks: tuple[str, ...]
+    equalization: HistogramEqualization | None
+    training: ScoredImages
+    validation: ScoredImages
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that decide a result."""
+    packages = ("deepfl-iqa", "jax", "flax", "optax", "numpy", "opencv-python-headless")
+    return {package: importlib.metadata.version(package) for package in packages}
+
+
+def train_on(
+    config: TrainConfig,
+    data: Data,
+    log: list[dict[str, float]],
+    given: TrainedModel | None,
+    body: Body,
+    progress: bool,
+) -> list[dict[str, float]]:
+    """Train what is left of a run on the devices of all processes; the whole log.
+
+    Args:
+        config: the run.
+        data: what it trains on.
+        log: rows that earlier calls have written.
+        given: model to start from; None starts at random.
+        body: the network's convolutional part.
+        progress: report on standard error.
+    """
+    placement = Placement()
+    scaling = {} if given is None else {"scaling": given.config.scaling}
+    with stage("building the network", show=progress):
+        functional = functional_model(
+            ModelConfig(data.tasks, momentum=config.momentum, **scaling), computing_as(config, body)
+        )
+    steps = len(data.training) // config.batch_size
+    size = config.crop or data.training.size
+    programs = Programs(config, functional, steps * config.epochs, size, placement)
+    checkpoints = Checkpoints(config.out / CHECKPOINTS, config.checkpoints_kept)
+    loop = None
+    try:
+        first = checkpoints.latest
+        if first is None:
+            weights = fresh_weights(functional, config.seed)
+            if given is not None:  # its body, and the heads of the metrics that both have
+                weights |= {n: w for n, w in given.weights.items() if n in functional.shapes}
+            state, loss_sum, log = programs.fresh(weights), 0.0, []
+        else:
+            # After the last step of an epoch its validation may still have to be done.
+            if len(log) < (first - 1) // steps:
+                raise InputError(f"{config.out / LOG_FILE}: has lost rows; choose another --out")
+            state, loss_sum = checkpoints.restore(first, programs.layout)
+            log = log[: first // steps]
+            say(f"continuing after step {first} of {steps * config.epochs}", show=progress)
+        loop = _Loop(config, data, placement, programs, checkpoints, state, log, progress)
+        loop.run(first or 0, loss_sum)
+        return log
+    finally:
+        checkpoints.close()
+        if loop is not None:
+            loop.close()
+
+
+class _Loop:
+    def __init__(
+        self,
+        config: TrainConfig,
+        data: Data,
+        placement: Placement,
+        programs: Programs,
+        checkpoints: Checkpoints,
+        state: State,
+        log: list[dict[str, float]],
+        progress: bool,
+    ):
+        self.config, self.data, self.progress = config, data, progress
+        self.placement, self.programs, self.checkpoints = placement, programs, checkpoints
+        self.state = state
+        self.rows = placement.rows(config.batch_size)
+        self.leads = leads()
+        self.steps = len(data.training) // config.batch_size
+        self.log = log
+        self.written = LearningLog(config.out, log, int(state.step)) if self.leads else None
+        self.requests = Requests(config.out, config.checkpoint_seconds, self.leads)
+        with stage("compiling the training step", show=progress):
+            self.step = programs.training().compile()
+        self.evaluate = None
+
+    def close(self) -> None:
+        if self.written is not None:
+            self.written.close()
+
+    def run(self, step: int, loss_sum: float) -> None:
+        """All that is left, from a step on, with the sum of its epoch's losses before it."""
+        with signals_call(self.requests.stop):
+            while len(self.log) < self.config.epochs:
+                epoch = len(self.log)
+                if step == epoch * self.steps:
+                    loss_sum = 0.0
+                loss_sum, rate = self._train(epoch, step, loss_sum)
+                step = (epoch + 1) * self.steps
+                row: dict[str, float] = {"epoch": epoch + 1, "train_loss": loss_sum / self.steps}
+                row |= self._validate(epoch)
+                row["images_per_second"] = rate
+                self._conclude(row, step)
+
+    def _train(self, epoch: int, step: int, loss_sum: float) -> tuple[float, float]:
+        """Train one epoch from a step on; (sum of its losses, images per second)."""
+        c, began, done = self.config, time.monotonic(), step
+        total = self.steps * c.epochs
+        key = self.programs.key()
+        batches = training_batches(
+            self.data.training,
+            batch_size=c.batch_size,
+            crop=c.crop,
+            flip=c.flip,
+            seed=c.seed,
+            epoch=epoch,
+            first=step - epoch * self.steps,
+            rows=self.rows,
+            workers=c.loader_workers,
+        )
+        under_way: deque[tuple[int, Outcome]] = deque()
+        request = NOTHING
+
+        def look(ahead: int) -> None:
+            """Take in what the steps say, but for the last `ahead` of them."""
+            nonlocal loss_sum, request
+            while len(under_way) > ahead:
+                number, outcome = under_way.popleft()
+                loss = float(outcome.loss)
+                if not np.isfinite(loss):
+                    raise FloatingPointError(self._advice(number, loss))
+                loss_sum += loss
+                request = max(request, int(outcome.request))
+                if self.written is not None:
+                    self.written.add_step(number, loss)
+                if bar.update(c.batch_size):
+                    left = (total - number) * (time.monotonic() - began) / (number - done)
+                    postfix = f"loss {loss:.4f}, run {tqdm.format_interval(left)} left"
+                    bar.set_postfix_str(postfix, refresh=False)
+
+        with progress_bar(
+            self.steps * c.batch_size,
+            f"epoch {epoch + 1}/{c.epochs}",
+            "img",
+            show=self.progress,
+            done=(step - epoch * self.steps) * c.batch_size,
+        ) as bar:
+            for batch in batches:
+                self.state, outcome = self.step(
+                    self.state,
+                    key,
+                    self.placement.shared(batch.images),
+                    self.placement.shared(batch.targets),
+                    self.placement.request(self.requests.next()),
+                )
+                step += 1
+                under_way.append((step, outcome))
+                look(STEPS_AHEAD)
+                if request >= SAVE or (c.checkpoint_every and step % c.checkpoint_every == 0):
+                    look(0)
+                    self.checkpoints.save(step, self.state, loss_sum)
+                    if request == STOP:
+                        self._stop(step)
+                    request = NOTHING
+            look(0)
+        rate = (step - done) * c.batch_size / (time.monotonic() - began)
+        self.checkpoints.save(step, self.state, loss_sum)
+        if request == STOP:
+            self._stop(step)
+        return loss_sum, rate
+
+    def _validate(self, epoch: int) -> dict[str, float]:
+        """Loss, SROCC and PLCC per metric and their means over the validation split."""
+        c, tasks = self.config, self.data.tasks
+        if self.evaluate is None:
+            with stage("compiling the validation", show=self.progress):
+                self.evaluate = self.programs.validation().compile()
+        images = self.data.validation
+        predicted, targets = [], []
+        weights = self.state.weights
+        with progress_bar(len(images), "validation", "img", show=self.progress) as bar:
+            for batch in validation_batches(
+                images,
+                batch_size=c.batch_size,
+                crop=c.crop,
+                rows=self.rows,
+                workers=c.loader_workers,
+            ):
+                outputs, wanted, request = self.evaluate(
+                    weights,
+                    self.placement.shared(batch.images),
+                    self.placement.shared(batch.targets),
+                    self.placement.request(self.requests.next()),
+                )
+                if int(request) == STOP:
+                    self._stop((epoch + 1) * self.steps)
+                predicted.append(np.asarray(outputs)[: batch.number])
+                targets.append(np.asarray(wanted)[: batch.number])
+                bar.update(batch.number)
+        p, t = np.concatenate(predicted), np.concatenate(targets)
+        row = {"validation_loss": float(np.mean((p - t) ** 2))}
+        ranks = {f"srocc_{m}": srocc(p[:, k], t[:, k]) for k, m in enumerate(tasks)}
+        linear = {f"plcc_{m}": plcc(p[:, k], t[:, k]) for k, m in enumerate(tasks)}
+        row["mean_srocc"] = float(np.mean(list(ranks.values())))
+        row["mean_plcc"] = float(np.mean(list(linear.values())))
+        return row | ranks | linear
+
+    def _conclude(self, row: dict[str, float], step: int) -> None:
+        """Export the model if it is the best so far, and write the log."""
+        c = self.config
+        say(
+            f"epoch {row['epoch']}/{c.epochs}: train loss {row['train_loss']:.4f},"
+            f" validation loss {row['validation_loss']:.4f},"
+            f" mean SROCC {row['mean_srocc']:.3f}, mean PLCC {row['mean_plcc']:.3f}",
+            show=self.progress,
+        )
+        if self.written is None:
+            self.log.append(row)
+            return
+        # The row comes after the model: a run that is killed in between writes both again.
+        if all(row["validation_loss"] <= other["validation_loss"] for other in self.log):
+            save_model(
+                c.out / FOLDER,
+                self.programs.model,
+                {name: np.asarray(array) for name, array in self.state.weights.items()},
+                self.data.equalization,
+                {"row": row, "training": as_json(c), "versions": versions()},
+            )
+        self.written.add_epoch(row, step)
+
+    def _stop(self, step: int) -> None:
+        self.checkpoints.wait()
+        self.requests.answered()
+        text = f"stopped; step {step} of {self.steps * self.config.epochs} is saved"
+        say(text, show=self.progress)
+        raise KeyboardInterrupt(text)
+
+    def _advice(self, step: int, loss: float) -> str:
+        saved = self.checkpoints.latest
+        advice = [
+            f"the loss is {loss} at step {step}; try a smaller --learning-rate",
+            "--equalize on" if self.config.equalize == "off" else "",
+            "--dtype float32" if self.config.dtype != "float32" else "",
+        ]
+        text = " or ".join(part for part in advice if part)
+        return f"{text}, in a new --out" + (f" (step {saved} is saved)" if saved else "")
