@@ -11,8 +11,8 @@ import socket
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr
+from collections.abc import Callable
+from contextlib import redirect_stderr
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ import jax
 import numpy as np
 
 from mtl.files import InputError
+from mtl.ray_connection import ray_connection
 from mtl.stopping import signals_call
 
 Result = TypeVar("Result")
@@ -30,9 +31,6 @@ ADDRESS, COUNT, INDEX = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PRO
 
 # Times the workers are started again after one was lost, each time from the latest checkpoint.
 RESTARTS = 3
-
-# Nothing but results of a few bytes passes through the object store.
-OBJECT_STORE_BYTES = 100 * 2**20
 
 
 def join() -> None:
@@ -103,11 +101,12 @@ def run_workers(
         stop: called at the first SIGINT or SIGTERM.
 
     Raises:
-        InputError: the cluster cannot be joined or is too small.
+        ConnectionError: there is no cluster at the address.
+        InputError: the cluster is too small.
         RuntimeError: workers failed more often than they are started again.
     """
     output = scratch.resolve() / "output"
-    with _ray(address) as ray:
+    with ray_connection(address) as ray:
         from ray.train import FailureConfig, RunConfig, ScalingConfig
         from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
@@ -158,37 +157,6 @@ def _initialize(address: str | None, count: int | None, index: int | None) -> No
     jax.distributed.initialize(address, count, index)
     if count is not None and jax.process_count() != count:
         raise RuntimeError(f"joined {jax.process_count()} processes, expected {count}")
-
-
-@contextmanager
-def _ray(address: str | None) -> Iterator[Any]:
-    """Ray, connected; disconnected afterwards if it was not before."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    import ray
-
-    ours = not ray.is_initialized()
-    if ours:
-        local = {
-            "num_cpus": len(os.sched_getaffinity(0)),
-            "include_dashboard": False,
-            "object_store_memory": OBJECT_STORE_BYTES,
-        }
-        with warnings.catch_warnings():
-            # Ray's processes exec right after the fork, so what JAX warns of cannot happen.
-            warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
-            try:
-                ray.init(
-                    **({"address": address} if address else local),
-                    logging_level="error",
-                    log_to_driver=False,
-                )
-            except ConnectionError as error:
-                raise InputError(f"--address {address}: {error}") from error
-    try:
-        yield ray
-    finally:
-        if ours:
-            ray.shutdown()
 
 
 def _share(resources: dict[str, float], number: int) -> dict[str, float]:

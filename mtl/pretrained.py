@@ -24,9 +24,7 @@ from mtl.files import InputError
 from mtl.keras_files import EXTRA, open_keras_file
 from mtl.keras_layers import body_weights
 from mtl.model import ModelConfig
-from mtl.weights import WEIGHTS_FILE, save_model
-
-IMAGENET = "imagenet"
+from mtl.weights import IMAGENET, WEIGHTS_FILE, imagenet_folder, save_model
 
 # As in keras/src/applications/inception_resnet_v2.py, Keras 3.15: address, and MD5 by file.
 KERAS_URL = "https://storage.googleapis.com/tensorflow/keras-applications/inception_resnet_v2/"
@@ -58,8 +56,9 @@ class ImportConfig:
 
     weights: str
     """`imagenet`, or a file of weights that Keras wrote."""
-    out: Path
-    """Model folder to write."""
+    out: Path | None = None
+    """Model folder to write; for Keras' ImageNet weights, if not given, the one in the user's cache
+    folder that `deepfl train --init imagenet` looks for."""
     scaling: Scaling | None = None
     """Pixels the weights expect, where the file does not tell: x/127.5 - 1, or x/255."""
 
@@ -86,15 +85,17 @@ def import_keras(config: ImportConfig) -> Imported:
         InputError: the file is not whole, or not an InceptionResNetV2 of Keras; its scaling is not
             decided or is contradicted; the folder holds something; the download fails.
     """
-    out = config.out
-    # A folder with weights alone is an import that was interrupted.
-    if out.exists() and (not out.is_dir() or any(p.name != WEIGHTS_FILE for p in out.iterdir())):
-        raise InputError(f"{out}: exists; choose another --out")
+    if config.out is not None:
+        _check_free(config.out)
     path = _download() if config.weights == IMAGENET else Path(config.weights)
     packages = ["deepfl-iqa", "h5py", "numpy", *(["keras"] if config.weights == IMAGENET else [])]
     with open_keras_file(path) as file:
         md5, sha256 = _digest(path, "md5"), _digest(path, "sha256")
         published = md5 in KERAS_FILES.values()
+        if config.out is None and not published:
+            raise InputError(f"{path}: is not Keras' file of ImageNet weights; choose an --out")
+        out = config.out or imagenet_folder()
+        _check_free(out)
         weights, left_out = body_weights(path, file, check_names=not published)
         keras_version = file.keras_version
     source, scaling, because = _judge(path, published, weights, config.scaling)
@@ -110,6 +111,12 @@ def import_keras(config: ImportConfig) -> Imported:
     versions = {package: importlib.metadata.version(package) for package in packages}
     save_model(out, model, weights, None, {"origin": origin, "versions": versions})
     return Imported(out, source, scaling, because, left_out)
+
+
+def _check_free(out: Path) -> None:
+    # A folder with weights alone is an import that was interrupted.
+    if out.exists() and (not out.is_dir() or any(p.name != WEIGHTS_FILE for p in out.iterdir())):
+        raise InputError(f"{out}: exists; choose another --out")
 
 
 def mean_input(weights: Mapping[str, np.ndarray]) -> float | None:

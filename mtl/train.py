@@ -32,7 +32,6 @@ from mtl.model import Body
 from mtl.progress import say
 from mtl.stopping import STOP_FILE
 from mtl.train_config import (
-    IMAGENET,
     RANDOM,
     TrainConfig,
     as_json,
@@ -41,7 +40,7 @@ from mtl.train_config import (
     differing,
 )
 from mtl.training_loop import Data, train_on
-from mtl.weights import FOLDER, MODEL_FILE, load_model, model_folder
+from mtl.weights import FOLDER, IMAGENET, MODEL_FILE, imagenet_folder, load_model, model_folder
 
 CONFIG_FILE, RAY = "config.json", "ray"
 
@@ -179,7 +178,7 @@ def _starting_folder(config: TrainConfig) -> Path | None:
         return None
     if config.init != IMAGENET:
         return model_folder(config.init)
-    folder = compilation_cache.user_cache() / IMAGENET
+    folder = imagenet_folder()
     if not (folder / MODEL_FILE).is_file():
         raise InputError(
             f"--init imagenet: {folder} has no weights yet; run `deepfl import-keras imagenet`"

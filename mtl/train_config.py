@@ -10,7 +10,7 @@ from fr_metrics import METRICS
 from mtl.files import InputError
 from mtl.inception_resnet_v2 import BATCH_NORM_MOMENTUM, SMALLEST_SIDE
 
-RANDOM, IMAGENET = "random", "imagenet"  # words that --init knows besides folders
+RANDOM = "random"  # what --init knows besides folders and IMAGENET
 
 
 @dataclass(frozen=True)

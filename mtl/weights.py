@@ -13,12 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from fr_metrics import HistogramEqualization
+from mtl.compilation_cache import user_cache
 from mtl.files import InputError, read_arrays, write_arrays, write_atomically
 from mtl.model import SCALINGS, Functional, ModelConfig, functional_model
 
 MODEL_FILE, WEIGHTS_FILE, EQUALIZATION_FILE = "model.json", "weights.npz", "equalization.json"
 FORMAT = 1  # of model.json
 FOLDER = "model"  # inside a training run
+IMAGENET = "imagenet"  # what users call the body with Keras' ImageNet weights
 
 HINT = "give a folder that `deepfl train`, `deepfl import-keras` or `deepfl benchmark` wrote"
 
@@ -46,6 +48,11 @@ def fresh_weights(functional: Functional, seed: int) -> dict[str, np.ndarray]:
             values = np.full(shape, 1 if kind == "var" else 0, np.float32)
         weights[name] = values
     return weights
+
+
+def imagenet_folder() -> Path:
+    """Where the body with Keras' ImageNet weights is kept for all runs of this user."""
+    return user_cache() / IMAGENET
 
 
 @dataclass(frozen=True)

@@ -22,13 +22,13 @@ from skimage import data
 
 from distortions import DISTORTIONS
 from mtl.files import InputError, table_text, write_atomically
-from mtl.kadis.cluster import connected
 from mtl.kadis.generate import generate
 from mtl.kadis.making import Tally
 from mtl.kadis.plan import GenerateConfig
 from mtl.kadis.pristine import SIZE, too_small
 from mtl.pictures import list_pictures, picture_size
 from mtl.progress import say
+from mtl.ray_connection import ray_connection
 from scripts.command_line import parse, run_script
 from scripts.provenance import provenance
 
@@ -152,7 +152,7 @@ def measure(
 
 def _timed(config: GenerateConfig, warm: Path) -> tuple[float, Tally, float]:
     """Seconds, tally and megabytes of one generation by workers that have started."""
-    with connected(config):
+    with ray_connection(None, config.num_workers):
         # A few photographs first, so that every worker has compiled.
         generate(replace(config, photos=warm))
         shutil.rmtree(config.out)

@@ -7,7 +7,7 @@ when the file does not tell. Classification layers and heads are left out.
 Needs: pip install 'deepfl-iqa[import]'
 
 Examples:
-    deepfl import-keras imagenet --out imagenet
+    deepfl import-keras imagenet
     deepfl import-keras quality-mlsp-mtl-mse-loss.hdf5 --out authors
 """
 
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from mtl.pretrained import FORMULAS, ImportConfig, import_keras
 from mtl.progress import say
+from mtl.weights import IMAGENET, imagenet_folder
 from scripts.command_line import parse
 
 SHOWN = 5  # layers left out that are named
@@ -36,4 +37,5 @@ def main(arguments: Sequence[str]) -> None:
         say(f"left out: {len(model.left_out)} layers that are not of the body ({named}{more})")
     say(f"{model.out}: {model.source}; pixels as {FORMULAS[model.scaling]}, since {model.because}")
     say(f"next: deepfl extract PICTURES --model {model.out} --out features")
-    say(f"or:   deepfl train --data KADIS --init {model.out} --out run")
+    init = IMAGENET if model.out == imagenet_folder() else model.out
+    say(f"or:   deepfl train --data KADIS --init {init} --out run")

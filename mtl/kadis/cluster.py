@@ -8,22 +8,16 @@ removes.
 import copy
 import errno
 import os
-import socket
 import time
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 from mtl.kadis.making import Tally, make_shard
-from mtl.kadis.plan import GenerateConfig, Plan
+from mtl.kadis.plan import Plan
 from mtl.kadis.shards import Shard, stats_path
 from mtl.progress import say
-
-# Nothing but plans and tallies passes through the object store, so Ray's smallest useful one will
-# do.
-OBJECT_STORE_BYTES = 100 * 2**20
+from mtl.ray_connection import ray_connection
 
 # A shard is tried again this often when its worker dies: enough for nodes that come and go, and few
 # enough that a photograph which kills every worker does not go round forever.
@@ -68,7 +62,7 @@ def make_shards(
 
     config = planned.config
     say("starting Ray; the first images wait for the metrics to compile ...", show=progress)
-    with connected(config):
+    with ray_connection(config.address, config.num_workers):
         # Reports may get lost with the node that keeps them; the next ones come to its successor.
         tallies = ray.remote(num_cpus=0, max_restarts=-1)(Tallies).remote()
         task = ray.remote(
@@ -151,53 +145,6 @@ def _settle_worker() -> None:
     from mtl.device_denoiser import DeviceDenoiser
 
     use_denoiser(DeviceDenoiser())
-
-
-@contextmanager
-def connected(config: GenerateConfig) -> Iterator[None]:
-    """Context manager: connected to Ray; a connection that was there before is left as it was."""
-    import ray
-
-    if ray.is_initialized():
-        yield
-        return
-    if config.address:
-        _knock(config.address)
-        options: dict[str, Any] = {"address": config.address}
-    else:
-        options = {
-            "num_cpus": config.num_workers or len(os.sched_getaffinity(0)),
-            "include_dashboard": False,
-            "object_store_memory": OBJECT_STORE_BYTES,
-        }
-    try:
-        with warnings.catch_warnings():
-            # Ray's processes exec right after the fork, so what JAX warns of cannot happen.
-            warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
-            ray.init(**options, logging_level="error", log_to_driver=False)
-    except ConnectionError as error:
-        raise _no_cluster(config.address, error) from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _knock(address: str) -> None:
-    """Make sure that someone listens at HOST:PORT: Ray itself would go on trying for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if host and port.isdecimal():
-        try:
-            socket.create_connection((host, int(port)), PATIENCE_SECONDS).close()
-        except (OSError, OverflowError) as error:
-            raise _no_cluster(address, error) from error
-
-
-def _no_cluster(address: str | None, error: Exception) -> ConnectionError:
-    return ConnectionError(
-        f"{address}: no Ray cluster answers there ({error}); start one with `ray start --head`, or"
-        " leave --address out to run on this machine"
-    )
 
 
 def _reported(ray: Any, tallies: Any) -> dict[int, Tally]:

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -17,8 +18,11 @@ def two_nodes():
     from ray.cluster_utils import Cluster
 
     small = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False}
-    nodes = Cluster(initialize_head=True, head_node_args=small)
-    second = nodes.add_node(num_cpus=1, object_store_memory=100 * 2**20)
+    with warnings.catch_warnings():
+        # Ray's processes exec right after the fork, so what JAX warns of cannot happen.
+        warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
+        nodes = Cluster(initialize_head=True, head_node_args=small)
+        second = nodes.add_node(num_cpus=1, object_store_memory=100 * 2**20)
     yield nodes, second
     nodes.shutdown()
 

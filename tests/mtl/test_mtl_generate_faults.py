@@ -1,7 +1,6 @@
 """Generation when workers and disks fail: nothing lost or double, the right message."""
 
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -70,12 +69,10 @@ def test_a_full_disk_stops_the_run_and_room_continues_it(undisturbed, disturbed,
 
 
 def test_a_writer_that_fails_leaves_nothing(tmp_path):
-    def limited() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-
     shard = Shard(0, "train", "kadis-train.array_record-00000-of-00001", ("a",))
     program = (
-        "import os, signal, sys; from pathlib import Path\n"
+        "import os, resource, signal, sys; from pathlib import Path\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "from mtl.kadis.shards import Shard, ShardWriter\n"
         f"try:\n  with ShardWriter(Path({str(tmp_path)!r}), {shard!r}) as writer:\n"
@@ -84,7 +81,6 @@ def test_a_writer_that_fails_leaves_nothing(tmp_path):
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
-        preexec_fn=limited,
         capture_output=True,
         text=True,
         check=False,
