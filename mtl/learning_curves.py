@@ -36,7 +36,7 @@ class LearningLog:
     def __init__(self, out: Path, rows: list[dict[str, float]], step: int):
         self.rows = rows
         self._out = out
-        self._events = SummaryWriter(str(out / EVENTS), purge_step=step + 1 if step else None)
+        self._events = SummaryWriter(str(out / EVENTS), purge_step=step + 1)
 
     def add_step(self, step: int, loss: float) -> None:
         """The training loss of one step."""

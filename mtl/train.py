@@ -39,7 +39,7 @@ from mtl.train_config import (
     chosen_tasks,
     differing,
 )
-from mtl.training_loop import Data, train_on
+from mtl.training_loop import CHECKPOINTS, Data, train_on
 from mtl.weights import FOLDER, IMAGENET, MODEL_FILE, imagenet_folder, load_model, model_folder
 
 CONFIG_FILE, RAY = "config.json", "ray"
@@ -126,7 +126,8 @@ def _claim(config: TrainConfig, plan: Mapping[str, Any]) -> None:
             raise InputError(
                 f"{path}: is damaged or of another version; choose another --out"
             ) from error
-        if others:
+        kept = config.out / CHECKPOINTS
+        if others and kept.is_dir() and any(kept.iterdir()):  # else nothing would be lost
             raise InputError(
                 f"{config.out}: holds a run with another {' and '.join(others)};"
                 " choose another --out"

@@ -284,4 +284,4 @@ class _Loop:
             "--dtype float32" if self.config.dtype != "float32" else "",
         ]
         text = " or ".join(part for part in advice if part)
-        return f"{text}, in a new --out" + (f" (step {saved} is saved)" if saved else "")
+        return text + (f", in a new --out (step {saved} is saved)" if saved else "")

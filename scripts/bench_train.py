@@ -30,6 +30,7 @@ from jax.experimental.compilation_cache.compilation_cache import reset_cache
 from fr_metrics import HistogramEqualization
 from mtl.files import InputError, read_table, table_text, write_atomically
 from mtl.inception_resnet_v2 import InceptionResNetV2
+from mtl.input_pipeline import PREFETCHED_BATCHES as READ_AHEAD
 from mtl.input_pipeline import Batch, ScoredImages, training_batches
 from mtl.kadis.generate import EQUALIZATION
 from mtl.kadis.plan import read_manifest
@@ -147,10 +148,20 @@ class Bench:
             with stage("compiling it with a filled cache"):
                 row["compile_cached_s"], _, _ = _compiled(programs)
         workers = self.config.loader_workers
-        alone = self._rate("step", itertools.repeat(first), self._take)
+        steps = self.config.steps
+        alone = self._rate("step", itertools.repeat(first), self._take, WARM_UP, steps)
         row["images_per_s"] = alone
-        row["loader_images_per_s"] = self._rate("loader", self.batches(workers), lambda _: None)
-        row["both_images_per_s"] = self._rate("both", self.batches(workers), self._take)
+        # What was read ahead during the warm-up has to be used up before the loader is timed.
+        row["loader_images_per_s"] = self._rate(
+            "loader",
+            self.batches(workers),
+            lambda _: None,
+            READ_AHEAD * max(1, workers),
+            max(steps, 3 * READ_AHEAD * max(1, workers)),
+        )
+        row["both_images_per_s"] = self._rate(
+            "both", self.batches(workers), self._take, WARM_UP, steps
+        )
         row["gflop_per_image"] = round(flops / self.config.batch_size / 1e9, 4)
         tflops = flops / self.config.batch_size * alone / 1e12
         row["tflops"] = round(tflops, 3)
@@ -174,23 +185,28 @@ class Bench:
         return outcome.loss
 
     def _rate(
-        self, what: str, batches: Iterator[Batch], use: Callable[[Batch], jax.Array | None]
+        self,
+        what: str,
+        batches: Iterator[Batch],
+        use: Callable[[Batch], jax.Array | None],
+        warm_up: int,
+        steps: int,
     ) -> float:
-        """Images per second; as in training, a few steps run ahead of the loss looked at."""
+        """Images per second after a warm-up; as in training, a few steps run ahead of the loss looked at."""
         under_way = []
         began = time.perf_counter()
-        with progress_bar(self.config.steps, what, "step", show=True) as bar:
-            for number, batch in enumerate(itertools.islice(batches, WARM_UP + self.config.steps)):
-                if number == WARM_UP:
+        with progress_bar(steps, what, "step", show=True) as bar:
+            for number, batch in enumerate(itertools.islice(batches, warm_up + steps)):
+                if number == warm_up:
                     jax.block_until_ready(under_way)
                     began = time.perf_counter()
                 under_way.append(use(batch))
                 if len(under_way) > STEPS_AHEAD:
                     jax.block_until_ready(under_way.pop(0))
-                bar.update(number >= WARM_UP)
+                bar.update(number >= warm_up)
             jax.block_until_ready(under_way)
         seconds = time.perf_counter() - began
-        return round(self.config.steps * self.config.batch_size / seconds, 2)
+        return round(steps * self.config.batch_size / seconds, 2)
 
     def _profile(self, batch: Batch) -> str:
         """Profile some steps; the largest costs in words."""

@@ -151,3 +151,10 @@ def test_a_loss_that_is_not_finite_stops_at_its_step(scored, tmp_path, monkeypat
         )
     kept = [int(path.name) for path in (tmp_path / "run" / "checkpoints").iterdir()]
     assert sorted(kept) == [step for step in (2, 4) if step < at]
+    # Where nothing was saved, the advice can be followed in the same folder.
+    monkeypatch.setattr(Placement, "shared", shared)
+    if kept:
+        with pytest.raises(InputError, match="another learning_rate"):
+            small_run(scored, tmp_path / "run", batch_size=2, equalize="off", learning_rate=1e-5)
+    else:
+        small_run(scored, tmp_path / "run", batch_size=2, equalize="off", learning_rate=1e-5)
