@@ -96,7 +96,7 @@ LAYERS: Mapping[str, Layer] = MappingProxyType(
 
 
 @dataclass(frozen=True)
-class _WholeLayer:
+class WholeLayer:
     """A layer in whole numbers: sum = kernel * input + bias, result = round(sum * step).
 
     `step` leads to whole numbers of the scale of its result; for the last layer to intensities,
@@ -122,7 +122,7 @@ class Denoiser:
         Raises:
             ValueError: an array is missing, of another shape or not finite.
         """
-        self._layers: dict[str, _WholeLayer] = {}
+        self.layers: dict[str, WholeLayer] = {}
         result_scales = {layer.scale for layer in LAYERS.values()} - {_RESULT}
         steps = {
             scale: float(_array(weights, f"{scale}/peak", ())) / ACTIVATION_STEPS
@@ -136,7 +136,7 @@ class Denoiser:
             shape = (layer.side, layer.side, layer.inputs, layer.outputs)
             kernel = _array(weights, f"{name}/kernel", shape)
             bias = _array(weights, f"{name}/bias", (layer.outputs,))
-            self._layers[name] = _whole(
+            self.layers[name] = _whole(
                 layer, kernel * steps[scale], bias, _input_bounds(name, scale), steps[layer.scale]
             )
             scale = layer.scale
@@ -153,8 +153,11 @@ class Denoiser:
         below, right = -height % SIDE_MULTIPLE, -width % SIDE_MULTIPLE
         extended = np.pad(plane, ((0, below), (0, right)), mode="symmetric")
         image = np.rint(np.clip(extended, *INPUT_RANGE) * INPUT_STEPS).astype(np.float32)
+        return self._noise(image[..., None])[:height, :width, 0].astype(np.float64)
 
-        half = self._block(self._apply("head", image[..., None]), "encode_half")
+    def _noise(self, image: Float32[np.ndarray, "h w 1"]) -> Float32[np.ndarray, "h w 1"]:
+        """The noise in a channel given as whole numbers, its sides multiples of 8."""
+        half = self._block(self._apply("head", image), "encode_half")
         quarter = self._block(self._apply("to_quarter", half), "encode_quarter")
         eighth = self._apply("to_eighth", quarter)
         eighth = self._block(self._block(eighth, "eighth_a"), "eighth_b")
@@ -162,7 +165,7 @@ class Denoiser:
         quarter = self._block(quarter, "decode_quarter")
         half = self._apply("from_quarter", quarter, added_to=half)
         half = self._block(half, "decode_half")
-        return self._apply("tail", half)[:height, :width, 0].astype(np.float64)
+        return self._apply("tail", half)
 
     def _block(self, x: Float32[np.ndarray, "h w c"], name: str) -> Float32[np.ndarray, "h w c"]:
         return self._apply(f"{name}_2", self._apply(f"{name}_1", x), added_to=x)
@@ -173,14 +176,49 @@ class Denoiser:
         x: Float32[np.ndarray, "h w c"],
         added_to: Float32[np.ndarray, "h w d"] | None = None,
     ) -> Float32[np.ndarray, "h w d"]:
-        layer, whole = LAYERS[name], self._layers[name]
-        result = _convolved(_unshuffle(x) if layer.halves > 0 else x, whole)
+        layer, whole = LAYERS[name], self.layers[name]
+        result = self._convolved(_unshuffle(x) if layer.halves > 0 else x, whole)
         if layer.halves < 0:
             result = _shuffle(result)
-        if added_to is not None:
-            result += added_to
-            np.clip(result, whole.lowest, whole.highest, out=result)
-        return result
+        if added_to is None:
+            return result
+        return (result + added_to).clip(whole.lowest, whole.highest)
+
+    @staticmethod
+    def _convolved(
+        x: Float32[np.ndarray, "h w c"], layer: WholeLayer
+    ) -> Float32[np.ndarray, "h w d"]:
+        """One layer on whole numbers; outside the picture are zeros."""
+        height, width, _ = x.shape
+        taps, channels, outputs = layer.kernel.shape
+        border = 1 if taps > 1 else 0
+        # A frame of zeros, and the picture as one long list of pixels: the neighbours of a run of
+        # pixels are then another run of the same list, so a kernel is nine plain products.
+        framed = np.zeros((height + 2 * border, width + 2 * border, channels), np.float32)
+        framed[border : border + height, border : border + width] = x
+        pixels = framed.reshape(-1, channels)
+        row = width + 2 * border
+        reach = range(-border, border + 1)
+        offsets = [row * down + right for down in reach for right in reach]
+        result = np.empty((height, row, outputs), np.float32)
+        sums_of_all = result.reshape(-1, outputs)
+        # The first and the last pixels of the framed rows would need what lies before the list's
+        # start and after its end; they belong to the frame, and so are left out.
+        end = len(sums_of_all) - 2 * border
+        for start in range(0, end, PIXELS_AT_A_TIME):
+            stop = min(start + PIXELS_AT_A_TIME, end)
+            sums = sums_of_all[start:stop]
+            sums[:] = layer.bias
+            for tap, offset in zip(layer.kernel, offsets, strict=True):
+                first = start + border * (row + 1) + offset
+                run = pixels[first : first + stop - start]
+                # Column-major for BLAS: everything is handed over transposed, without a copy.
+                sgemm(1.0, tap.T, run.T, 1.0, sums.T, overwrite_c=True)
+            sums *= layer.step
+            if layer.rounded:
+                np.rint(sums, out=sums)
+                np.clip(sums, layer.lowest, layer.highest, out=sums)
+        return result[:, :width]
 
 
 @functools.cache
@@ -193,6 +231,24 @@ def load_denoiser(path: Path = WEIGHTS) -> Denoiser:
     """
     with np.load(path, allow_pickle=False) as weights:
         return Denoiser(weights)
+
+
+_replacement: Denoiser | None = None
+
+
+def current_denoiser() -> Denoiser:
+    """What distortion 15 takes noise out with: this package's denoiser, or `use_denoiser`'s."""
+    return _replacement or load_denoiser()
+
+
+def use_denoiser(denoiser: Denoiser | None) -> None:
+    """Let this process compute distortion 15 with another implementation of the same network.
+
+    Args:
+        denoiser: one that gives the same numbers, say on a GPU; None for this package's own.
+    """
+    global _replacement
+    _replacement = denoiser
 
 
 def _array(
@@ -220,7 +276,7 @@ def _whole(
     bias: Float64[np.ndarray, " outputs"],
     bounds: tuple[float, float],
     result_step: float,
-) -> _WholeLayer:
+) -> WholeLayer:
     """Round a layer to whole numbers, as fine per output channel as exact sums allow."""
     kernel = kernel.reshape(-1, layer.inputs, layer.outputs)
     # The largest sum of the terms of one sign; no partial sum, in any order, can exceed it.
@@ -232,7 +288,7 @@ def _whole(
     moved = 0.5 * (kernel[..., 0].size * max(high, -low) + 1)
     largest = np.maximum(np.maximum(rising, falling), np.finfo(np.float64).tiny)
     step = largest / (LARGEST_EXACT - moved)
-    return _WholeLayer(
+    return WholeLayer(
         kernel=np.ascontiguousarray(np.rint(kernel / step), np.float32),
         bias=np.rint(bias / step).astype(np.float32),
         step=(step / result_step).astype(np.float32),
@@ -240,39 +296,6 @@ def _whole(
         highest=ACTIVATION_STEPS,
         rounded=layer.scale != _RESULT,
     )
-
-
-def _convolved(x: Float32[np.ndarray, "h w c"], layer: _WholeLayer) -> Float32[np.ndarray, "h w d"]:
-    """One layer on whole numbers; outside the picture are zeros."""
-    height, width, _ = x.shape
-    taps, channels, outputs = layer.kernel.shape
-    border = 1 if taps > 1 else 0
-    # A frame of zeros, and the picture as one long list of pixels: the neighbours of a run of
-    # pixels are then another run of the same list, so a kernel is nine plain products.
-    framed = np.zeros((height + 2 * border, width + 2 * border, channels), np.float32)
-    framed[border : border + height, border : border + width] = x
-    pixels = framed.reshape(-1, channels)
-    row = width + 2 * border
-    reach = range(-border, border + 1)
-    offsets = [row * down + right for down in reach for right in reach]
-    result = np.empty((height, row, outputs), np.float32)
-    sums_of_all = result.reshape(-1, outputs)
-    # The first and the last pixels of the framed rows would need what lies before the list's start
-    # and after its end; they belong to the frame, and so are left out.
-    end = len(sums_of_all) - 2 * border
-    for start in range(0, end, PIXELS_AT_A_TIME):
-        stop = min(start + PIXELS_AT_A_TIME, end)
-        sums = sums_of_all[start:stop]
-        sums[:] = layer.bias
-        for tap, offset in zip(layer.kernel, offsets, strict=True):
-            first = start + border * (row + 1) + offset
-            # Column-major for BLAS: everything is handed over transposed, without a copy.
-            sgemm(1.0, tap.T, pixels[first : first + stop - start].T, 1.0, sums.T, overwrite_c=True)
-        sums *= layer.step
-        if layer.rounded:
-            np.rint(sums, out=sums)
-            np.clip(sums, layer.lowest, layer.highest, out=sums)
-    return result[:, :width]
 
 
 def _unshuffle(x: Float32[np.ndarray, "h w c"]) -> Float32[np.ndarray, "h/2 w/2 4*c"]:

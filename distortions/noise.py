@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from distortions._matlab import FloatImage, rgb_to_ycbcr, ycbcr_to_rgb
-from distortions.denoiser import load_denoiser
+from distortions.denoiser import current_denoiser
 
 # A uniform number on an interval of length 1 has variance 1/12.
 UNIFORM_VARIANCE = 1 / 12
@@ -76,7 +76,7 @@ def denoise(image: FloatImage, variance: float, normal: FloatImage) -> FloatImag
     does not undo the loss of contrast that the clipping of strong noise brings. The result is not
     clipped.
     """
-    return load_denoiser().denoise(white_noise(image, variance, normal))
+    return current_denoiser().denoise(white_noise(image, variance, normal))
 
 
 def random_denoise(image: FloatImage, variance: float, rng: np.random.Generator) -> FloatImage:

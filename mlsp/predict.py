@@ -43,7 +43,7 @@ class Predictor:
     0..1.
 
     Raises:
-        InputError: the folder is not a model.
+        InputError: the folder is not a model, or one that can only describe pictures.
     """
 
     def __init__(self, folder: str | os.PathLike):
@@ -61,6 +61,12 @@ class Predictor:
                 raise InputError(
                     f"{self.model.folder / RATINGS_FILE}: is missing or damaged ({error})"
                 ) from error
+        elif not self.model.config.metrics:
+            raise InputError(
+                f"{self.model.folder}: is a body without heads and cannot judge; train heads with"
+                " `deepfl train --init ...` or a regressor with `deepfl benchmark RATINGS.csv"
+                " --model ...`"
+            )
         elif self.model.equalization is None:
             raise InputError(
                 f"{self.model.folder}: was trained on raw scores and holds no regressor; make one"
@@ -75,7 +81,8 @@ class Predictor:
             feature, activations = model.body(model.scaled(images))
             pooled = [activations[name].mean(axis=(1, 2)) for name, _ in BLOCKS]
             heads = [model.heads[m](feature) for m in model.metrics]
-            return jnp.concatenate(pooled, axis=1), jnp.stack(heads, axis=1)
+            outputs = jnp.stack(heads, axis=1) if heads else jnp.zeros((len(images), 0))
+            return jnp.concatenate(pooled, axis=1), outputs
 
         self._forward = forward
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import tensorflow_datasets as tfds
 from jaxtyping import UInt8
 
 from mtl.files import InputError, read_table
+from mtl.kadis import records
 from mtl.kadis.plan import MANIFEST, read_manifest
 from mtl.kadis.shards import Shard, read_stats
 from mtl.pictures import list_pictures, picture_size, read_picture
@@ -57,16 +57,14 @@ class DataSet:
 
     def __init__(self, folder: Path):
         plan = read_manifest(folder)["plan"]
-        self._size: tuple[int, int] = tuple(plan["size"])
-        builder = tfds.builder_from_directory(os.fspath(folder))
-        images = {split: builder.as_data_source(split) for split in builder.info.splits}
-        counts = dict.fromkeys(images, 0)
+        self._stored = records.DataSet(folder)
+        counts = dict.fromkeys(self._stored.splits, 0)
         self._places, names, columns = [], [], []
         for fields in plan["shards"]:
             shard = Shard(**fields)
-            for record in (read_stats(folder, shard) or {"records": []})["records"]:
+            for described in (read_stats(folder, shard) or {"records": []})["records"]:
                 reference, distortion, level = (
-                    record[name] for name in ("reference", "distortion", "level")
+                    described[name] for name in ("reference", "distortion", "level")
                 )
                 names.append(f"{reference}/{distortion:02d}_{level:02d}")
                 columns.append(
@@ -77,19 +75,18 @@ class DataSet:
                         "split": shard.split,
                     }
                 )
-                self._places.append((images[shard.split], counts[shard.split]))
+                self._places.append((shard.split, counts[shard.split]))
                 counts[shard.split] += 1
         self.names: Sequence[str] = names
         self.columns: Sequence[Mapping[str, str]] = columns
 
     def size(self, index: int) -> tuple[int, int]:
         """The data set's common size."""
-        return self._size
+        return self._stored.size
 
     def load(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
-        """The stored pixels."""
-        images, k = self._places[index]
-        return images[k]["image"]
+        """The stored pixels, or distorted again where the recipe is stored."""
+        return self._stored.image(*self._places[index]).image
 
 
 def open_source(path: str | os.PathLike) -> Source:

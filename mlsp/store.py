@@ -81,6 +81,7 @@ class FeatureWriter:
         names = "\n".join(source.names)
         self._identity = {
             "weights_sha256": file_digest(model.folder / WEIGHTS_FILE),
+            "scaling": model.config.scaling,
             "names_sha256": hashlib.sha256(names.encode()).hexdigest(),
             "pictures": len(source.names),
         }

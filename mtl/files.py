@@ -4,7 +4,7 @@ import csv
 import io
 import os
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,13 @@ def read_table(path: str | os.PathLike, required: Iterable[str]) -> list[dict[st
     Raises:
         InputError: the file is missing, is not text, has another header, or has no rows.
     """
+    return list(table_rows(path, required))
+
+
+def table_rows(path: str | os.PathLike, required: Iterable[str]) -> Iterator[dict[str, str]]:
+    """The rows that `read_table` reads, one at a time; what is wrong is raised on the way."""
     path = Path(path)
+    empty = True
     if not path.is_file():
         raise InputError(f"{path}: no such file; give a CSV file with a header line")
     try:
@@ -73,12 +79,13 @@ def read_table(path: str | os.PathLike, required: Iterable[str]) -> list[dict[st
                     f" {', '.join(required)}; {missing[0]} is missing"
                 )
             reader.fieldnames = header
-            rows = list(reader)
+            for row in reader:
+                empty = False
+                yield row
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: is not a CSV text file ({error})") from error
-    if not rows:
+    if empty:
         raise InputError(f"{path}: has a header but no rows; add one row per picture")
-    return rows
 
 
 def table_text(rows: Sequence[Mapping[str, Any]]) -> str:

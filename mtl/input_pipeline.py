@@ -6,20 +6,19 @@ of processes together, see what one uninterrupted process would.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import grain
 import numpy as np
-import tensorflow_datasets as tfds
 from absl import flags
 from jaxtyping import Float, UInt8
 
 from fr_metrics import HistogramEqualization
 from mtl.files import InputError
 from mtl.kadis.recipes import named_seed
+from mtl.kadis.records import DataSet
 
 READ_THREADS = max(2, len(os.sched_getaffinity(0)))
 THREADS_PER_WORKER = 2
@@ -56,33 +55,30 @@ class ScoredImages:
         metrics: Sequence[str],
         equalization: HistogramEqualization | None,
     ):
-        try:
-            builder = tfds.builder_from_directory(os.fspath(data))
-        except Exception as error:  # TFDS raises many kinds for a folder that is not its own
-            raise InputError(f"{data}: cannot be opened as a TFDS data set ({error})") from error
-        if split not in builder.info.splits:
+        stored = DataSet(data)
+        if split not in stored.splits:
             raise InputError(
                 f"{data}: has no {split} split; generate it from at least two photographs with"
                 " --validation above 0"
             )
-        lacking = [m for m in metrics if m not in builder.info.features["scores"]]
+        lacking = [metric for metric in metrics if metric not in stored.metrics]
         if lacking:
             raise InputError(f"{data}: was not scored with {lacking[0]}")
         self.metrics = tuple(metrics)
         self.equalization = equalization
-        self.size: tuple[int, int] = tuple(builder.info.features["image"].shape[:2])
-        self._source = builder.as_data_source(split)
+        self.size = stored.size
+        self._stored, self._split = stored, split
 
     def __len__(self) -> int:
-        return len(self._source)
+        return self._stored.number_of_images(self._split)
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        record: Mapping[str, Any] = self._source[index]
-        scores = {m: np.array([record["scores"][m]], np.float64) for m in self.metrics}
+        record = self._stored.image(self._split, index)
+        scores = {m: np.array([record.scores[m]], np.float64) for m in self.metrics}
         if self.equalization is not None:
             scores = self.equalization.transform(scores)
         target = np.array([scores[m][0] for m in self.metrics], np.float32)
-        return {"image": record["image"], "target": target}
+        return {"image": record.image, "target": target}
 
 
 def training_batches(

@@ -37,7 +37,7 @@ class ModelConfig:
     """What is needed to build the model and to feed it."""
 
     metrics: tuple[str, ...]
-    """Names of the metrics, one head each, in order."""
+    """Names of the metrics, one head each, in order; none for a body without heads."""
     scaling: str = "minus_one_to_one"
     """Name of the pixel scaling, a key of SCALINGS."""
     momentum: float = BATCH_NORM_MOMENTUM
@@ -89,7 +89,12 @@ class MTLModel(nnx.Module):
         Args:
             images: pixels 0..255.
             rngs: random stream of the dropout; needed in training mode only.
+
+        Raises:
+            ValueError: the model has no heads.
         """
+        if not self.metrics:
+            raise ValueError("the model is a body without heads; it gives features only")
         features, _ = self.body(self.scaled(images))
         return jnp.stack([self.heads[m](features, rngs) for m in self.metrics], axis=1)
 

@@ -26,6 +26,8 @@ SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 # What Pillow raises when a file's bytes make no sense.
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error)
 
+ROWS_AT_A_TIME = 256
+
 # PNG deflate level: 1 is four times faster than OpenCV's default of 3 with filters on photographs
 # and at most a tenth larger; the pixels are the same at every level.
 PNG_LEVEL = 1
@@ -92,7 +94,17 @@ def read_picture(path: str | os.PathLike) -> UInt8[np.ndarray, "h w 3"]:
         InputError: the file is missing, is not a picture, or is truncated.
     """
     with opened(path) as picture:
-        return np.array(upright_eight_bit(picture).convert("RGB"))
+        upright = upright_eight_bit(picture)
+        return _pixels(upright if upright.mode == "RGB" else upright.convert("RGB"))
+
+
+def _pixels(picture: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
+    """The pixels of an RGB picture, copied once; `np.array` holds a large picture three times."""
+    pixels = np.empty((picture.height, picture.width, 3), np.uint8)
+    for top in range(0, picture.height, ROWS_AT_A_TIME):
+        bottom = min(top + ROWS_AT_A_TIME, picture.height)
+        pixels[top:bottom] = picture.crop((0, top, picture.width, bottom))
+    return pixels
 
 
 @contextmanager

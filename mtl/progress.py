@@ -12,8 +12,17 @@ from tqdm import tqdm
 SECONDS_BETWEEN_LOG_LINES = 10.0
 
 
+# What a line of a log says; a terminal also gets tqdm's bar.
+LOG_FORMAT = (
+    "{desc}: {n_fmt} of {total_fmt} ({percentage:.0f}%), {rate_fmt}, {remaining} left{postfix}"
+)
+
+
 def progress_bar(total: int, what: str, unit: str, *, show: bool, done: int = 0) -> tqdm:
-    """A bar with rate and time left; `show=False` makes one that is silent."""
+    """A bar with rate and time left; `show=False` makes one that is silent.
+
+    Without a terminal it writes whole lines, one every ten seconds.
+    """
     terminal = sys.stderr.isatty()
     return tqdm(
         total=total,
@@ -23,7 +32,23 @@ def progress_bar(total: int, what: str, unit: str, *, show: bool, done: int = 0)
         disable=not show,
         dynamic_ncols=terminal,
         mininterval=0.1 if terminal else SECONDS_BETWEEN_LOG_LINES,
+        file=sys.stderr if terminal else _Lines(),
+        bar_format=None if terminal else LOG_FORMAT,
     )
+
+
+class _Lines:
+    """A stream that turns a bar drawn over itself into lines of standard error."""
+
+    def write(self, text: str) -> None:
+        """Write what is not blank as a line."""
+        line = text.strip("\r\n ")
+        if line:
+            sys.stderr.write(line + "\n")
+
+    def flush(self) -> None:
+        """Let others see it."""
+        sys.stderr.flush()
 
 
 def say(text: str, *, show: bool = True) -> None:

@@ -3,7 +3,7 @@
 Such a file is KADIS-700k's `kadis700k_friqa.csv`: columns dist_im and ref_im, then one per metric.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +11,25 @@ import numpy as np
 
 from fr_metrics import METRICS
 from mtl.correlation import srocc
-from mtl.files import InputError, read_table
+from mtl.files import InputError, table_rows
 from mtl.pictures import Rejected
 from mtl.score_files import Pair, Scored
 
 DISTORTED, REFERENCE = "dist_im", "ref_im"
+
+# What a metric's column may be called beside its name; the paper's FSIM is the one with colour.
+OTHER_NAMES = {"fsim": "fsimc"}
+
+
+@dataclass(frozen=True)
+class PublishedRow:
+    """One line of a published file."""
+
+    line: int
+    distorted: str
+    reference: str
+    scores: Mapping[str, float]
+    """By metric, named and ordered as in `METRICS`; NaN where the file says so."""
 
 
 @dataclass(frozen=True)
@@ -30,30 +44,61 @@ class Published:
     """The metrics of the file that `METRICS` has too, in its order."""
 
 
-def read_published(path: Path) -> Published:
-    """Read a published file; a column is a metric's whatever its case and its separators.
+def published_rows(path: Path) -> Iterator[PublishedRow]:
+    """The lines of a published file, one at a time; what is wrong is raised on the way.
+
+    A column is a metric's whatever its case and its separators.
 
     Raises:
         InputError: the file is missing, has another header, names a picture twice, has no column
-            of a known metric, or holds something that is not a number.
+            of a known metric or two of one, or holds something that is not a number.
     """
-    rows = read_table(path, (DISTORTED, REFERENCE))
-    known = {_plain(name): name for name in METRICS}
-    columns = {known[_plain(c)]: c for c in rows[0] if _plain(c) in known}
-    if not columns:
-        raise InputError(f"{path}: no column is named like a metric: {', '.join(METRICS)}")
-    references: dict[str, str] = {}
-    scores: dict[str, dict[str, float]] = {}
-    for number, row in enumerate(rows, start=2):
-        name = row[DISTORTED]
-        if name in references:
+    columns: dict[str, str] = {}
+    seen: set[str] = set()
+    for number, row in enumerate(table_rows(path, (DISTORTED, REFERENCE)), start=2):
+        columns = columns or _metric_columns(path, row)
+        name, reference = row[DISTORTED], row[REFERENCE]
+        if not name or not reference or None in row:
+            raise InputError(f"{path}: line {number}: has not the fields that the header names")
+        if name in seen:
             raise InputError(f"{path}: line {number}: {name} is there twice")
-        references[name] = row[REFERENCE]
+        seen.add(name)
         try:
-            scores[name] = {metric: float(row[column]) for metric, column in columns.items()}
+            scores = {metric: float(row[column]) for metric, column in columns.items()}
         except (TypeError, ValueError) as error:
             raise InputError(f"{path}: line {number}: {name} has no number ({error})") from error
-    return Published(references, scores, tuple(m for m in METRICS if m in columns))
+        yield PublishedRow(number, name, reference, scores)
+
+
+def read_published(path: Path) -> Published:
+    """A whole published file.
+
+    Raises:
+        InputError: as `published_rows`.
+    """
+    references: dict[str, str] = {}
+    scores: dict[str, Mapping[str, float]] = {}
+    for row in published_rows(path):
+        references[row.distorted] = row.reference
+        scores[row.distorted] = row.scores
+    return Published(references, scores, tuple(next(iter(scores.values()))))
+
+
+def _metric_columns(path: Path, header: Mapping[str, str]) -> dict[str, str]:
+    """The column of each metric that the file has, in the order of `METRICS`."""
+    names = {_plain(name): name for name in METRICS}
+    plain = [_plain(column) for column in header if column is not None]
+    names |= {other: name for other, name in OTHER_NAMES.items() if _plain(name) not in plain}
+    found: dict[str, str] = {}
+    for column in header:
+        metric = names.get(_plain(column)) if column is not None else None
+        if metric in found:
+            raise InputError(f"{path}: {found[metric]} and {column} are both {metric}; remove one")
+        if metric is not None:
+            found[metric] = column
+    if not found:
+        raise InputError(f"{path}: no column is named like a metric: {', '.join(METRICS)}")
+    return {metric: found[metric] for metric in METRICS if metric in found}
 
 
 def _plain(name: str) -> str:

@@ -20,7 +20,7 @@ MODEL_FILE, WEIGHTS_FILE, EQUALIZATION_FILE = "model.json", "weights.npz", "equa
 FORMAT = 1  # of model.json
 FOLDER = "model"  # inside a training run
 
-HINT = "give a folder that `deepfl train` or `deepfl benchmark` wrote"
+HINT = "give a folder that `deepfl train`, `deepfl import-keras` or `deepfl benchmark` wrote"
 
 
 def fresh_weights(functional: Functional, seed: int) -> dict[str, np.ndarray]:
@@ -57,7 +57,7 @@ class TrainedModel:
     functional: Functional
     weights: Mapping[str, np.ndarray]
     equalization: HistogramEqualization | None
-    """Maps the heads' outputs back to scores; None when trained on raw scores."""
+    """Maps the heads' outputs back to scores; None without heads or when trained on raw scores."""
 
 
 def save_model(

@@ -6,13 +6,18 @@ import os
 import sys
 from collections.abc import Sequence
 
-# Command, what it does. The module scripts.COMMAND has `main(arguments)`.
+# Command, what it does. The module scripts.COMMAND, underscores for hyphens, has `main(arguments)`,
+# which returns the exit code or None.
 COMMANDS = {
     "demo": "the whole pipeline on ten sample photographs, with a report",
     "distort": "distorted versions of a photograph or a folder, or a contact sheet",
     "score": "full-reference scores of distorted pictures",
     "curate": "pristine crops of one size from a folder of photographs",
     "generate": "a scored KADIS data set from a folder of photographs",
+    "export": "scores and pictures of a data set as KADIS-700k publishes its own",
+    "import-scores": "a data set from published scores and their pictures",
+    "verify": "checks a data set: files, records, split, scores",
+    "import-keras": "a model from Keras' ImageNet weights or from the paper's published body",
     "train": "multi-task training of InceptionResNetV2 on a data set",
     "extract": "MLSP features of pictures",
     "benchmark": "train and test a regressor on your own rated pictures",
@@ -26,7 +31,8 @@ INTERRUPTED = 130
 
 def overview() -> str:
     """The text of `deepfl --help`."""
-    lines = [f"  {name:<10} {what}" for name, what in COMMANDS.items()]
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}} {what}" for name, what in COMMANDS.items()]
     return "\n".join(
         [
             "usage: deepfl COMMAND ...",
@@ -63,13 +69,13 @@ def _run(command: str, arguments: list[str]) -> int:
     # Set before the libraries are loaded: their notices are not for the user of a command.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    module = importlib.import_module(f"scripts.{command}")
+    module = importlib.import_module(f"scripts.{command.replace('-', '_')}")
 
     from mtl.files import InputError
     from scripts.command_line import one_line
 
     try:
-        module.main(arguments)
+        return module.main(arguments) or 0
     except InputError as error:
         print(f"deepfl {command}: {one_line(error)}", file=sys.stderr)
         return USAGE_ERROR
@@ -85,7 +91,6 @@ def _run(command: str, arguments: list[str]) -> int:
     except (OSError, FloatingPointError) as error:
         print(f"deepfl {command}: {one_line(error)}", file=sys.stderr)
         return FAILURE
-    return 0
 
 
 if __name__ == "__main__":

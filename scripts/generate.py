@@ -9,7 +9,9 @@ Example, with the photographs that `deepfl demo` lays out:
 
 from collections.abc import Sequence
 
+from distortions import DISTORTIONS
 from mtl.kadis.generate import generate
+from mtl.kadis.making import Tally
 from mtl.kadis.plan import GenerateConfig
 from mtl.progress import say
 from scripts.command_line import parse
@@ -32,4 +34,24 @@ def main(arguments: Sequence[str]) -> None:
         f"{summary.out}: {images} images in {summary.made + summary.resumed} shards"
         f" ({summary.resumed} were there); {len(summary.rejected)} pictures left out"
     )
-    say(f"next: deepfl train --data {summary.out} --out run")
+    for line in timing(summary.tally):
+        say(line)
+    say(
+        f"next: deepfl verify {summary.out} checks it;"
+        f" deepfl train --data {summary.out} --out run trains on it"
+    )
+
+
+def timing(tally: Tally) -> list[str]:
+    """Where the workers' time went, by step and by type of distortion; empty if none was made."""
+    total = sum(tally.seconds.values())
+    if not tally.images:
+        return []
+    steps = ", ".join(f"{step} {100 * s / total:.0f}%" for step, s in tally.seconds.items())
+    mean = {DISTORTIONS[t].name: seconds / images for t, (images, seconds) in tally.types.items()}
+    slowest = sorted(mean.items(), key=lambda item: item[1], reverse=True)
+    return [
+        f"workers' time: {total:.0f} s for {tally.images} images: {steps};"
+        f" at most {tally.peak_memory / 1e6:.0f} MB of memory each",
+        "seconds of distorting per image: " + ", ".join(f"{name} {s:.3f}" for name, s in slowest),
+    ]

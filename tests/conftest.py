@@ -1,5 +1,7 @@
 import os
 import tempfile
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -24,6 +26,7 @@ LONGEST_FIRST = (
     "test_mtl_train",
     "test_fr_metrics_contract",
     "test_mtl_generate",
+    "test_mtl_keras_equality",
 )
 
 
@@ -56,3 +59,25 @@ def photographs(tmp_path, sample) -> Path:
     for name, image in sample.items():
         cv2.imwrite(str(folder / f"{name}.png"), image[..., ::-1])
     return folder
+
+
+@pytest.fixture(scope="module")
+def local_ray() -> Iterator[None]:
+    """Ray for all tests of a module: its workers start, and compile, once.
+
+    A test that is about starting or losing Ray does without.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    import ray
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
+        ray.init(
+            num_cpus=6,
+            include_dashboard=False,
+            object_store_memory=100 * 2**20,
+            logging_level="error",
+            log_to_driver=False,
+        )
+    yield
+    ray.shutdown()

@@ -2,21 +2,28 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
+
+from tensorflow_datasets.core.features import FeaturesDict
 
 from fr_metrics import METRICS
 from mtl.distort_files import chosen_levels, chosen_types
 from mtl.files import InputError, write_atomically
 from mtl.kadis.pristine import SIZE, too_small
 from mtl.kadis.recipes import LEVELS, Version, plan_versions, validation_references
+from mtl.kadis.records import Store, record_features
 from mtl.kadis.shards import Shard, plan_shards
 from mtl.pictures import Rejected, list_pictures, picture_size
+from mtl.progress import progress_bar
 from mtl.score_files import chosen_metrics
 
 MANIFEST = "manifest.json"
-FORMAT = 1  # of manifest.json
+FORMAT = 2  # of manifest.json
+HEADERS_AT_A_TIME = 8  # opening files on a network's disk is mostly waiting
 
 
 @dataclass(frozen=True)
@@ -45,10 +52,45 @@ class GenerateConfig:
     """Number of files over both splits; each is one task."""
     seed: int = 0
     """Decides drawn types, noise, positions and the split."""
+    store: Store = "pixels"
+    """pixels: every distorted image. recipe: each pristine crop once, a fifth of the space; the
+    images are distorted again, to the same bytes, whenever they are read."""
+    license: str = "not stated: that of the photographs"
+    """Goes into dataset_info.json: under what terms the data set may be used."""
     num_workers: int | None = None
-    """Tasks at a time on this machine; one per core when not given."""
+    """Tasks at a time; one per core when not given."""
+    gpus_per_worker: float = 0.0
+    """Share of a GPU for each worker, for metrics and denoising; 0: on the CPU."""
     address: str | None = None
     """Ray cluster to join, such as `auto` or `ray://head:10001`; a local one when not given."""
+
+
+class Planned(Protocol):
+    """What a data set's plan says, whatever the data set is made of."""
+
+    @property
+    def metrics(self) -> Sequence[str]:
+        """Names of the scores."""
+        ...
+
+    @property
+    def shards(self) -> Sequence[Shard]:
+        """All files."""
+        ...
+
+    @property
+    def rejected(self) -> Sequence[Rejected]:
+        """What was left out before any pixel was touched."""
+        ...
+
+    @property
+    def features(self) -> FeaturesDict:
+        """What a record holds."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan in the manifest."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -74,6 +116,12 @@ class Plan:
         """How many versions each reference gets."""
         return self.number_of_types * len(self.config.levels)
 
+    @property
+    def features(self) -> FeaturesDict:
+        """What a record holds."""
+        c = self.config
+        return record_features(c.store, c.size, self.metrics, self.versions_per_reference)
+
     def to_json(self) -> dict[str, Any]:
         """The plan in the manifest: all that decides the bytes, nothing of this machine."""
         c = self.config
@@ -86,13 +134,19 @@ class Plan:
             "metrics": list(self.metrics),
             "validation": c.validation,
             "seed": c.seed,
+            "store": c.store,
+            "license": c.license,
             "photographs": dict(self.sizes),
             "shards": [asdict(s) | {"references": list(s.references)} for s in self.shards],
         }
 
 
-def make_plan(config: GenerateConfig) -> Plan:
+def make_plan(config: GenerateConfig, *, progress: bool = False) -> Plan:
     """Check the configuration and the photographs' headers, and decide everything.
+
+    Args:
+        config: what to generate.
+        progress: report on standard error.
 
     Raises:
         InputError: a setting is out of range, or no photograph can be used.
@@ -116,20 +170,24 @@ def make_plan(config: GenerateConfig) -> Plan:
         raise InputError(f"--validation {config.validation}: must be a share from 0 to below 1")
     if config.shards < 1 or config.seed < 0:
         raise InputError("--shards must be at least 1 and --seed at least 0")
+    if config.num_workers is not None and config.num_workers < 1:
+        raise InputError(f"--num-workers {config.num_workers}: must be at least 1")
+    if config.gpus_per_worker < 0:
+        raise InputError(f"--gpus-per-worker {config.gpus_per_worker}: must be at least 0")
     _check_metric_sizes(metrics, config.size)
 
-    sizes, rejected = {}, []
-    for name in list_pictures(config.photos):
-        path = config.photos / name
-        try:
-            reason = too_small(picture_size(path), config.size)
-        except InputError as error:
-            rejected.append(Rejected.of(name, path, error))
-            continue
-        if reason:
-            rejected.append(Rejected(name, reason))
-        else:
-            sizes[name] = path.stat().st_size
+    names = list_pictures(config.photos)
+    with (
+        ThreadPoolExecutor(HEADERS_AT_A_TIME) as pool,
+        progress_bar(len(names), "look at photographs", "file", show=progress) as bar,
+    ):
+        sizes, rejected = {}, []
+        for name, found in zip(names, pool.map(partial(_usable, config), names), strict=True):
+            bar.update()
+            if isinstance(found, Rejected):
+                rejected.append(found)
+            else:
+                sizes[name] = found
     if not sizes:
         first = rejected[0]
         raise InputError(
@@ -147,7 +205,17 @@ def make_plan(config: GenerateConfig) -> Plan:
     return Plan(config, types, metrics, number_of_types, sizes, tuple(shards), tuple(rejected))
 
 
-def claim(out: Path, planned: Plan) -> None:
+def _usable(config: GenerateConfig, name: str) -> int | Rejected:
+    """The bytes of a photograph's file, or why it cannot be used; its header is read."""
+    path = config.photos / name
+    try:
+        reason = too_small(picture_size(path), config.size)
+    except InputError as error:
+        return Rejected.of(name, path, error)
+    return Rejected(name, reason) if reason else path.stat().st_size
+
+
+def claim(out: Path, planned: Planned) -> None:
     """Write the plan into `out`, or make sure that the plan there is this one."""
     path = out / MANIFEST
     if not path.exists():
@@ -166,7 +234,7 @@ def claim(out: Path, planned: Plan) -> None:
         )
 
 
-def manifest_text(planned: Plan, *, complete: bool, rejected: Sequence[Rejected]) -> str:
+def manifest_text(planned: Planned, *, complete: bool, rejected: Sequence[Rejected]) -> str:
     """The manifest as JSON; without times or places, so that it depends on the plan alone."""
     manifest = {
         "format": FORMAT,
@@ -197,7 +265,7 @@ def read_manifest(data: Path) -> dict[str, Any]:
     if form != FORMAT:
         raise InputError(f"{path}: has format {form}, this version reads {FORMAT}")
     if not complete:
-        raise InputError(f"{data}: is unfinished; run the same `deepfl generate` command again")
+        raise InputError(f"{data}: is unfinished; run the command that began it again")
     return manifest
 
 

@@ -1,20 +1,19 @@
 """The shard directory: ArrayRecord files in TFDS layout, one stats file per finished shard.
 
-    kadis-train.array_record-00000-of-00007   records (tf.train.Example, PNG pixels)
+    kadis-train.array_record-00000-of-00007   records (tf.train.Example)
     kadis-validation.array_record-00000-of-00001
     dataset_info.json features.json           read by tfds.builder_from_directory
     stats/00000.json                          written last: its existence means the shard is done
     manifest.json                             what was planned, what was rejected
     equalization.json                         histogram equalisation of the training split's scores
 
-A record holds image, reference, distortion, level, seed and scores/METRIC (raw). Neither TensorFlow
-nor pickle is involved.
+What a record holds is said in `mtl.kadis.records`. Neither TensorFlow nor pickle is involved.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,19 +21,26 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
-from jaxtyping import UInt8
-from tensorflow_datasets.proto import tf_example_pb2
 
 from mtl.files import InputError, write_atomically
-from mtl.kadis.recipes import Version
-from mtl.pictures import encode_png
 
 NAME = "kadis"
 SPLITS = ("train", "validation")
-CITATION = (
-    "H. Lin, V. Hosu, D. Saupe: DeepFL-IQA: Weak Supervision for Deep IQA Feature Learning,"
-    " arXiv:2001.08113, 2020"
-)
+HOMEPAGE = "https://arxiv.org/abs/2001.08113"
+CITATION = """\
+@article{deepfl-iqa,
+  title={DeepFL-IQA: Weak Supervision for Deep IQA Feature Learning},
+  author={Lin, Hanhe and Hosu, Vlad and Saupe, Dietmar},
+  journal={arXiv preprint arXiv:2001.08113},
+  year={2020}
+}
+@inproceedings{kadid10k,
+  title={KADID-10k: A Large-scale Artificially Distorted IQA Database},
+  author={Lin, Hanhe and Hosu, Vlad and Saupe, Dietmar},
+  booktitle={International Conference on Quality of Multimedia Experience (QoMEX)},
+  year={2019},
+  doi={10.1109/QoMEX.2019.8743252}
+}"""
 
 # One record per chunk: every record can be read without decompressing its neighbours.
 WRITER_OPTIONS = "group_size:1"
@@ -50,16 +56,6 @@ class Shard:
     references: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Record:
-    """One distorted image and everything known of it."""
-
-    image: UInt8[np.ndarray, "h w 3"]
-    reference: str
-    version: Version
-    scores: Mapping[str, float]
-
-
 def plan_shards(references: Mapping[str, Sequence[str]], number: int) -> list[Shard]:
     """Spread each split's references evenly over `number` files in all, at least one per split."""
     total = sum(len(names) for names in references.values())
@@ -72,22 +68,6 @@ def plan_shards(references: Mapping[str, Sequence[str]], number: int) -> list[Sh
             file = f"{NAME}-{split}.array_record-{k:05d}-of-{files:05d}"
             shards.append(Shard(len(shards), split, file, tuple(names[i] for i in part)))
     return shards
-
-
-def record_features(size: tuple[int, int], metrics: Sequence[str]) -> tfds.features.FeaturesDict:
-    """The TFDS description of a record with images of (height, width) `size`."""
-    return tfds.features.FeaturesDict(
-        {
-            "image": tfds.features.Image(shape=(*size, 3), encoding_format="png"),
-            "reference": tfds.features.Text(),
-            "distortion": tfds.features.Scalar(np.int32),
-            "level": tfds.features.Scalar(np.int32),
-            "seed": tfds.features.Scalar(np.int64),
-            "scores": tfds.features.FeaturesDict(
-                {metric: tfds.features.Scalar(np.float32) for metric in metrics}
-            ),
-        }
-    )
 
 
 def stats_path(out: Path, shard: Shard) -> Path:
@@ -116,45 +96,48 @@ def read_stats(out: Path, shard: Shard) -> dict[str, Any] | None:
     return stats
 
 
-def write_shard(
-    out: Path,
-    shard: Shard,
-    size: tuple[int, int],
-    metrics: Sequence[str],
-    records: Iterable[Record],
-) -> Iterator[int]:
-    """Write the record file of one shard, yielding the number of records written so far.
+class ShardWriter:
+    """Context manager: writes the record file of one shard.
 
-    The file appears under its name only when complete; the shard is done only after `finish_shard`.
+    The file appears under its name only when the block ends without an exception; the shard is done
+    only after `finish_shard`.
+
+    Raises:
+        OSError: the records could not be written whole.
     """
-    features = record_features(size, metrics)
-    file = out / shard.file
-    # A worker that was thought dead may still be writing: each has a name of its own.
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    for stale in out.glob(f".{file.name}.*tmp"):
-        stale.unlink(missing_ok=True)
-    written = 0
-    writer = ArrayRecordWriter(str(temporary), WRITER_OPTIONS)
-    try:
-        for record in records:
-            example = features.encode_example(
-                {
-                    "image": encode_png(record.image),
-                    "reference": record.reference,
-                    "distortion": record.version.distortion,
-                    "level": record.version.level,
-                    "seed": record.version.seed,
-                    "scores": dict(record.scores),
-                }
-            )
-            writer.write(_same_bytes(features.serialize_example(example)))
-            written += 1
-            yield written
-    finally:
-        writer.close()
-    if _number_of_records(temporary) != written:
-        raise OSError(f"{file}: could not be written whole; is the disk full?")
-    temporary.replace(file)
+
+    def __init__(self, out: Path, shard: Shard):
+        self._file = out / shard.file
+        # A worker that was thought dead may still be writing: each has a name of its own.
+        self._temporary = self._file.with_name(f".{self._file.name}.{os.getpid()}.tmp")
+        self._written = 0
+
+    def __enter__(self) -> "ShardWriter":
+        for stale in self._file.parent.glob(f".{self._file.name}.*tmp"):
+            stale.unlink(missing_ok=True)
+        self._writer = ArrayRecordWriter(str(self._temporary), WRITER_OPTIONS)
+        return self
+
+    def write(self, record: bytes) -> None:
+        """Append one record."""
+        self._writer.write(record)
+        self._written += 1
+
+    def __exit__(self, kind: type | None, error: object, traceback: object) -> None:
+        try:
+            self._writer.close()
+            whole = number_of_records(self._temporary) == self._written
+        except RuntimeError as problem:  # how ArrayRecord reports a failed write
+            self._temporary.unlink(missing_ok=True)
+            if kind is None:
+                raise OSError(f"{self._file}: could not be written ({problem})") from problem
+            return
+        if kind is None and whole:
+            self._temporary.replace(self._file)
+            return
+        self._temporary.unlink(missing_ok=True)
+        if kind is None:
+            raise OSError(f"{self._file}: could not be written whole")
 
 
 def finish_shard(
@@ -182,50 +165,53 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+@dataclass(frozen=True)
+class SplitSizes:
+    """What TFDS has to know of a split's files."""
+
+    records: Sequence[int]
+    """Per shard, in the order of the files."""
+    bytes: int
+
+
 def write_dataset_info(
     out: Path,
-    size: tuple[int, int],
-    metrics: Sequence[str],
-    shards: Sequence[Shard],
-    stats: Sequence[Mapping[str, Any]],
+    features: tfds.features.FeaturesDict,
+    splits: Mapping[str, SplitSizes],
+    *,
     description: str,
+    license: str,
 ) -> None:
     """Write the TFDS files that make the directory a data set."""
-    infos = []
-    for split in SPLITS:
-        parts = [s for shard, s in zip(shards, stats, strict=True) if shard.split == split]
-        if parts:
-            template = tfds.core.ShardedFileTemplate(
+    infos = [
+        tfds.core.SplitInfo(
+            name=split,
+            shard_lengths=list(sizes.records),
+            num_bytes=sizes.bytes,
+            filename_template=tfds.core.ShardedFileTemplate(
                 dataset_name=NAME, data_dir=out, split=split, filetype_suffix="array_record"
-            )
-            infos.append(
-                tfds.core.SplitInfo(
-                    name=split,
-                    shard_lengths=[len(s["records"]) for s in parts],
-                    num_bytes=sum(s["bytes"] for s in parts),
-                    filename_template=template,
-                )
-            )
+            ),
+        )
+        for split, sizes in splits.items()
+    ]
     tfds.folder_dataset.write_metadata(
         data_dir=os.fspath(out),
-        features=record_features(size, metrics),
+        features=features,
         split_infos=infos,
         description=description,
         citation=CITATION,
+        homepage=HOMEPAGE,
+        license=license,
         check_data=False,
     )
 
 
-def _same_bytes(serialized: bytes) -> bytes:
-    """The same tf.train.Example with its features in a fixed order.
+def number_of_records(path: Path) -> int:
+    """How many records a file holds.
 
-    Protocol buffers write the entries of a map in an order that changes from process to process.
+    Raises:
+        RuntimeError: it is truncated or no such file.
     """
-    example = tf_example_pb2.Example.FromString(serialized)
-    return example.SerializeToString(deterministic=True)
-
-
-def _number_of_records(path: Path) -> int:
     reader = ArrayRecordReader(str(path))
     try:
         return reader.num_records()

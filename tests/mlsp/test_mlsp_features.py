@@ -1,6 +1,7 @@
 """MLSP features: the blocks, extraction, and the feature folder."""
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -8,8 +9,10 @@ import pytest
 
 from fr_metrics import HistogramEqualization
 from mlsp import BLOCKS, Predictor, extract
+from mlsp.benchmark import fit_for_use, save_quality_model
 from mlsp.blocks import LENGTH
 from mlsp.extract import extract_to
+from mlsp.regressor import SVRSettings
 from mlsp.sources import Files, open_source, rated_files
 from mlsp.store import load_features
 from mtl.files import InputError
@@ -120,6 +123,10 @@ def test_other_pictures_or_files_are_not_mixed_in(model, pictures, tmp_path):
     (pictures / "a0.png").rename(pictures / "c0.png")
     with pytest.raises(InputError, match="of other pictures or of another model"):
         extract_to(model, open_source(pictures), tmp_path / "out")
+    rescaled = replace(model, config=replace(model.config, scaling="zero_to_one"))
+    (pictures / "c0.png").rename(pictures / "a0.png")
+    with pytest.raises(InputError, match="of other pictures or of another model"):
+        extract_to(rescaled, open_source(pictures), tmp_path / "out")
     with pytest.raises(InputError, match="not a feature folder"):
         extract_to(model, open_source(pictures), pictures)
 
@@ -146,6 +153,25 @@ def test_a_rating_table_names_files_beside_it(tmp_path):
     (tmp_path / "twice.csv").write_text("image,score\na.png,3\na.png,4\n")
     with pytest.raises(InputError, match=r"names a\.png more than once"):
         rated_files(tmp_path / "twice.csv")
+
+
+def test_a_body_without_heads_predicts_with_a_regressor_alone(model, sample, tmp_path):
+    config = ModelConfig(())
+    body = {name: w for name, w in model.weights.items() if name.startswith("body/")}
+    save_model(tmp_path / "body", config, body, None, {})
+    with pytest.raises(InputError, match=r"body: is a body without heads and cannot judge; train"):
+        Predictor(tmp_path / "body")
+    rng = np.random.default_rng(0)
+    image = sample["chelsea"][:80, :90]
+    (features,) = extract(model, image[None])
+    known = features + 0.01 * rng.standard_normal((12, features.size), np.float32)
+    scores = np.linspace(1, 5, 12)
+    groups = [str(k) for k in range(12)]
+    regressor = fit_for_use(SVRSettings(), known, scores, groups, seed=0)
+    save_quality_model(tmp_path / "quality", tmp_path / "body", regressor, scores, "ratings.csv")
+    prediction = Predictor(tmp_path / "quality")("cat.png", image)
+    assert prediction.scores == {}
+    assert prediction.quality == pytest.approx(regressor.predict(features[None])[0], abs=1e-3)
 
 
 def test_without_a_regressor_quality_is_the_mean_of_the_turned_heads(model, sample):

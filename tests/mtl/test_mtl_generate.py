@@ -1,6 +1,7 @@
 """Generation through Ray: the same bytes on any number of workers and after any interruption."""
 
 import hashlib
+import importlib.metadata
 import json
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import time
 from pathlib import Path
 
 import cv2
+import grain
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
@@ -17,19 +19,23 @@ from array_record.python.array_record_module import ArrayRecordReader
 from distortions import distort
 from fr_metrics import METRICS, HistogramEqualization, score_all
 from mtl.files import InputError
+from mtl.input_pipeline import ScoredImages
 from mtl.kadis.generate import generate
 from mtl.kadis.plan import GenerateConfig, read_manifest
 from mtl.kadis.pristine import pristine_crop
+from mtl.kadis.records import DataSet
 from mtl.kadis.shards import NAME
 from mtl.pictures import read_picture
+
+pytestmark = pytest.mark.usefixtures("local_ray")
 
 SIZE = (96, 128)
 METRIC_NAMES = ("ssim", "gmsd")
 
 
 def config(photographs: Path, out: Path, **changes) -> GenerateConfig:
-    settings = {"size": SIZE, "metrics": METRIC_NAMES, "shards": 4, "validation": 0.3, **changes}
-    return GenerateConfig(photographs, out, **settings)
+    settings = {"size": SIZE, "metrics": METRIC_NAMES, "shards": 4, "validation": 0.3}
+    return GenerateConfig(photographs, out, **{**settings, "license": "CC0", **changes})
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -41,7 +47,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory, sample):
+def made(tmp_path_factory, sample, local_ray):
     """A data set with one bad picture among six good ones."""
     root = tmp_path_factory.mktemp("kadis")
     photographs = root / "photographs"
@@ -59,6 +65,12 @@ def test_counts_and_what_was_left_out(made):
     _, out, summary = made
     assert sum(summary.images.values()) == 6 * 5
     assert summary.made == 4 and summary.resumed == 0
+    tally = summary.tally
+    assert (tally.images, tally.rejected) == (30, 1)  # the other was found by its header
+    assert sum(images for images, _ in tally.types.values()) == 30
+    assert set(tally.seconds) == {"start", "read", "distort", "score", "encode", "write"}
+    assert all(seconds > 0 for seconds in tally.seconds.values())
+    assert 1e8 < tally.peak_memory < 1.5e9
     assert {r.file for r in summary.rejected} == {"cut.jpg", "text.jpg"}
     manifest = read_manifest(out)
     assert {r["file"] for r in manifest["rejected"]} == {"cut.jpg", "text.jpg"}
@@ -88,6 +100,75 @@ def test_the_data_set_opens_with_tfds_and_without_tensorflow(made):
     assert "tensorflow" not in sys.modules
 
 
+def test_plain_grain_reads_the_records_too(made):
+    _, out, _ = made
+    builder = tfds.builder_from_directory(str(out))
+    files = [str(path) for path in sorted(out.glob(f"{NAME}-train.array_record-*"))]
+    decoded = grain.MapDataset.source(grain.sources.ArrayRecordDataSource(files)).map(
+        builder.info.features.deserialize_example_np
+    )
+    expected = builder.as_data_source("train")
+    assert len(decoded) == len(expected) > 0
+    for one, two in zip(decoded, expected, strict=True):
+        assert np.array_equal(one["image"], two["image"])
+        assert one["reference"] == two["reference"] and one["scores"] == two["scores"]
+
+
+def test_dataset_info_says_what_the_data_set_is(made):
+    _, out, _ = made
+    info = json.loads((out / "dataset_info.json").read_text())
+    assert "DeepFL-IQA: Weak Supervision" in info["citation"]
+    assert "Recipe: kadis, 1 of 25 distortion types per photograph" in info["description"]
+    assert f"Made by: deepfl-iqa {importlib.metadata.version('deepfl-iqa')}" in info["description"]
+    assert info["redistributionInfo"]["license"] == "CC0"
+    sizes = {split["name"]: sum(map(int, split["shardLengths"])) for split in info["splits"]}
+    assert sizes == {"train": 20, "validation": 10}
+
+
+@pytest.fixture(scope="module")
+def recipe(made, tmp_path_factory):
+    """The data set of `made` with the store `recipe`."""
+    out = tmp_path_factory.mktemp("recipe") / "out"
+    generate(config(made[0], out, store="recipe"))
+    return out
+
+
+def test_the_store_recipe_gives_the_same_images_from_less_space(made, recipe):
+    _, out, _ = made
+    one, two = DataSet(out), DataSet(recipe)
+    assert (one.store, two.store) == ("pixels", "recipe")
+    assert (one.size, one.metrics, one.splits) == (two.size, two.metrics, two.splits)
+    for split in one.splits:
+        assert one.number_of_images(split) == two.number_of_images(split) > 0
+        for k in range(one.number_of_images(split)):
+            a, b = one.image(split, k), two.image(split, k)
+            assert np.array_equal(a.image, b.image)
+            assert (a.reference, a.version, a.scores) == (b.reference, b.version, b.scores)
+    assert (out / "equalization.json").read_bytes() == (recipe / "equalization.json").read_bytes()
+    pixels, crops = (
+        sum(len(bytes(record)) for path in folder.glob(f"{NAME}-*") for record in raw(path))
+        for folder in (out, recipe)
+    )
+    assert crops < pixels / 3  # five versions; milder ones compress like the crop
+
+
+def test_the_input_pipeline_reads_both_stores(made, recipe):
+    _, out, _ = made
+    metrics = METRIC_NAMES
+    one, two = (ScoredImages(folder, "train", metrics, None) for folder in (out, recipe))
+    assert len(one) == len(two) == 20
+    for k in range(len(one)):
+        assert np.array_equal(one[k]["image"], two[k]["image"])
+        assert np.array_equal(one[k]["target"], two[k]["target"])
+
+
+def raw(path: Path) -> list[bytes]:
+    reader = ArrayRecordReader(str(path))
+    records = reader.read_all()
+    reader.close()
+    return records
+
+
 def test_every_shard_has_its_stats_and_they_agree(made):
     _, out, _ = made
     shards = read_manifest(out)["plan"]["shards"]
@@ -114,13 +195,18 @@ def test_the_equalisation_is_fitted_on_the_training_split_only(made):
     assert set(METRIC_NAMES) <= set(METRICS)
 
 
-def test_one_worker_writes_the_same_bytes_and_a_second_run_changes_nothing(made, tmp_path):
+@pytest.mark.parametrize("workers", [1, 6])
+def test_any_number_of_workers_writes_the_same_bytes(made, tmp_path, workers):
     photographs, out, _ = made
-    generate(config(photographs, tmp_path / "one", num_workers=1))
+    generate(config(photographs, tmp_path / "again", num_workers=workers))
+    assert digests(tmp_path / "again") == digests(out)
+
+
+def test_a_second_run_changes_nothing(made):
+    photographs, out, _ = made
     before = digests(out)
-    assert digests(tmp_path / "one") == before
     summary = generate(config(photographs, out))
-    assert (summary.made, summary.resumed) == (0, 4)
+    assert (summary.made, summary.resumed, summary.tally.images) == (0, 4, 0)
     assert digests(out) == before
 
 
@@ -173,7 +259,7 @@ def test_a_killed_run_continues_and_ends_in_the_same_bytes(made, tmp_path):
     command = [
         *(sys.executable, "-m", "scripts.deepfl", "generate", str(photographs)),
         *("--out", str(tmp_path / "out"), "--size", *map(str, SIZE), "--metrics", *METRIC_NAMES),
-        *("--shards", "4", "--validation", "0.3", "--num-workers", "1"),
+        *("--shards", "4", "--validation", "0.3", "--num-workers", "1", "--license", "CC0"),
     ]
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
@@ -187,6 +273,6 @@ def test_a_killed_run_continues_and_ends_in_the_same_bytes(made, tmp_path):
     done = len(list((tmp_path / "out").glob("stats/*.json")))
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
-    assert "next: deepfl train" in again.stderr
+    assert "deepfl train --data" in again.stderr and "shards" in again.stderr
     assert done < 4 or "4 were there" in again.stderr
     assert digests(tmp_path / "out") == digests(out)

@@ -1,105 +1,223 @@
-"""The network against Keras' own, with random weights and random batch statistics."""
+"""The network and the importer against Keras' own, with random weights and batch statistics."""
 
 import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
+import h5py
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from skimage import data
 
 os.environ["KERAS_BACKEND"] = "jax"
 
+from mlsp.blocks import BLOCKS
 from mtl.inception_resnet_v2 import InceptionResNetV2
-from mtl.model import Functional, ModelConfig
-from mtl.weights import fresh_weights
+from mtl.keras_files import KerasFile, StoredLayer, open_keras_file
+from mtl.keras_layers import body_weights
+from mtl.pretrained import ImportConfig, import_keras
+from mtl.weights import load_model
 
-
-def keras_layer_prefixes(functional: Functional) -> list[str]:
-    """Our convolution units in the order in which Keras creates its numbered layers."""
-    stages = [
-        "stem",
-        "mixed_5b/chains",
-        *(f"block35/{k}/branches/chains" for k in range(10)),
-        "mixed_6a/chains",
-        *(f"block17/{k}/branches/chains" for k in range(20)),
-        "mixed_7a/chains",
-        *(f"block8/{k}/branches/chains" for k in range(10)),
-    ]
-    prefixes = []
-    for stage in stages:
-        start = f"body/{stage}/"
-        units = {
-            tuple(int(part) for part in name[len(start) :].split("/")[:-2])
-            for name in functional.shapes
-            if name.startswith(start) and name.endswith("conv/kernel")
-        }
-        prefixes += [start + "/".join(map(str, unit)) for unit in sorted(units)]
-    return prefixes
+SMALL = (131, 155)
+SIZES = ((299, 299), (384, 512), SMALL)
+# Gradients of all parameters are compared in the small size, of these and of the pixels in all.
+DERIVED = (
+    "body/stem/0/conv/kernel",
+    "body/mixed_5b/chains/3/0/norm/bias",
+    "body/block17/9/up/kernel",
+    "body/conv_7b/conv/kernel",
+)
+TOLERANCE = 1e-5  # of the largest value
+QUICK_COMPILATION = {"xla_backend_optimization_level": 0}
 
 
 @pytest.fixture(scope="module")
 def keras_network():
-    keras = pytest.importorskip("keras")
-    from keras.src import backend
-
-    assert backend.backend() == "jax"
-    return keras.applications.InceptionResNetV2(include_top=False, weights=None)
-
-
-def test_all_activations_and_the_feature_equal_keras(keras_network):
     import keras
 
-    functional = Functional(ModelConfig(("ssim",)))
-    weights = {n: np.asarray(w) for n, w in fresh_weights(functional, 7).items()}
-    rng = np.random.default_rng(0)
-    for name, values in weights.items():  # statistics and biases that are not 0 and 1
-        if name.endswith(("bias", "mean")):
-            weights[name] = rng.normal(0, 0.1, values.shape).astype(np.float32)
-        elif name.endswith("var"):
-            weights[name] = rng.uniform(0.2, 1.5, values.shape).astype(np.float32)
-
-    layers = {layer.name: layer for layer in keras_network.layers}
-
-    def numbered(kind: str) -> list:
-        names = [n for n in layers if n == kind or n.removeprefix(f"{kind}_").isdigit()]
-        return [layers[n] for n in sorted(names, key=lambda n: int("0" + n[len(kind) + 1 :]))]
-
-    def fill_unit(conv, norm, prefix: str) -> None:
-        conv.set_weights([weights[f"{prefix}/conv/kernel"]])
-        norm.set_weights([weights[f"{prefix}/norm/{n}"] for n in ("bias", "mean", "var")])
-
-    prefixes = keras_layer_prefixes(functional)
-    convolutions, norms = numbered("conv2d"), numbered("batch_normalization")
-    assert len(prefixes) == len(convolutions) == len(norms) == 203
-    for prefix, conv, norm in zip(prefixes, convolutions, norms, strict=True):
-        fill_unit(conv, norm, prefix)
-    fill_unit(layers["conv_7b"], layers["conv_7b_bn"], "body/conv_7b")
-    for block, repeats in (("block35", 10), ("block17", 20), ("block8", 10)):
-        for k in range(repeats):
-            up = f"body/{block}/{k}/up"
-            layers[f"{block}_{k + 1}_conv"].set_weights(
-                [weights[f"{up}/kernel"], weights[f"{up}/bias"]]
+    with pytest.MonkeyPatch.context() as patch:  # all weights are set below
+        zeros = lambda self, shape, dtype=None: np.zeros(shape, np.float32)  # noqa: E731
+        patch.setattr(keras.initializers.GlorotUniform, "__call__", zeros)
+        network = keras.applications.InceptionResNetV2(include_top=False, weights=None)
+    assert keras.backend.backend() == "jax"
+    rng = np.random.default_rng(7)
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            kernel = layer.kernel.shape
+            deviation = np.sqrt(2 / (np.prod(kernel[:2]) * (kernel[2] + kernel[3])))
+            values = [deviation * rng.standard_normal(kernel, np.float32)]
+            values += [rng.normal(0, 0.1, kernel[-1:])] * layer.use_bias
+            layer.set_weights(values)
+        elif isinstance(layer, keras.layers.BatchNormalization):
+            n = layer.beta.shape
+            layer.set_weights(
+                [rng.normal(0, 0.1, n), rng.normal(0, 0.1, n), rng.uniform(0.2, 1.5, n)]
             )
+    return network
 
-    image = data.chelsea()[40:171, 100:255][None]  # odd sizes: 131 × 155
-    body = functional.model(weights).body
-    assert isinstance(body, InceptionResNetV2)
 
-    @jax.jit
-    def ours(x):
-        return functional.model(weights).body(x)
+@contextmanager
+def numpy_2_unknown() -> Iterator[None]:
+    """Keras' variables do not know an argument of NumPy 2, of which a warning tells."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+        yield
 
-    x = image.astype(np.float32) / np.float32(127.5) - 1
-    feature, activations = ours(x)
-    assert len(activations) == 43
-    outputs = [layers[name].output for name in activations]
-    probe = keras.Model(keras_network.input, [*outputs, keras_network.output])
-    *expected, last = probe.predict(x, verbose=0)
-    for name, theirs in zip(activations, expected, strict=True):
-        mine = np.asarray(activations[name])
-        assert mine.shape == theirs.shape, name
-        scale = np.abs(theirs).max()
-        assert scale > 1e-3, name
-        assert np.abs(mine - theirs).max() <= 1e-5 * scale, name
-    pooled = last.mean(axis=(1, 2))
-    assert np.abs(np.asarray(feature) - pooled).max() <= 1e-5 * np.abs(pooled).max()
+
+@pytest.fixture(scope="module")
+def model(keras_network, tmp_path_factory):
+    """The same network through a file of Keras' and the importer."""
+    place = tmp_path_factory.mktemp("imported")
+    with numpy_2_unknown():
+        keras_network.save_weights(place / "body.weights.h5")
+    import_keras(ImportConfig(str(place / "body.weights.h5"), place / "model", "minus_one_to_one"))
+    loaded = load_model(place / "model")
+    shutil.rmtree(place)  # pytest would keep it for three runs
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def direction():
+    """What the feature is projected on, so that there is one number to derive."""
+    return jnp.asarray(np.random.default_rng(1).standard_normal(1536, np.float32))
+
+
+@pytest.fixture(scope="module")
+def ours(model, direction):
+    """Our parameters, and gradients, feature and activations for some of them and pixels."""
+    parameters, statistics = model.functional.split(
+        {name: jnp.asarray(values) for name, values in model.weights.items()}
+    )
+
+    def value(some, x, rest):
+        body = model.functional.model(rest | statistics | some).body
+        assert isinstance(body, InceptionResNetV2)
+        feature, activations = body(x)
+        return (feature * direction).sum(), (feature, activations)
+
+    return parameters, derived(value)
+
+
+@pytest.fixture(scope="module")
+def theirs(keras_network, direction):
+    """The same of Keras, its parameters by our names; the importer says which is which."""
+    import keras
+
+    outputs = {name: keras_network.get_layer(name).output for name, _ in BLOCKS}
+    probe = keras.Model(keras_network.input, (keras_network.output, outputs))
+    variables = [*probe.trainable_variables, *probe.non_trainable_variables]
+    places = {id(variable): float(place) for place, variable in enumerate(variables)}
+    layers = [
+        StoredLayer(
+            layer.name,
+            {v.name: np.full(v.shape, places[id(v)], np.float32) for v in layer.weights},
+        )
+        for layer in keras_network.layers
+        if layer.weights
+    ]
+    found, left_out = body_weights(Path("network"), KerasFile(layers, None))
+    assert not left_out
+    names = {int(values.flat[0]): name for name, values in found.items()}
+    trainable = [names[place] for place in range(len(probe.trainable_variables))]
+    fixed = [variable.value for variable in probe.non_trainable_variables]
+
+    def value(some, x, rest):
+        weights = [(rest | some)[name] for name in trainable]
+        (last, activations), _ = probe.stateless_call(weights, fixed, x, training=False)
+        feature = last.mean(axis=(1, 2))
+        return (feature * direction).sum(), (feature, activations)
+
+    values = [variable.value for variable in probe.trainable_variables]
+    return dict(zip(trainable, values, strict=True)), derived(value)
+
+
+def derived(value):
+    gradient = jax.grad(value, argnums=(0, 1), has_aux=True)
+    return jax.jit(gradient, compiler_options=QUICK_COMPILATION)
+
+
+def assert_equal(ours, theirs, what: str) -> None:
+    ours, theirs = np.asarray(ours), np.asarray(theirs)
+    assert ours.shape == theirs.shape, what
+    largest = np.abs(theirs).max()
+    assert largest > 0, what
+    assert np.abs(ours - theirs).max() <= TOLERANCE * largest, what
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_activations_feature_and_gradients_equal_keras(ours, theirs, sample, size):
+    photo = sample["coffee"][: size[0], : size[1]]
+    assert photo.shape[:2] == size
+    x = jnp.asarray(photo[None].astype(np.float32) / np.float32(127.5) - 1)
+    results = []
+    for parameters, derive in (ours, theirs):
+        some = {n: w for n, w in parameters.items() if size == SMALL or n in DERIVED}
+        rest = {n: w for n, w in parameters.items() if n not in some}
+        results.append(derive(some, x, rest))
+    ((gradient, on_pixels), (feature, activations)) = results[0]
+    ((their_gradient, their_on_pixels), (their_feature, their_activations)) = results[1]
+    assert activations.keys() == {name for name, _ in BLOCKS}
+    for name, channels in BLOCKS:
+        assert activations[name].shape[-1] == channels
+        assert_equal(activations[name], their_activations[name], name)
+    assert_equal(feature, their_feature, "feature")
+    assert_equal(on_pixels, their_on_pixels, "gradient of the pixels")
+    # 244 kernels, the biases of 204 normalisations and of 40 convolutions
+    assert len(gradient) == (488 if size == SMALL else len(DERIVED))
+    for name, values in gradient.items():
+        assert_equal(values, their_gradient[name], f"gradient of {name}")
+
+
+@contextmanager
+def old_file(path, network) -> Iterator[KerasFile]:
+    """Open a file of the weights in the layout of Keras 2; it goes when the context ends."""
+    from keras.src.legacy.saving.legacy_h5_format import save_weights_to_hdf5_group
+
+    with numpy_2_unknown(), h5py.File(path, "w") as file:
+        save_weights_to_hdf5_group(file, network)
+    with open_keras_file(path) as file:
+        yield file
+    path.unlink()
+
+
+def assert_same_weights(file: KerasFile, model, left_out: list[str]) -> None:
+    weights, others = body_weights(Path("file"), file)
+    assert others == left_out
+    assert weights.keys() == model.weights.keys()
+    assert all(np.array_equal(weights[name], model.weights[name]) for name in weights)
+
+
+def test_the_layout_of_keras_2_gives_the_same_weights(keras_network, model, tmp_path):
+    with old_file(tmp_path / "notop.h5", keras_network) as file:
+        assert_same_weights(file, model, [])
+
+
+def test_the_classification_layer_is_left_out(keras_network, model, tmp_path):
+    import keras
+
+    pooled = keras.layers.GlobalAveragePooling2D(name="avg_pool")(keras_network.output)
+    classes = keras.layers.Dense(1000, name="predictions")(pooled)
+    with old_file(tmp_path / "top.h5", keras.Model(keras_network.input, classes)) as file:
+        assert_same_weights(file, model, ["predictions"])
+
+
+@pytest.mark.parametrize("name", ["model.h5", "model.weights.h5"])
+def test_a_body_inside_another_model_is_found(keras_network, model, tmp_path, name):
+    import keras
+
+    images = keras.Input((None, None, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(keras_network(images))
+    heads = [keras.layers.Dense(1, name=f"head_{k}")(pooled) for k in range(2)]
+    whole = keras.Model(images, heads)
+    with numpy_2_unknown():
+        if name == "model.h5":
+            whole.save(tmp_path / name)
+        else:
+            whole.save_weights(tmp_path / name)
+    with open_keras_file(tmp_path / name) as file:
+        assert_same_weights(file, model, ["head_0", "head_1"])
+    (tmp_path / name).unlink()

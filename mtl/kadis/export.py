@@ -1,0 +1,301 @@
+"""A data set as KADIS-700k is published: a table of scores, and the pictures as files.
+
+    scores.csv         dist_im, ref_im, then a column per metric in the paper's order
+    PICTURES/dist_imgs the distorted images, named as in the column dist_im
+    PICTURES/ref_imgs  the pristine crops, named as in the column ref_im
+
+Names are those of `mtl.kadis.names`; sub-folders of the photographs are kept. A score is written
+with the fewest digits that give the same float32 back. Nothing but names is kept in memory.
+"""
+
+import csv
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, TextIO
+
+import numpy as np
+from jaxtyping import UInt8
+
+from fr_metrics import METRICS
+from mtl.files import InputError, write_atomically
+from mtl.kadis.generate import SOURCE
+from mtl.kadis.names import exported_stems, is_inside, version_name
+from mtl.kadis.plan import read_manifest
+from mtl.kadis.pristine import pristine_crop
+from mtl.kadis.records import DataSet
+from mtl.kadis.shards import Shard, read_stats
+from mtl.pictures import Rejected, encode_png, read_picture
+from mtl.progress import progress_bar, say
+from mtl.published_scores import DISTORTED, REFERENCE
+from mtl.threads import in_order
+
+DISTORTED_FOLDER, REFERENCE_FOLDER = "dist_imgs", "ref_imgs"
+MARK = "export.json"  # says of which data set a folder of pictures is
+FORMAT = 1  # of export.json
+
+PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"  # the last chunk of every PNG file (ISO 15948, 11.2.5)
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """What to export, and where to."""
+
+    data: Path
+    """Data set that `deepfl generate` or `deepfl import-scores` wrote."""
+    out: Path
+    """CSV file to write."""
+    pictures: Path | None = None
+    """Folder for the pictures, as dist_imgs and ref_imgs; a stopped export is continued."""
+    split: Literal["train", "validation"] | None = None
+    """One split alone; both when not given."""
+    photos: Path | None = None
+    """Folder of the photographs, for the references of a data set that does not store them; where
+    they were when it was made if not given."""
+    num_workers: int | None = None
+    """Pictures at a time; one per core when not given."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export left behind."""
+
+    table: Path
+    images: int
+    """Rows of the table."""
+    references: int
+    """Pictures of references that are there now."""
+    rejected: tuple[Rejected, ...]
+    """References that could not be made."""
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One distorted image: what its stats say, and its place in the data set."""
+
+    record: Mapping[str, Any]
+    split: str
+    index: int
+
+    @property
+    def reference(self) -> str:
+        return self.record["reference"]
+
+
+@dataclass(frozen=True)
+class _File:
+    """A picture to write."""
+
+    path: Path
+    row: _Row
+    make: Callable[[_Row], UInt8[np.ndarray, "h w 3"]]
+
+
+def column_title(metric: str) -> str:
+    """A metric's column: its title with underscores, which MATLAB takes as a variable's name."""
+    return METRICS[metric].title.replace("-", "_")
+
+
+def export(config: ExportConfig, *, progress: bool = False) -> Exported:
+    """Write the table, and the pictures if they are asked for.
+
+    Raises:
+        InputError: `data` is not a finished data set or has no such split, or `pictures` holds
+            something else.
+    """
+    plan = read_manifest(config.data)["plan"]
+    if config.num_workers is not None and config.num_workers < 1:
+        raise InputError(f"--num-workers {config.num_workers}: must be at least 1")
+    shards = [Shard(**fields) for fields in plan["shards"]]
+    shards = [shard for shard in shards if config.split in (None, shard.split)]
+    if not shards:
+        raise InputError(f"{config.data}: has no {config.split} split")
+    stems = exported_stems(plan["photographs"])
+    outside = [stem for stem in stems.values() if not is_inside(stem)]
+    if outside:
+        raise InputError(f"{config.data}: {outside[0]} is not a name inside a folder")
+    if config.out.is_dir():
+        raise InputError(f"{config.out}: is a folder; give the name of a CSV file")
+    if config.pictures is not None:
+        _claim(config.pictures, plan)
+    images = _write_table(config, shards, stems, plan["metrics"], progress=progress)
+    if config.pictures is None:
+        return Exported(config.out, images, 0, ())
+    references, rejected = _write_pictures(
+        config, config.pictures, shards, stems, plan, images, progress=progress
+    )
+    return Exported(config.out, images, references, tuple(rejected))
+
+
+def _claim(pictures: Path, plan: Mapping[str, Any]) -> None:
+    """Mark a folder as that of this data set's pictures, or make sure that it is."""
+    digest = hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
+    mark, text = pictures / MARK, json.dumps({"format": FORMAT, "plan": digest})
+    if not mark.exists():
+        if pictures.exists() and (not pictures.is_dir() or any(pictures.iterdir())):
+            raise InputError(f"{pictures}: exists and is not an export; choose other --pictures")
+        write_atomically(mark, text)
+    elif mark.read_bytes() != text.encode():
+        raise InputError(f"{pictures}: holds another data set's pictures; choose other --pictures")
+
+
+def _rows(data: Path, shards: Sequence[Shard]) -> Iterator[_Row]:
+    """The images in the order of the shards, a shard's stats at a time."""
+    counts = {shard.split: 0 for shard in shards}
+    for shard in shards:
+        stats = read_stats(data, shard)
+        if stats is None:
+            raise InputError(f"{data / shard.file}: has lost its stats file; make it again")
+        for record in stats["records"]:
+            yield _Row(record, shard.split, counts[shard.split])
+            counts[shard.split] += 1
+
+
+def _names(row: _Row, stems: Mapping[str, str]) -> tuple[str, str]:
+    """Names of the distorted image and of its reference."""
+    stem = stems[row.reference]
+    distorted = version_name(stem, row.record["distortion"], row.record["level"])
+    return distorted, f"{stem}.png"
+
+
+def _write_table(
+    config: ExportConfig,
+    shards: Sequence[Shard],
+    stems: Mapping[str, str],
+    metrics: Sequence[str],
+    *,
+    progress: bool,
+) -> int:
+    """Write the table; returns how many rows it has."""
+    images = 0
+    with (
+        _whole_file(config.out) as file,
+        progress_bar(len(shards), "table of scores", "shard", show=progress) as bar,
+    ):
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow([DISTORTED, REFERENCE, *map(column_title, metrics)])
+        for shard in shards:
+            for row in _rows(config.data, [shard]):
+                scores = (str(np.float32(row.record["scores"][metric])) for metric in metrics)
+                table.writerow([*_names(row, stems), *scores])
+                images += 1
+            bar.update()
+    return images
+
+
+def _write_pictures(
+    config: ExportConfig,
+    pictures: Path,
+    shards: Sequence[Shard],
+    stems: Mapping[str, str],
+    plan: Mapping[str, Any],
+    images: int,
+    *,
+    progress: bool,
+) -> tuple[int, list[Rejected]]:
+    """Write what is missing; returns how many references are there, and which cannot be made."""
+    stored = DataSet(config.data)
+    pristine: Callable[[_Row], np.ndarray] | None = None
+    if stored.store == "recipe":
+        pristine = partial(_stored_pristine, stored)
+    elif (photos := _photographs(config)) is not None:
+        pristine = partial(_crop_again, photos, plan)
+    else:
+        say(
+            f"no {REFERENCE_FOLDER}: the data set does not store its references, and the"
+            " photographs are not where they were; give their folder with --photos",
+            show=progress,
+        )
+
+    def files() -> Iterator[_File]:
+        before = None
+        for row in _rows(config.data, shards):
+            distorted, reference = _names(row, stems)
+            if pristine is not None and row.reference != before:
+                yield _File(pictures / REFERENCE_FOLDER / reference, row, pristine)
+            before = row.reference
+            yield _File(pictures / DISTORTED_FOLDER / distorted, row, partial(_distorted, stored))
+
+    references = -images
+    rejected: list[Rejected] = []
+    with (
+        progress_bar(images, "pictures", "img", show=progress) as bar,
+        closing(in_order(_write_picture, files(), config.num_workers)) as written,
+    ):
+        for file in written:
+            if isinstance(file, Rejected):
+                rejected.append(file)
+                continue
+            references += 1
+            if file.make is not pristine:
+                bar.update()
+    return references, rejected
+
+
+def _write_picture(file: _File) -> _File | Rejected:
+    """Make one picture unless it is there."""
+    if not _is_whole(file.path):
+        try:
+            image = file.make(file.row)
+        except InputError as error:
+            return Rejected(file.row.reference, str(error))
+        write_atomically(file.path, encode_png(image))
+    return file
+
+
+def _distorted(stored: DataSet, row: _Row) -> UInt8[np.ndarray, "h w 3"]:
+    return stored.image(row.split, row.index).image
+
+
+def _stored_pristine(stored: DataSet, row: _Row) -> UInt8[np.ndarray, "h w 3"]:
+    return stored.pristine(row.split, row.index)
+
+
+def _photographs(config: ExportConfig) -> Path | None:
+    """The folder of the photographs; None where it is not known or no longer there."""
+    if config.photos is not None:
+        if not config.photos.is_dir():
+            raise InputError(f"{config.photos}: no such folder; give that of the photographs")
+        return config.photos
+    source = config.data / SOURCE
+    folder = Path(source.read_text().removesuffix("\n")) if source.is_file() else None
+    return folder if folder is not None and folder.is_dir() else None
+
+
+def _crop_again(photos: Path, plan: Mapping[str, Any], row: _Row) -> UInt8[np.ndarray, "h w 3"]:
+    """The pristine crop of a photograph, which must be the one that the data set was made of."""
+    path = photos / row.reference
+    if path.is_file() and path.stat().st_size != plan["photographs"][row.reference]:
+        raise InputError(f"{path}: has changed since the data set was made")
+    try:
+        return pristine_crop(read_picture(path), tuple(plan["size"]))
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file is there and ends as a PNG does."""
+    try:
+        with path.open("rb") as file:
+            file.seek(-len(PNG_END), os.SEEK_END)
+            return file.read() == PNG_END
+    except OSError:
+        return False
+
+
+@contextmanager
+def _whole_file(path: Path) -> Iterator[TextIO]:
+    """Context manager: a text file to write, under its name only if the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", newline="", encoding="utf-8") as file:
+            yield file
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,296 @@
+"""What a data set of published scores will hold: the table and the pictures' files, looked at.
+
+Nothing is decoded yet but the headers of the references, whose most common size is the data set's.
+"""
+
+import hashlib
+from array import array
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+from tensorflow_datasets.core.features import FeaturesDict
+
+from mtl.files import InputError
+from mtl.kadis.names import files_of, is_inside, parse_version
+from mtl.kadis.recipes import Version, validation_references
+from mtl.kadis.records import record_features
+from mtl.kadis.shards import Shard, file_digest, plan_shards
+from mtl.pictures import Rejected, picture_size
+from mtl.progress import progress_bar, say
+from mtl.published_scores import published_rows
+from mtl.score_files import chosen_metrics
+from mtl.threads import in_order
+
+RECIPE = "published"  # in the manifest: which versions there are was somebody else's decision
+UNKNOWN_SEED = 0
+
+
+@dataclass(frozen=True)
+class ImportConfig:
+    """What to import. All but the number of threads decides the bytes."""
+
+    table: Path
+    """CSV file of scores with the columns dist_im and ref_im and one per metric."""
+    references: Path
+    """Folder of the pictures in the column ref_im."""
+    distorted: Path
+    """Folder of the pictures in the column dist_im."""
+    out: Path
+    """Folder for the data set; an unfinished one of the same files is continued."""
+    metrics: tuple[str, ...] = ()
+    """Scores to keep; all that the table has when not given."""
+    validation: float = 1 / 7
+    """Share of the references in the validation split."""
+    shards: int = 8
+    """Number of files over both splits."""
+    seed: int = 0
+    """Decides the split."""
+    license: str = "not stated: that of the published pictures"
+    """Goes into dataset_info.json: under what terms the data set may be used."""
+    num_workers: int | None = None
+    """Pictures at a time; one per core when not given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A row of the table that can be used as far as its names and numbers go."""
+
+    name: str
+    version: Version
+    scores: int
+    """Row of the array of scores."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A distorted picture that is there."""
+
+    entry: Entry
+    file: str
+    """Name in the folder of distorted pictures."""
+    bytes: int
+
+
+@dataclass(frozen=True)
+class _Table:
+    """The rows of the table, in its order."""
+
+    metrics: tuple[str, ...]
+    scores: Float32[np.ndarray, "n k"]
+    entries: Mapping[str, list[Entry]]
+    """By reference."""
+    rejected: tuple[Rejected, ...]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A reference and its distorted pictures, as far as their files go."""
+
+    size: tuple[int, int]
+    bytes: int
+    pictures: tuple[Picture, ...]
+    rejected: tuple[Rejected, ...]
+
+
+@dataclass(frozen=True)
+class ImportPlan:
+    """What the data set will hold."""
+
+    config: ImportConfig
+    size: tuple[int, int]
+    metrics: tuple[str, ...]
+    scores: Float32[np.ndarray, "n k"]
+    sizes: Mapping[str, int]
+    """Bytes of each reference's file, by name."""
+    pictures: Mapping[str, tuple[Picture, ...]]
+    """By reference, by type and level."""
+    shards: tuple[Shard, ...]
+    rejected: tuple[Rejected, ...]
+
+    @property
+    def features(self) -> FeaturesDict:
+        """What a record holds."""
+        return record_features("pixels", self.size, self.metrics, 1)
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan in the manifest: all that decides the bytes, nothing of this machine."""
+        c = self.config
+        versions = [p.entry.version for each in self.pictures.values() for p in each]
+        types = ({p.entry.version.distortion for p in each} for each in self.pictures.values())
+        return {
+            "recipe": RECIPE,
+            "types": sorted({version.distortion for version in versions}),
+            "types_per_reference": max(map(len, types)),
+            "levels": sorted({version.level for version in versions}),
+            "size": list(self.size),
+            "metrics": list(self.metrics),
+            "validation": c.validation,
+            "seed": c.seed,
+            "store": "pixels",
+            "license": c.license,
+            "table": file_digest(c.table),
+            "distorted": self._digest(),
+            "photographs": dict(self.sizes),
+            "shards": [asdict(s) | {"references": list(s.references)} for s in self.shards],
+        }
+
+    def _digest(self) -> str:
+        """SHA-256 of the names and sizes of the distorted pictures' files."""
+        digest = hashlib.sha256()
+        for each in self.pictures.values():
+            for picture in each:
+                digest.update(f"{picture.file}\n{picture.bytes}\n".encode())
+        return digest.hexdigest()
+
+
+def plan_import(config: ImportConfig, *, progress: bool = False) -> ImportPlan:
+    """Read the table, look at the pictures' files, and decide everything.
+
+    Raises:
+        InputError: a setting is out of range, the table cannot be used, or no picture can.
+    """
+    if not 0 <= config.validation < 1:
+        raise InputError(f"--validation {config.validation}: must be a share from 0 to below 1")
+    if config.shards < 1 or config.seed < 0:
+        raise InputError("--shards must be at least 1 and --seed at least 0")
+    if config.num_workers is not None and config.num_workers < 1:
+        raise InputError(f"--num-workers {config.num_workers}: must be at least 1")
+    for folder in (config.references, config.distorted):
+        if not folder.is_dir():
+            raise InputError(f"{folder}: no such folder; give the one that holds the pictures")
+    say(f"reading {config.table} ...", show=progress)
+    table = _read_table(config)
+    rejected = list(table.rejected)
+    references = sorted(table.entries)
+    with (
+        progress_bar(len(references), "look at pictures", "reference", show=progress) as bar,
+        closing(
+            in_order(partial(_look, config, table), references, config.num_workers)
+        ) as looked_at,
+    ):
+        found = {}
+        for reference, what in zip(references, looked_at, strict=True):
+            found[reference] = what
+            bar.update()
+    sizes_seen = Counter(what.size for what in found.values() if isinstance(what, _Found))
+    size = sizes_seen.most_common(1)[0][0] if sizes_seen else (0, 0)
+    sizes, pictures = {}, {}
+    for reference, what in found.items():
+        if isinstance(what, _Found) and what.size == size:
+            rejected += what.rejected
+            if what.pictures:
+                sizes[reference], pictures[reference] = what.bytes, what.pictures
+            continue
+        reason = other_size(what.size, size) if isinstance(what, _Found) else what
+        rejected += [
+            Rejected(entry.name, f"its reference {reference} {reason}")
+            for entry in table.entries[reference]
+        ]
+    if not pictures:
+        first = rejected[0]
+        raise InputError(
+            f"{config.table}: none of its {len(rejected)} pictures can be used;"
+            f" the first, {first.file}: {first.reason}"
+        )
+    validation = validation_references(list(sizes), config.validation, config.seed)
+    shards = plan_shards(
+        {
+            "train": [name for name in sizes if name not in validation],
+            "validation": [name for name in sizes if name in validation],
+        },
+        config.shards,
+    )
+    return ImportPlan(
+        config, size, table.metrics, table.scores, sizes, pictures, tuple(shards), tuple(rejected)
+    )
+
+
+def _read_table(config: ImportConfig) -> _Table:
+    """The table, its numbers as float32; rows whose scores are not finite are left out."""
+    metrics: tuple[str, ...] = ()
+    scores = array("d")
+    entries: dict[str, list[Entry]] = {}
+    rejected = []
+    names: dict[tuple[str, int, int], str] = {}
+    largest = float(np.finfo(np.float32).max)
+    for row in published_rows(config.table):
+        where = f"{config.table}: line {row.line}: {row.distorted}"
+        metrics = metrics or _chosen(config, tuple(row.scores))
+        for name in (row.distorted, row.reference):
+            if not is_inside(name):
+                raise InputError(f"{where}: {name} is not a name inside a folder")
+        try:
+            _, distortion, level = parse_version(row.distorted)
+        except ValueError as error:
+            raise InputError(f"{where} {error}") from error
+        same = names.setdefault((row.reference, distortion, level), row.distorted)
+        if same != row.distorted:
+            raise InputError(
+                f"{where} and {same} are both type {distortion} at level {level} of"
+                f" {row.reference}; remove one"
+            )
+        wrong = [m for m in metrics if not abs(row.scores[m]) <= largest]
+        if wrong:
+            rejected.append(Rejected(row.distorted, f"its {wrong[0]} is {row.scores[wrong[0]]}"))
+            continue
+        version = Version(distortion, level, UNKNOWN_SEED)
+        entries.setdefault(row.reference, []).append(
+            Entry(row.distorted, version, len(scores) // len(metrics))
+        )
+        scores.extend(row.scores[m] for m in metrics)
+    numbers = np.array(scores, np.float32)
+    return _Table(metrics, numbers.reshape(-1, len(metrics)), entries, tuple(rejected))
+
+
+def _chosen(config: ImportConfig, there: tuple[str, ...]) -> tuple[str, ...]:
+    """The metrics to keep."""
+    if not config.metrics:
+        return there
+    chosen = chosen_metrics(config.metrics)
+    for metric in chosen:
+        if metric not in there:
+            raise InputError(f"{config.table}: has no column of {metric}; it has {' '.join(there)}")
+    return chosen
+
+
+def _look(config: ImportConfig, table: _Table, reference: str) -> _Found | str:
+    """A reference's files; what is wrong with it where it cannot be used."""
+    path = config.references / reference
+    try:
+        size = picture_size(path)
+        number_of_bytes = path.stat().st_size
+    except (InputError, OSError) as error:
+        return str(error).removeprefix(f"{path}: ")
+    pictures, rejected = [], []
+    for entry in sorted(table.entries[reference], key=_type_and_level):
+        file = _file_of(config.distorted, entry)
+        if file is None:
+            rejected.append(Rejected(entry.name, "no such file"))
+        else:
+            pictures.append(file)
+    return _Found(size, number_of_bytes, tuple(pictures), tuple(rejected))
+
+
+def _type_and_level(entry: Entry) -> tuple[int, int]:
+    return entry.version.distortion, entry.version.level
+
+
+def _file_of(folder: Path, entry: Entry) -> Picture | None:
+    """The file of a distorted picture, under any name that it may have."""
+    for file in files_of(entry.name):
+        path = folder / file
+        if path.is_file():
+            return Picture(entry, file, path.stat().st_size)
+    return None
+
+
+def other_size(size: tuple[int, ...], wanted: tuple[int, int]) -> str:
+    """Why a picture of one size is not taken among those of another."""
+    return f"is {size[1]}×{size[0]}; most references are {wanted[1]}×{wanted[0]}"

@@ -1,0 +1,245 @@
+"""Whether a data set is what its manifest says: files, records, split, equalisation, a sample.
+
+It is read shard by shard, and only the scores are kept, so that it may be larger than memory.
+Whatever is wrong is collected, with the file's name and a remedy. Nothing is written.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from distortions import DISTORTIONS
+from fr_metrics import METRICS
+from mtl.files import InputError
+from mtl.kadis.consistency import (
+    Result,
+    check_description,
+    check_equalization,
+    check_folder,
+    check_plan,
+    check_split,
+)
+from mtl.kadis.findings import ANOTHER, Check, Problem, is_planned, made_again
+from mtl.kadis.generate import SOURCE
+from mtl.kadis.inspection import Inspected, inspect_shard
+from mtl.kadis.plan import MANIFEST, GenerateConfig, Plan, read_manifest
+from mtl.kadis.recipes import LEVELS, validation_references
+from mtl.kadis.records import Store
+from mtl.kadis.sample_check import check_sample, sample_size
+from mtl.kadis.shards import Shard, number_of_records
+from mtl.pictures import Rejected
+from mtl.progress import progress_bar, say
+
+# What the manifest of an imported data set says besides: digests of what it was made of.
+IMPORTED = ("table", "distorted")
+
+
+@dataclass(frozen=True)
+class VerifyConfig:
+    """What to check. Every record is read; how many images are made again can be chosen."""
+
+    data: Path
+    """Folder that `deepfl generate` or `deepfl import-scores` wrote."""
+    photos: Path | None = None
+    """Folder of the photographs; when not given, the one that was generated from, if it is
+    there."""
+    sample: int = 25
+    """Images to distort and score again; 0 for none, a number large enough for all."""
+    seed: int = 0
+    """Decides which images are in the sample."""
+    num_workers: int | None = None
+    """Threads; one per core when not given."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was checked and what is wrong."""
+
+    data: Path
+    images: int
+    """How many could be decoded."""
+    checks: tuple[Check, ...]
+    problems: tuple[Problem, ...]
+    """Those of the shards first."""
+    notes: tuple[str, ...]
+    """What is worth knowing and not wrong."""
+
+
+def verify(config: VerifyConfig, *, progress: bool = False) -> Verification:
+    """Check a data set; whatever is wrong with it is in the result.
+
+    Args:
+        config: what to check.
+        progress: report on standard error.
+
+    Raises:
+        InputError: bad settings, or the folder holds no finished data set.
+    """
+    if config.sample < 0 or config.seed < 0:
+        raise InputError("--sample and --seed must be at least 0")
+    if config.num_workers is not None and config.num_workers < 1:
+        raise InputError(f"--num-workers {config.num_workers}: must be at least 1")
+    photos = _photographs(config)
+    planned = _planned(config.data, read_manifest(config.data))
+    pool = ThreadPoolExecutor(config.num_workers or len(os.sched_getaffinity(0)))
+    try:
+        inspected = _inspect(planned, pool, progress=progress)
+        split, inspected = check_split(inspected)
+        folder, notes = check_folder(planned)
+        results: list[Result] = [
+            check_plan(planned),
+            folder,
+            *_shard_checks(planned, inspected),
+            split,
+            check_description(planned, inspected),
+            check_equalization(planned, inspected),
+            _check_sample(config, planned, inspected, photos, pool, progress=progress),
+        ]
+    finally:
+        pool.shutdown(cancel_futures=True)
+    problems = [
+        Problem(
+            one.shard.file,
+            "; ".join(fault.what for fault in one.faults),
+            made_again(planned, one.shard),
+        )
+        for one in inspected
+        if one.faults
+    ]
+    return Verification(
+        config.data,
+        sum(one.images for one in inspected),
+        tuple(check for check, _ in results),
+        (*problems, *(problem for _, found in results for problem in found)),
+        tuple(notes),
+    )
+
+
+def _photographs(config: VerifyConfig) -> Path | None:
+    """The photographs' folder, if there is one."""
+    if config.photos is not None:
+        if not config.photos.is_dir():
+            raise InputError(f"{config.photos}: no such folder; give that of the photographs")
+        return config.photos
+    try:
+        noted = Path((config.data / SOURCE).read_text().strip())
+        return noted if noted.is_absolute() and noted.is_dir() else None
+    except (OSError, ValueError):
+        return None
+
+
+def _planned(data: Path, manifest: dict[str, Any]) -> Plan:
+    """The plan in a manifest."""
+    try:
+        plan = manifest["plan"]
+        shards = [
+            Shard(s["index"], s["split"], s["file"], tuple(s["references"])) for s in plan["shards"]
+        ]
+        levels, number = tuple(plan["levels"]), plan["types_per_reference"]
+        planned = Plan(
+            GenerateConfig(
+                Path(),
+                data,
+                recipe=plan["recipe"],
+                per_image=number * len(levels),
+                levels=levels,
+                size=tuple(plan["size"]),
+                validation=plan["validation"],
+                shards=len(shards),
+                seed=plan["seed"],
+                store=plan["store"],
+                license=plan["license"],
+            ),
+            tuple(plan["types"]),
+            tuple(plan["metrics"]),
+            number,
+            plan["photographs"],
+            tuple(shards),
+            tuple(Rejected(**one) for one in manifest["rejected"]),
+        )
+        if not {*planned.types} <= {*DISTORTIONS} or not {*planned.metrics} <= {*METRICS}:
+            raise ValueError("it has unknown types or metrics")
+        extra = {} if is_planned(planned) else {name: plan[name] for name in IMPORTED}
+        if planned.to_json() | extra != plan or plan["store"] not in get_args(Store):
+            raise ValueError("it has missing or unknown entries")
+        if not ({*levels} <= {*LEVELS} and levels and planned.metrics):
+            raise ValueError("it has unknown levels or no scores")
+        if not 0 <= plan["validation"] < 1:
+            raise ValueError("its split makes no sense")
+        if not (shards and all(shard.references for shard in shards)):
+            raise ValueError("it has empty shards")
+        # What the checks rest on can be computed.
+        planned.versions(shards[0].references[0])
+        planned.features.to_json()
+        validation_references(list(planned.sizes), plan["validation"], plan["seed"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{data / MANIFEST}: is damaged ({error}); {ANOTHER}") from error
+    return planned
+
+
+def _inspect(planned: Plan, pool: Executor, *, progress: bool) -> list[Inspected]:
+    """Every shard, one after the other."""
+    left_out = {one.file: one.reason for one in planned.rejected}
+    with progress_bar(_number_of_images(planned), "verify", "img", show=progress) as bar:
+        return [
+            inspect_shard(planned, shard, left_out, pool, bar.update) for shard in planned.shards
+        ]
+
+
+def _number_of_images(planned: Plan) -> int:
+    """How many images there should be; of imported ones, how many there are."""
+    if is_planned(planned):
+        kept = {*planned.sizes} - {one.file for one in planned.rejected}
+        return planned.versions_per_reference * len(kept)
+    total = 0
+    for shard in planned.shards:
+        with suppress(RuntimeError):  # inspecting the shard will say so
+            total += number_of_records(planned.config.out / shard.file)
+    return total
+
+
+def _shard_checks(planned: Plan, inspected: Sequence[Inspected]) -> list[Result]:
+    """The lines of the summary that count what was found in the shards, and in how many."""
+    there = [one.bytes for one in inspected if one.bytes]
+    decoded = sum(one.images for one in inspected)
+    texts = {
+        "stats": f"{len(inspected)} files",
+        "checksums": f"{len(there)} files, {sum(there) / 1e6:,.1f} MB",
+        "records": f"{decoded:,} of {sum(one.due for one in inspected):,} images decoded",
+    }
+    wrong = Counter(check for one in inspected for check in {fault.check for fault in one.faults})
+    return [(Check(name, text, wrong[name]), ()) for name, text in texts.items()]
+
+
+def _check_sample(
+    config: VerifyConfig,
+    planned: Plan,
+    inspected: Sequence[Inspected],
+    photos: Path | None,
+    pool: Executor,
+    *,
+    progress: bool,
+) -> Result:
+    """Some images of sound shards, distorted and scored again."""
+    if config.sample == 0:
+        return Check("sample", "none asked for", None), ()
+    if not is_planned(planned):
+        return Check("sample", "imported images cannot be made again", None), ()
+    if photos is None and planned.config.store == "pixels":
+        return Check("sample", "needs the photographs: give their folder, --photos", None), ()
+    sound = [one for one in inspected if not one.faults]
+    size = sample_size(sound, config.sample)
+    if size == 0:
+        return Check("sample", "waits for a sound shard", None), ()
+    say("distorting and scoring a sample again; the metrics compile first ...", show=progress)
+    with progress_bar(size, "sample", "img", show=progress) as bar:
+        scored, problems = check_sample(planned, sound, photos, size, config.seed, pool, bar.update)
+    text = f"{scored} images distorted and scored again"
+    if photos is None:
+        text += ", not from the photographs: give their folder, --photos"
+    return Check("sample", text, len(problems)), problems

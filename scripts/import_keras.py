@@ -1,0 +1,39 @@
+"""A model folder from weights that Keras wrote: ImageNet's, or the DeepFL-IQA authors' body.
+
+`imagenet` is fetched and checked by Keras; without a network fetch its file elsewhere and give
+that. The pixel scaling goes into the folder and follows from the file; --scaling is asked for only
+when the file does not tell. Classification layers and heads are left out.
+
+Needs: pip install 'deepfl-iqa[import]'
+
+Examples:
+    deepfl import-keras imagenet --out imagenet
+    deepfl import-keras quality-mlsp-mtl-mse-loss.hdf5 --out authors
+"""
+
+from collections.abc import Sequence
+
+from mtl.pretrained import FORMULAS, ImportConfig, import_keras
+from mtl.progress import say
+from scripts.command_line import parse
+
+SHOWN = 5  # layers left out that are named
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    config = parse(
+        ImportConfig,
+        arguments,
+        program="deepfl import-keras",
+        description=__doc__ or "",
+        positional=("weights",),
+    )
+    model = import_keras(config)
+    if model.left_out:
+        named = ", ".join(model.left_out[:SHOWN])
+        more = ", ..." if len(model.left_out) > SHOWN else ""
+        say(f"left out: {len(model.left_out)} layers that are not of the body ({named}{more})")
+    say(f"{model.out}: {model.source}; pixels as {FORMULAS[model.scaling]}, since {model.because}")
+    say(f"next: deepfl extract PICTURES --model {model.out} --out features")
+    say(f"or:   deepfl train --data KADIS --init {model.out} --out run")
