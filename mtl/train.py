@@ -12,7 +12,7 @@ continues from, at the step where it stopped. A file RUN/stop, made by anyone, s
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -115,10 +115,26 @@ def _open(config: TrainConfig) -> Data:
 
 
 def _claim(config: TrainConfig, plan: Mapping[str, Any]) -> None:
-    """Write the settings into the run's folder, or make sure that the run there is this one."""
-    path = config.out / CONFIG_FILE
     digest = hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
-    ours = as_json(config) | {"plan_sha256": digest}
+    claim(config.out, as_json(config) | {"plan_sha256": digest}, differing)
+
+
+def claim(
+    out: Path,
+    ours: Mapping[str, Any],
+    differing: Callable[[Mapping[str, Any], Mapping[str, Any]], list[str]],
+) -> None:
+    """Write a run's settings into its folder, or make sure that the run there is this one.
+
+    Args:
+        out: the folder.
+        ours: the settings.
+        differing: (ours, theirs) → names of the settings that make them different runs.
+
+    Raises:
+        InputError: the folder holds something else.
+    """
+    path = out / CONFIG_FILE
     if path.exists():
         try:
             others = differing(ours, json.loads(path.read_text()))
@@ -128,13 +144,12 @@ def _claim(config: TrainConfig, plan: Mapping[str, Any]) -> None:
             ) from error
         if others:
             raise InputError(
-                f"{config.out}: holds a run with another {' and '.join(others)};"
-                " choose another --out"
+                f"{out}: holds a run with another {' and '.join(others)}; choose another --out"
             )
-    elif config.out.exists() and (not config.out.is_dir() or any(config.out.iterdir())):
-        raise InputError(f"{config.out}: exists and is not a run; choose another --out")
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out}: exists and is not a run; choose another --out")
     write_atomically(path, json.dumps(ours, indent=1))
-    (config.out / STOP_FILE).unlink(missing_ok=True)
+    (out / STOP_FILE).unlink(missing_ok=True)
 
 
 def _train_here(config: TrainConfig, data: Data, body: Body, progress: bool) -> Run:
@@ -144,7 +159,7 @@ def _train_here(config: TrainConfig, data: Data, body: Body, progress: bool) -> 
     if before < config.epochs:
         compilation_cache.enable()
         progress = progress and jax.process_index() == 0
-        log = train_on(config, data, log, _starting_model(config), body, progress)
+        log = train_on(config, data, log, starting_model(config.init), body, progress)
     return Run(config.out, config.out / FOLDER, log, min(before, len(log)))
 
 
@@ -159,12 +174,16 @@ def _work(config: TrainConfig, body: Body, progress: bool) -> BaseException | No
     return failure
 
 
-def _starting_model(config: TrainConfig) -> TrainedModel | None:
-    """The model whose weights the run starts from; None for random ones."""
-    if config.init == RANDOM:
+def starting_model(init: str) -> TrainedModel | None:
+    """The model that `--init` names; None for random weights.
+
+    Raises:
+        InputError: it is not there.
+    """
+    if init == RANDOM:
         return None
-    if config.init != IMAGENET:
-        return load_model(config.init)
+    if init != IMAGENET:
+        return load_model(init)
     folder = compilation_cache.user_cache() / IMAGENET
     if not (folder / MODEL_FILE).is_file():
         raise InputError(

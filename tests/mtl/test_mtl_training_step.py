@@ -160,7 +160,7 @@ def test_rows_of_a_batch_are_shared_evenly():
     assert placement.rows(6) == range(6)
     placement.devices = 4
     assert placement.rows(8) == range(2)
-    with pytest.raises(InputError, match="--batch-size 6: .* by 4 devices; use 4 or 8"):
+    with pytest.raises(InputError, match=r"--batch-size 6: .* by 4 devices; use 4 or 8"):
         placement.rows(6)
     functional = Functional(ModelConfig(("ssim",)), SmallBody)
     with pytest.raises(InputError, match="a part of 2 images cannot be shared by 4 devices"):
