@@ -266,3 +266,11 @@ def test_a_folder_that_holds_something_else_is_left_alone(table, tmp_path):
 def test_a_loss_that_is_not_finite_stops_with_advice(table, tmp_path):
     with pytest.raises(FloatingPointError, match="try smaller learning rates in --stages, in a"):
         run(table, tmp_path / "run", stages=((1e30, 3),))
+
+
+def test_a_picture_that_is_cut_off_is_named(table, tmp_path):
+    shutil.copytree(table.parent, tmp_path / "rated")
+    whole_file = (tmp_path / "rated" / "coffee3.png").read_bytes()
+    (tmp_path / "rated" / "coffee3.png").write_bytes(whole_file[: len(whole_file) // 2])
+    with pytest.raises(InputError, match=r"coffee3\.png: cannot be decoded"):
+        run(tmp_path / "rated" / "ratings.csv", tmp_path / "run", stages=((1e-3, 1),))
