@@ -20,7 +20,8 @@ asked for. The paper's batch is the largest power of two that its memory holds; 
     RUN/config.json splits.csv log.csv learning.png tensorboard/ checkpoints/ model/
     RUN/predictions.csv summary.csv    of the test part, when all epochs are done
 
-A stopped run continues at the step where it stopped; a file RUN/stop, made by anyone, stops it.
+A stopped run continues at the step where it stopped; a file RUN/stop, made by anyone, stops it. One
+process trains, on all devices it has.
 """
 
 import hashlib

@@ -24,6 +24,7 @@ settings.load_profile("deepfl")
 LONGEST_FIRST = (
     "test_scripts_end_to_end",
     "test_mtl_train",
+    "test_scripts_finetune",
     "test_fr_metrics_contract",
     "test_mtl_generate",
     "test_mtl_keras_equality",
