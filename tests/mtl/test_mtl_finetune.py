@@ -139,7 +139,8 @@ def test_a_finished_run_says_so_and_another_is_refused(table, whole):
 
 
 def test_a_distribution_is_predicted_and_its_mean_is_tested(table, tmp_path):
-    done = run(table, tmp_path / "run", loss="huber", stages=((1e-3, 1),), accumulate=2)
+    options = {"accumulate": 2, "dtype": "bfloat16", "flip": True}
+    done = run(table, tmp_path / "run", loss="huber", stages=((1e-3, 1),), **options)
     opinion = json.loads((done.model / "model.json").read_text())["config"]["opinion"]
     assert (opinion["outputs"], opinion["lowest"], opinion["highest"]) == (5, 1, 5)
     for row in read_table(done.out / "predictions.csv", ("p1", "p5")):
