@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mlsp.extract import extract_to
-from mlsp.protocol import FEWEST_GROUPS, Split, judge, split_by_group
+from mlsp.protocol import judge
 from mlsp.regressor import (
     Kind,
     MLPSettings,
@@ -31,6 +31,7 @@ from mlsp.regressor import (
 from mlsp.sources import Files, rated_files
 from mtl.files import InputError, table_text, write_atomically
 from mtl.progress import progress_bar, say
+from mtl.splits import FEWEST_GROUPS, Split, split_by_group
 from mtl.weights import FOLDER, load_model
 
 REGRESSOR_FILE, RATINGS_FILE = "regressor.npz", "ratings.json"

@@ -19,7 +19,9 @@ from mlsp.sources import open_source
 from mtl import compilation_cache
 from mtl.files import InputError
 from mtl.inception_resnet_v2 import SMALLEST_SIDE
+from mtl.opinion_losses import opinion_scores
 from mtl.pictures import Rejected
+from mtl.rated import resized
 from mtl.weights import load_model
 
 
@@ -29,18 +31,18 @@ class Prediction:
 
     image: str
     quality: float
-    """Higher is better if it is in the ratings; without a regressor 0..1, see `Predictor`."""
+    """Higher is better if it is in the ratings; without any 0..1, see `Predictor`."""
     scores: dict[str, float]
-    """Predicted full-reference scores, each on its own scale."""
+    """Predicted full-reference scores, each on its own scale, or shares p1, p2, ... of ratings."""
 
 
 class Predictor:
     """A model folder, ready to judge pictures.
 
-    With a regressor in the folder, quality is on the scale of the human ratings it was fitted to.
-    Without one it is the mean over the metrics of the predicted, histogram-equalised scores, those
-    of metrics where lower is better turned round: the share of the training images that look worse,
-    0..1.
+    With a regressor in the folder, or a head for opinions, quality is on the scale of the human
+    ratings it learned; a score predicted directly can exceed their range. Otherwise it is the mean
+    over the metrics of the predicted, histogram-equalised scores, those of metrics where lower is
+    better turned round: the share of the training images that look worse, 0..1.
 
     Raises:
         InputError: the folder is not a model, or one that can only describe pictures.
@@ -50,6 +52,7 @@ class Predictor:
         self.model = load_model(folder)
         path = self.model.folder / REGRESSOR_FILE
         self.regressor = load_regressor(path) if path.is_file() else None
+        self.opinion = self.model.config.opinion if self.regressor is None else None
         self.scale = "0..1, weakly supervised: share of the training images that look worse"
         if self.regressor is not None:
             try:
@@ -61,11 +64,14 @@ class Predictor:
                 raise InputError(
                     f"{self.model.folder / RATINGS_FILE}: is missing or damaged ({error})"
                 ) from error
+        elif self.opinion is not None:
+            lowest, highest = self.opinion.lowest, self.opinion.highest
+            self.scale = f"that of {self.opinion.ratings}, {lowest:g} to {highest:g}"
         elif not self.model.config.metrics:
             raise InputError(
                 f"{self.model.folder}: is a body without heads and cannot judge; train heads with"
-                " `deepfl train --init ...` or a regressor with `deepfl benchmark RATINGS.csv"
-                " --model ...`"
+                " `deepfl train --init ...`, fine-tune with `deepfl finetune`, or make a regressor"
+                " with `deepfl benchmark RATINGS.csv --model ...`"
             )
         elif self.model.equalization is None:
             raise InputError(
@@ -76,6 +82,10 @@ class Predictor:
         compilation_cache.enable()
 
         @jax.jit
+        def judged(weights, images):
+            return self.model.functional.model(weights)(images)
+
+        @jax.jit
         def forward(weights, images):
             model = self.model.functional.model(weights)
             feature, activations = model.body(model.scaled(images))
@@ -84,7 +94,7 @@ class Predictor:
             outputs = jnp.stack(heads, axis=1) if heads else jnp.zeros((len(images), 0))
             return jnp.concatenate(pooled, axis=1), outputs
 
-        self._forward = forward
+        self._judged, self._forward = judged, forward
 
     def __call__(self, name: str, image: UInt8[np.ndarray, "h w 3"]) -> Prediction:
         """Judge one picture.
@@ -97,6 +107,12 @@ class Predictor:
                 f"{name}: {image.shape[1]}×{image.shape[0]} pixels are too few; at least"
                 f" {SMALLEST_SIDE}×{SMALLEST_SIDE} are needed"
             )
+        if self.opinion is not None:
+            images = resized(image, self.opinion.size)[None]
+            outputs = np.asarray(self._judged(self._weights, images))
+            (score,), distributions = opinion_scores(self.opinion, outputs)
+            shares = [] if distributions is None else distributions[0].tolist()
+            return Prediction(name, float(score), {f"p{n}": p for n, p in enumerate(shares, 1)})
         features, outputs = (np.asarray(a) for a in self._forward(self._weights, image[None]))
         equalization = self.model.equalization
         heads = dict(zip(self.model.config.metrics, outputs.astype(np.float64).T, strict=True))

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import grain
 import numpy as np
@@ -33,6 +34,21 @@ class Batch:
     targets: Float[np.ndarray, "n k"]
     number: int
     """How many of the whole batch's images count; those behind them fill a short last batch."""
+
+
+class Images(Protocol):
+    """Random access to images of one size and their targets."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        """`image` and `target`."""
+        ...
 
 
 class ScoredImages:
@@ -82,7 +98,7 @@ class ScoredImages:
 
 
 def training_batches(
-    images: ScoredImages,
+    images: Images,
     *,
     batch_size: int,
     crop: tuple[int, int] | None,
@@ -129,7 +145,7 @@ def training_batches(
 
 
 def validation_batches(
-    images: ScoredImages,
+    images: Images,
     *,
     batch_size: int,
     crop: tuple[int, int] | None,

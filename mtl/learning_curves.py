@@ -78,7 +78,7 @@ def learning_curve(out: Path, log: Sequence[Mapping[str, float]]) -> None:
         label = {"train_loss": "training", "validation_loss": "validation"}[name]
         left.plot(epochs, [row[name] for row in log], "o-", color=color, label=label)
     left.set_yscale("log")
-    left.set_ylabel("mean squared error")
+    left.set_ylabel("loss")
     left.legend(frameon=False)
     for name in [name for name in log[0] if name.startswith("srocc_")]:
         right.plot(
@@ -88,7 +88,9 @@ def learning_curve(out: Path, log: Sequence[Mapping[str, float]]) -> None:
             alpha=0.7,
             label=METRICS[name.removeprefix("srocc_")].title,
         )
-    right.plot(epochs, [row["mean_srocc"] for row in log], "ko-", label="mean")
+    for name, label in (("mean_srocc", "mean"), ("srocc", "human scores")):
+        if name in log[0]:
+            right.plot(epochs, [row[name] for row in log], "ko-", label=label)
     right.axhline(0, color="0.7", linewidth=0.8)
     right.set_ylabel("SROCC on the validation split")
     right.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
@@ -105,6 +107,8 @@ def _tag(column: str) -> str:
     kind, _, metric = column.partition("_")
     if column.endswith("_loss"):
         return f"loss/{kind}"
+    if not metric:
+        return column
     return {"mean": f"{metric}/mean", "srocc": f"srocc/{metric}", "plcc": f"plcc/{metric}"}.get(
         kind, column
     )

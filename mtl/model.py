@@ -1,13 +1,18 @@
-"""The multi-task model: one InceptionResNetV2 body, one small head per full-reference metric.
+"""The models: one InceptionResNetV2 body with a head per full-reference metric, or for opinions.
 
 DeepFL-IQA, arXiv:2001.08113, section IV-B1 and figure 4: global average pooling, then for each of
 the K metrics "fully-connected (FC) with 512 units, dropout with rate 0.25, FC with 256 units,
 dropout with rate 0.5, and output with one neuron".
+
+KonIQ-10k, doi:10.1109/TIP.2020.2967829, section 5.1 and figure 7 (KonCept512): global average
+pooling, FC with 2048, 1024 and 256 units, ReLU and dropout of .25, .25 and .5, then one linear
+output for a score, or five and a soft-max for the distribution of ratings.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -19,6 +24,8 @@ from mtl.inception_resnet_v2 import BATCH_NORM_MOMENTUM, InceptionResNetV2
 
 HEAD_UNITS = (512, 256)
 HEAD_DROPOUT = (0.25, 0.5)
+OPINION_UNITS = (2048, 1024, 256)
+OPINION_DROPOUT = (0.25, 0.25, 0.5)
 
 # What weights expect of pixels, by name: 0..255 mapped by (x - offset) / divisor.
 SCALINGS: Mapping[str, tuple[float, float]] = {
@@ -33,6 +40,22 @@ Body = Callable[..., nnx.Module]
 
 
 @dataclass(frozen=True)
+class Opinion:
+    """What a head for human opinions gives, and of which pictures."""
+
+    outputs: int
+    """1: a score, 0..1 between `lowest` and `highest`. More: a distribution, before its soft-max,
+    of ratings 1, 2, ..."""
+    lowest: float
+    """Of the human scores; higher is better."""
+    highest: float
+    size: tuple[int, int] | None
+    """(height, width) to which pictures are resized; None judges them as they are."""
+    ratings: str
+    """Where the scores came from, in words."""
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """What is needed to build the model and to feed it."""
 
@@ -42,6 +65,13 @@ class ModelConfig:
     """Name of the pixel scaling, a key of SCALINGS."""
     momentum: float = BATCH_NORM_MOMENTUM
     """Of batch normalisation's running statistics."""
+    opinion: Opinion | None = None
+    """A head for human opinions in the place of the metrics' heads."""
+
+    @property
+    def outputs(self) -> int:
+        """Numbers per image."""
+        return len(self.metrics) if self.opinion is None else self.opinion.outputs
 
 
 class Head(nnx.Module):
@@ -61,13 +91,34 @@ class Head(nnx.Module):
         return self.out(x)[:, 0]
 
 
+class OpinionHead(nnx.Module):
+    """FC 2048, 1024 and 256 with ReLU and dropout of .25, .25 and .5, then a linear layer."""
+
+    def __init__(self, features: int, outputs: int, *, rngs: nnx.Rngs):
+        sizes = (features, *OPINION_UNITS)
+        self.hidden = nnx.List([nnx.Linear(a, b, rngs=rngs) for a, b in pairwise(sizes)])
+        self.dropout = nnx.List([nnx.Dropout(rate) for rate in OPINION_DROPOUT])
+        self.out = nnx.Linear(sizes[-1], outputs, rngs=rngs)
+
+    def __call__(self, x: Float[Array, "n f"], rngs: nnx.Rngs | None = None) -> Float[Array, "n k"]:
+        """Outputs before any soft-max; `rngs` is needed in training mode."""
+        for hidden, dropout in zip(self.hidden, self.dropout, strict=True):
+            x = dropout(nnx.relu(hidden(x)), rngs=rngs)
+        return self.out(x)
+
+
 class MTLModel(nnx.Module):
-    """Body and heads; pixels in, one number per image and metric out."""
+    """Body and heads; pixels in, one number per image and metric, or those of an opinion, out."""
 
     def __init__(self, config: ModelConfig, *, body: Body = InceptionResNetV2, rngs: nnx.Rngs):
         self.body: Any = body(momentum=config.momentum, rngs=rngs)
         self.heads = nnx.Dict(
             {metric: Head(self.body.features, rngs=rngs) for metric in config.metrics}
+        )
+        self.opinion = (
+            None
+            if config.opinion is None
+            else OpinionHead(self.body.features, config.opinion.outputs, rngs=rngs)
         )
         self.metrics = config.metrics
         self.scaling = config.scaling
@@ -84,7 +135,7 @@ class MTLModel(nnx.Module):
     def __call__(
         self, images: Num[Array, "n h w 3"], rngs: nnx.Rngs | None = None
     ) -> Float[Array, "n k"]:
-        """Predicted training targets: equalised scores, one column per metric.
+        """Predicted training targets: equalised scores, one column per metric, or an opinion.
 
         Args:
             images: pixels 0..255.
@@ -93,9 +144,11 @@ class MTLModel(nnx.Module):
         Raises:
             ValueError: the model has no heads.
         """
-        if not self.metrics:
+        if not self.metrics and self.opinion is None:
             raise ValueError("the model is a body without heads; it gives features only")
         features, _ = self.body(self.scaled(images))
+        if self.opinion is not None:
+            return self.opinion(features, rngs)
         return jnp.stack([self.heads[m](features, rngs) for m in self.metrics], axis=1)
 
 

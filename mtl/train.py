@@ -12,7 +12,7 @@ continues from, at the step where it stopped. A file RUN/stop, made by anyone, s
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -40,7 +40,15 @@ from mtl.train_config import (
     differing,
 )
 from mtl.training_loop import CHECKPOINTS, Data, train_on
-from mtl.weights import FOLDER, IMAGENET, MODEL_FILE, imagenet_folder, load_model, model_folder
+from mtl.weights import (
+    FOLDER,
+    IMAGENET,
+    MODEL_FILE,
+    TrainedModel,
+    imagenet_folder,
+    load_model,
+    model_folder,
+)
 
 CONFIG_FILE, RAY = "config.json", "ray"
 
@@ -72,7 +80,7 @@ def train(config: TrainConfig, *, progress: bool = False, body: Body = Inception
             current step was saved.
     """
     data = _open(config)
-    _starting_folder(config)  # before anything is written
+    starting_folder(config.init)  # before anything is written
     if config.num_workers is None:
         if config.distributed:
             distributed.join()
@@ -115,10 +123,26 @@ def _open(config: TrainConfig) -> Data:
 
 
 def _claim(config: TrainConfig, plan: Mapping[str, Any]) -> None:
-    """Write the settings into the run's folder, or make sure that the run there is this one."""
-    path = config.out / CONFIG_FILE
     digest = hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
-    ours = as_json(config) | {"plan_sha256": digest}
+    claim(config.out, as_json(config) | {"plan_sha256": digest}, differing)
+
+
+def claim(
+    out: Path,
+    ours: Mapping[str, Any],
+    differing: Callable[[Mapping[str, Any], Mapping[str, Any]], list[str]],
+) -> None:
+    """Write a run's settings into its folder, or make sure that the run there is this one.
+
+    Args:
+        out: the folder.
+        ours: the settings.
+        differing: (ours, theirs) → names of the settings that make them different runs.
+
+    Raises:
+        InputError: the folder holds something else.
+    """
+    path = out / CONFIG_FILE
     if path.exists():
         try:
             others = differing(ours, json.loads(path.read_text()))
@@ -126,16 +150,15 @@ def _claim(config: TrainConfig, plan: Mapping[str, Any]) -> None:
             raise InputError(
                 f"{path}: is damaged or of another version; choose another --out"
             ) from error
-        kept = config.out / CHECKPOINTS
+        kept = out / CHECKPOINTS
         if others and kept.is_dir() and any(kept.iterdir()):  # else nothing would be lost
             raise InputError(
-                f"{config.out}: holds a run with another {' and '.join(others)};"
-                " choose another --out"
+                f"{out}: holds a run with another {' and '.join(others)}; choose another --out"
             )
-    elif config.out.exists() and (not config.out.is_dir() or any(config.out.iterdir())):
-        raise InputError(f"{config.out}: exists and is not a run; choose another --out")
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out}: exists and is not a run; choose another --out")
     write_atomically(path, json.dumps(ours, indent=1))
-    (config.out / STOP_FILE).unlink(missing_ok=True)
+    (out / STOP_FILE).unlink(missing_ok=True)
 
 
 def _train_here(config: TrainConfig, data: Data, body: Body, progress: bool) -> Run:
@@ -145,9 +168,7 @@ def _train_here(config: TrainConfig, data: Data, body: Body, progress: bool) -> 
     if before < config.epochs:
         compilation_cache.enable()
         progress = progress and distributed.leads()
-        folder = _starting_folder(config)
-        given = None if folder is None else load_model(folder)
-        log = train_on(config, data, log, given, body, progress)
+        log = train_on(config, data, log, starting_model(config.init), body, progress)
     return Run(config.out, config.out / FOLDER, log, min(before, len(log)))
 
 
@@ -173,12 +194,26 @@ def _work(config: TrainConfig, body: Body, progress: bool) -> BaseException | No
     return failure
 
 
-def _starting_folder(config: TrainConfig) -> Path | None:
-    """The folder of the model whose weights the run starts from; None for random ones."""
-    if config.init == RANDOM:
+def starting_model(init: str) -> TrainedModel | None:
+    """The model that `--init` names; None for random weights.
+
+    Raises:
+        InputError: it is not there.
+    """
+    folder = starting_folder(init)
+    return None if folder is None else load_model(folder)
+
+
+def starting_folder(init: str) -> Path | None:
+    """The folder of the model that `--init` names; None for random weights.
+
+    Raises:
+        InputError: it is not there.
+    """
+    if init == RANDOM:
         return None
-    if config.init != IMAGENET:
-        return model_folder(config.init)
+    if init != IMAGENET:
+        return model_folder(init)
     folder = imagenet_folder()
     if not (folder / MODEL_FILE).is_file():
         raise InputError(

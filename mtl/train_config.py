@@ -84,8 +84,8 @@ FREE = (
 )
 
 
-def as_json(config: TrainConfig) -> dict[str, Any]:
-    """The settings in values that JSON has."""
+def as_json(config: Any) -> dict[str, Any]:
+    """A dataclass of settings in values that JSON has."""
     return json.loads(json.dumps(asdict(config), default=str))
 
 

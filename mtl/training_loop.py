@@ -15,9 +15,9 @@ from mtl.checkpoints import Checkpoints
 from mtl.correlation import plcc, srocc
 from mtl.distributed import leads
 from mtl.files import InputError
-from mtl.input_pipeline import ScoredImages, training_batches, validation_batches
+from mtl.input_pipeline import Images, training_batches, validation_batches
 from mtl.learning_curves import LOG_FILE, LearningLog
-from mtl.model import Body, ModelConfig, functional_model
+from mtl.model import Body, ModelConfig, Weights, functional_model
 from mtl.progress import progress_bar, say, stage
 from mtl.stopping import NOTHING, SAVE, STOP, Requests, signals_call
 from mtl.train_config import TrainConfig, as_json
@@ -38,8 +38,8 @@ class Data:
     plan: Mapping[str, Any]
     tasks: tuple[str, ...]
     equalization: HistogramEqualization | None
-    training: ScoredImages
-    validation: ScoredImages
+    training: Images
+    validation: Images
 
 
 def versions() -> dict[str, str]:
@@ -91,7 +91,7 @@ def train_on(
             state, loss_sum = checkpoints.restore(first, programs.layout)
             log = log[: first // steps]
             say(f"continuing after step {first} of {steps * config.epochs}", show=progress)
-        loop = _Loop(config, data, placement, programs, checkpoints, state, log, progress)
+        loop = Loop(config, data, placement, programs, checkpoints, state, log, progress)
         loop.run(first or 0, loss_sum)
         return log
     finally:
@@ -100,7 +100,9 @@ def train_on(
             loop.close()
 
 
-class _Loop:
+class Loop:
+    """What is left of a run: its epochs, from the state of a checkpoint or the first one."""
+
     def __init__(
         self,
         config: TrainConfig,
@@ -126,22 +128,27 @@ class _Loop:
         self.evaluate = None
 
     def close(self) -> None:
+        """Write what is still to be written."""
         if self.written is not None:
             self.written.close()
 
     def run(self, step: int, loss_sum: float) -> None:
-        """All that is left, from a step on, with the sum of its epoch's losses before it."""
+        """Do all that is left, from a step on, with the sum of its epoch's losses before it."""
         with signals_call(self.requests.stop):
             while len(self.log) < self.config.epochs:
                 epoch = len(self.log)
                 if step == epoch * self.steps:
                     loss_sum = 0.0
+                    self._begin(epoch)
                 loss_sum, rate = self._train(epoch, step, loss_sum)
                 step = (epoch + 1) * self.steps
                 row: dict[str, float] = {"epoch": epoch + 1, "train_loss": loss_sum / self.steps}
                 row |= self._validate(epoch)
                 row["images_per_second"] = rate
                 self._conclude(row, step)
+
+    def _begin(self, epoch: int) -> None:
+        """Called before an epoch's first step."""
 
     def _train(self, epoch: int, step: int, loss_sum: float) -> tuple[float, float]:
         """Train one epoch from a step on; (sum of its losses, images per second)."""
@@ -212,14 +219,25 @@ class _Loop:
 
     def _validate(self, epoch: int) -> dict[str, float]:
         """Loss, SROCC and PLCC per metric and their means over the validation split."""
-        c, tasks = self.config, self.data.tasks
+        tasks, images, step = self.data.tasks, self.data.validation, (epoch + 1) * self.steps
+        p, t = self._predicted(images, "validation", self.state.weights, step)
+        row = {"validation_loss": float(np.mean((p - t) ** 2))}
+        ranks = {f"srocc_{m}": srocc(p[:, k], t[:, k]) for k, m in enumerate(tasks)}
+        linear = {f"plcc_{m}": plcc(p[:, k], t[:, k]) for k, m in enumerate(tasks)}
+        row["mean_srocc"] = float(np.mean(list(ranks.values())))
+        row["mean_plcc"] = float(np.mean(list(linear.values())))
+        return row | ranks | linear
+
+    def _predicted(
+        self, images: Images, what: str, weights: Weights, step: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Outputs and targets of all images; `step` is what a stop meanwhile says is saved."""
+        c = self.config
         if self.evaluate is None:
             with stage("compiling the validation", show=self.progress):
                 self.evaluate = self.programs.validation().compile()
-        images = self.data.validation
         predicted, targets = [], []
-        weights = self.state.weights
-        with progress_bar(len(images), "validation", "img", show=self.progress) as bar:
+        with progress_bar(len(images), what, "img", show=self.progress) as bar:
             for batch in validation_batches(
                 images,
                 batch_size=c.batch_size,
@@ -234,17 +252,11 @@ class _Loop:
                     self.placement.request(self.requests.next()),
                 )
                 if int(request) == STOP:
-                    self._stop((epoch + 1) * self.steps)
+                    self._stop(step)
                 predicted.append(np.asarray(outputs)[: batch.number])
                 targets.append(np.asarray(wanted)[: batch.number])
                 bar.update(batch.number)
-        p, t = np.concatenate(predicted), np.concatenate(targets)
-        row = {"validation_loss": float(np.mean((p - t) ** 2))}
-        ranks = {f"srocc_{m}": srocc(p[:, k], t[:, k]) for k, m in enumerate(tasks)}
-        linear = {f"plcc_{m}": plcc(p[:, k], t[:, k]) for k, m in enumerate(tasks)}
-        row["mean_srocc"] = float(np.mean(list(ranks.values())))
-        row["mean_plcc"] = float(np.mean(list(linear.values())))
-        return row | ranks | linear
+        return np.concatenate(predicted), np.concatenate(targets)
 
     def _conclude(self, row: dict[str, float], step: int) -> None:
         """Export the model if it is the best so far, and write the log."""

@@ -6,7 +6,7 @@ same numbers, however many devices and processes share it. After step k everythi
 function of the state and of the batches from k on.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -129,6 +129,8 @@ class Programs:
         steps: that the whole run takes.
         size: height and width of the images.
         placement: where they run.
+        loss: (predicted, targets) → mean loss of a batch.
+        optimizer: in the place of the one that `config` describes.
     """
 
     def __init__(
@@ -138,6 +140,8 @@ class Programs:
         steps: int,
         size: tuple[int, int],
         placement: Placement,
+        loss: Callable[[jax.Array, jax.Array], jax.Array] = mtl_loss,
+        optimizer: optax.GradientTransformation | None = None,
     ):
         if (config.batch_size // config.accumulate) % placement.devices:
             raise InputError(
@@ -147,9 +151,10 @@ class Programs:
             )
         self._config = config
         self._functional = functional
-        self._optimizer = make_optimizer(config, steps)
+        self._loss = loss
+        self._optimizer = optimizer or make_optimizer(config, steps)
         self._placement = placement
-        n, k = config.batch_size, len(functional.config.metrics)
+        n, k = config.batch_size, functional.config.outputs
         batch = [((n, *size, 3), jnp.uint8), ((n, k), jnp.float32), ((placement.devices,), "int32")]
         self._batch = [jax.ShapeDtypeStruct(s, d, sharding=placement.split) for s, d in batch]
 
@@ -221,7 +226,7 @@ class Programs:
         def loss(parameters, statistics, key, images, targets):
             model = self._functional.model(parameters | statistics, training=True)
             predicted = model(images, nnx.Rngs(dropout=key))
-            return mtl_loss(predicted, targets), self._functional.statistics(model)
+            return self._loss(predicted, targets), self._functional.statistics(model)
 
         gradient_of = jax.value_and_grad(loss, has_aux=True)
         parts = self._config.accumulate

@@ -9,26 +9,30 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fr_metrics import HistogramEqualization
 from mtl.compilation_cache import user_cache
 from mtl.files import InputError, read_arrays, write_arrays, write_atomically
-from mtl.model import SCALINGS, Functional, ModelConfig, functional_model
+from mtl.model import SCALINGS, Functional, ModelConfig, Opinion, functional_model
 
 MODEL_FILE, WEIGHTS_FILE, EQUALIZATION_FILE = "model.json", "weights.npz", "equalization.json"
 FORMAT = 1  # of model.json
 FOLDER = "model"  # inside a training run
 IMAGENET = "imagenet"  # what users call the body with Keras' ImageNet weights
 
-HINT = "give a folder that `deepfl train`, `deepfl import-keras` or `deepfl benchmark` wrote"
+HINT = (
+    "give a folder that `deepfl train`, `deepfl import-keras`, `deepfl finetune` or"
+    " `deepfl benchmark` wrote"
+)
 
 
 def fresh_weights(functional: Functional, seed: int) -> dict[str, np.ndarray]:
     """Random initial weights, the same for the same seed on any machine.
 
-    Convolutions of the body: Glorot uniform, Keras' default. Fully connected layers of the heads:
+    Convolutions of the body: Glorot uniform, Keras' default. Fully connected layers of any head:
     He normal (He et al. 2015, arXiv:1502.01852), as the paper's section V-B says. Biases and means
     0, variances 1. Filled in NumPy, since building NNX modules eagerly compiles an initialiser per
     shape and takes a minute.
@@ -39,7 +43,7 @@ def fresh_weights(functional: Functional, seed: int) -> dict[str, np.ndarray]:
         kind = name.rsplit("/", 1)[-1]
         if kind == "kernel":
             fan_in, fan_out = int(np.prod(shape[:-1])), int(np.prod(shape[:-2])) * shape[-1]
-            if name.startswith("heads/"):
+            if not name.startswith("body/"):
                 values = rng.standard_normal(shape, np.float32) * np.float32(np.sqrt(2 / fan_in))
             else:
                 limit = np.float32(np.sqrt(6 / (fan_in + fan_out)))
@@ -123,7 +127,10 @@ def load_model(folder: str | os.PathLike) -> TrainedModel:
         form, equalized = description["format"], description["equalized"]
         fields = description["config"]
         config = ModelConfig(
-            tuple(fields["metrics"]), str(fields["scaling"]), float(fields["momentum"])
+            tuple(fields["metrics"]),
+            str(fields["scaling"]),
+            float(fields["momentum"]),
+            _opinion(fields.get("opinion")),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder / MODEL_FILE}: is damaged; {HINT}") from error
@@ -139,6 +146,20 @@ def load_model(folder: str | os.PathLike) -> TrainedModel:
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: is missing or damaged ({error}); {HINT}") from error
     return TrainedModel(folder, config, functional, weights, equalization)
+
+
+def _opinion(fields: Mapping[str, Any] | None) -> Opinion | None:
+    """From model.json; models older than opinions say nothing of them."""
+    if fields is None:
+        return None
+    size = fields["size"]
+    return Opinion(
+        int(fields["outputs"]),
+        float(fields["lowest"]),
+        float(fields["highest"]),
+        None if size is None else (int(size[0]), int(size[1])),
+        str(fields["ratings"]),
+    )
 
 
 def _read_weights(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:

@@ -21,6 +21,7 @@ COMMANDS = {
     "train": "multi-task training of InceptionResNetV2 on a data set",
     "extract": "MLSP features of pictures",
     "benchmark": "train and test a regressor on your own rated pictures",
+    "finetune": "end-to-end training on your own rated pictures",
     "predict": "the quality of pictures",
 }
 

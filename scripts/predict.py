@@ -1,7 +1,7 @@
 """The quality of pictures, without a reference.
 
-With a model of `deepfl benchmark`, quality is on the scale of its ratings. With a training run
-alone it is 0..1, the predicted share of the training images that look worse.
+With a model of `deepfl benchmark` or `deepfl finetune`, quality is on the scale of its ratings.
+With a training run alone it is 0..1, the predicted share of the training images that look worse.
 
 Example:
     deepfl predict deepfl-demo/photographs/chelsea.png --model deepfl-demo/quality
@@ -25,7 +25,7 @@ class PredictConfig:
     pictures: tuple[Path, ...]
     """Picture files or folders."""
     model: Path
-    """Model folder of `deepfl benchmark`, or a training run."""
+    """Model folder of `deepfl benchmark`, or a run of `deepfl finetune` or `deepfl train`."""
     out: Path | None = None
     """CSV file to write; standard output when not given."""
 

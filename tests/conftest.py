@@ -26,6 +26,7 @@ LONGEST_FIRST = (
     "test_mtl_distributed",
     "test_mtl_train",
     "test_mtl_train_resume",
+    "test_scripts_finetune",
     "test_fr_metrics_contract",
     "test_mtl_generate",
     "test_mtl_keras_equality",

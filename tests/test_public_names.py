@@ -33,6 +33,7 @@ def test_dependencies_point_one_way():
         "distortions": ("fr_metrics", "mtl", "mlsp", "scripts", "jax", "ray"),
         "fr_metrics": ("distortions", "mtl", "mlsp", "scripts", "cv2", "ray"),
         "mtl.train": ("mlsp", "scripts", "tyro", "tensorflow", "keras", "torch"),
+        "mtl.finetune": ("mlsp", "scripts", "tyro", "tensorflow", "keras", "torch"),
         "mtl.pretrained": ("mlsp", "scripts", "tyro", "tensorflow", "keras", "h5py", "torch"),
         "mlsp": ("scripts", "tyro", "tensorflow", "keras", "torch"),
     }

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from sklearn.svm import SVR
 
 from mlsp.benchmark import MEASURES, Task, benchmark, fit_for_use, write_results
-from mlsp.protocol import judge, split_by_group
+from mlsp.protocol import judge
 from mlsp.regressor import MLPSettings, SVRSettings, fit, load_regressor, save_regressor
 from mtl.files import InputError, read_table
+from mtl.splits import split_by_group
 
 SETTINGS = (MLPSettings((1e-2, 1e-3), epochs=8, batch_size=32), SVRSettings((1.0, 10.0)))
 

@@ -35,6 +35,13 @@ def place(tmp_path, sample, monkeypatch):
     (tmp_path / "words.csv").write_text("image,score\na.png,good\n")
     lines = [f"gone/{k}.png,{k}" for k in range(5)]
     (tmp_path / "gone.csv").write_text("\n".join(["image,score", *lines, ""]))
+    parts = ("training", "validation", "test") * 3
+    for folder in ("gone", "mixed"):
+        lines = [f"{folder}/{k}.png,{k},{part}" for k, part in enumerate(parts)]
+        (tmp_path / f"nine_{folder}.csv").write_text("\n".join(["image,score,set", *lines, ""]))
+    (tmp_path / "mixed").mkdir()
+    for k in range(9):
+        cv2.imwrite(str(tmp_path / "mixed" / f"{k}.png"), sample["coffee"][: 90 + k, :90])
     return tmp_path
 
 
@@ -63,6 +70,19 @@ MISTAKES = [
     ("benchmark words.csv --model {network} --out out", "line 2: score 'good' is not a number"),
     ("benchmark few.csv --model {network} --out out", "few.csv: rates pictures of 2 reference"),
     ("benchmark gone.csv --model {network} --out out", "0.png: no such file"),
+    ("finetune missing.csv --init random --out out", "missing.csv: no such file"),
+    ("finetune header.csv --init random --out out", "'file,mos' but must hold image"),
+    ("finetune words.csv --init random --out out", "line 2: score 'good' is not a number"),
+    ("finetune few.csv --init random --out out", "few.csv: 2 reference(s) cannot be split"),
+    (
+        "finetune nine_gone.csv --init random --out out --loss emd",
+        "nine_gone.csv needs c1 c2 c3 c4 c5",
+    ),
+    (
+        "finetune nine_gone.csv --init random --out out",
+        "gone/0.png: no such file (nine_gone.csv names it)",
+    ),
+    ("finetune nine_mixed.csv --init random --out out", "for all, such as --size 384 512"),
     ("predict good/photo.png --model empty", "empty: is not a model folder"),
     ("predict gone.png --model {network}", "gone.png: no such file"),
     ("predict bad --model {network}", "none of the 2 pictures can be used"),
