@@ -60,11 +60,12 @@ from mtl.rated import (
 )
 from mtl.stopping import signals_call
 from mtl.train import claim, starting_model
-from mtl.train_config import IMAGENET, TrainConfig, as_json, check
+from mtl.train_config import TrainConfig, as_json, check
 from mtl.training_loop import CHECKPOINTS, Data, Loop, versions
 from mtl.training_step import Placement, Programs, State, computing_as
 from mtl.weights import (
     FOLDER,
+    IMAGENET,
     MODEL_FILE,
     WEIGHTS_FILE,
     TrainedModel,
