@@ -192,7 +192,7 @@ class Bench:
         warm_up: int,
         steps: int,
     ) -> float:
-        """Images per second after a warm-up; as in training, steps run ahead of their losses."""
+        """Images per second after a warm-up; as in training, a few steps run ahead of the loss."""
         under_way = []
         began = time.perf_counter()
         with progress_bar(steps, what, "step", show=True) as bar:
