@@ -35,6 +35,7 @@ def ray_connection(address: str | None, cores: int | None = None) -> Iterator[An
         options: dict[str, Any] = {"address": address}
     else:
         options = {
+            "address": "local",  # even if another cluster runs on this machine
             "num_cpus": cores or len(os.sched_getaffinity(0)),
             "include_dashboard": False,
             "object_store_memory": OBJECT_STORE_BYTES,

@@ -38,6 +38,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
+# Here it is the programs' results that count. How fast they run does not, and the metrics, whose
+# numbers are compared with their authors' under tests/fr_metrics, are compiled there as for users.
+COMPILED_QUICKLY = ("mlsp", "mtl", "scripts")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_compilation(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let XLA optimise little, in this process and in those it starts."""
+    if request.path.parent.name not in COMPILED_QUICKLY:
+        yield
+        return
+    import jax
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+        before = jax.config.read("jax_disable_most_optimizations")
+        jax.config.update("jax_disable_most_optimizations", True)
+        yield
+        jax.config.update("jax_disable_most_optimizations", before)
+
+
 @pytest.fixture(scope="session")
 def sample() -> dict[str, np.ndarray]:
     """Real photographs by name, 8-bit RGB: scikit-image's and scikit-learn's."""
@@ -94,6 +115,7 @@ def local_ray() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
         ray.init(
+            address="local",
             num_cpus=6,
             include_dashboard=False,
             object_store_memory=100 * 2**20,

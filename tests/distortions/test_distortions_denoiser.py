@@ -87,7 +87,7 @@ def test_whole_numbers_lose_next_to_nothing(weights, gray, sigma):
 
 def test_no_sum_can_leave_the_whole_numbers_that_float32_holds():
     checked = 0
-    for name, layer in load_denoiser()._layers.items():
+    for name, layer in load_denoiser().layers.items():
         kernel, bias = layer.kernel.astype(float), layer.bias.astype(float)
         np.testing.assert_array_equal(kernel, np.rint(kernel))
         np.testing.assert_array_equal(bias, np.rint(bias))

@@ -1,4 +1,5 @@
 import csv
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -6,7 +7,11 @@ import jax
 import numpy as np
 import pytest
 
+from fr_metrics import score
+
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "metrics"
+HASTY = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+"""Options with which XLA compiles in a third of the time or less, programs that run slower."""
 
 
 @pytest.fixture(scope="session")
@@ -42,9 +47,23 @@ def golden_rows():
 def crops(golden_picture):
     """A reference and three distorted versions, just large enough for every metric."""
     names = ("coffeeodd", "coffeeodd_noise_2", "coffeeodd_jpeg_4", "coffeeodd_colour_4")
-    # An odd height takes the borders of the down-sampling along.
-    reference, *distorted = (golden_picture(name)[20:197, 40:224] for name in names)
+    reference, *distorted = (golden_picture(name)[20:197, 40:216] for name in names)
     return reference, np.stack(distorted)
+
+
+@pytest.fixture(scope="session")
+def hasty_jit():
+    """``jax.jit`` for what does not depend on how well XLA optimises: most of the time is its.
+
+    Not for the comparison of what users run with the authors' numbers.
+    """
+    return partial(jax.jit, compiler_options=HASTY)
+
+
+@pytest.fixture(scope="session")
+def hasty_score(hasty_jit):
+    """:func:`fr_metrics.score` under :func:`hasty_jit`: one program per metric, shapes, dtype."""
+    return hasty_jit(score, static_argnums=0)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -7,13 +7,15 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from jax.extend.core.primitives import slice_p
 
-from fr_metrics import METRICS, score_all
+from fr_metrics import METRICS, Metric, score, score_all
 from fr_metrics.ssim import ssim
 from scripts.report_metrics import COLUMNS as AUTHORS_COLUMNS
 
-# Of SFF, the numbers depend on the matrix; it has tests of its own.
+# Of SFF, the numbers depend on the matrix; it has tests of its own, in both precisions.
 COLUMNS = {name: column for name, column in AUTHORS_COLUMNS.items() if name != "sff"}
+COMPARED = [name for name in METRICS if name != "sff"]
 DOUBLE_TOLERANCE = 1e-9
 SINGLE_TOLERANCE = dict.fromkeys(METRICS, 2e-5) | {"mdsi": 2e-4}
 GROUPS = {
@@ -37,10 +39,34 @@ def group(request, golden_rows, golden_picture):
     reference = request.param
     names = [f"{reference}_{suffix}" for suffix in GROUPS[reference]]
     rows = {row["dist"]: row for row in golden_rows("scores.csv") if row["ref"] == reference}
+    pairs = [(golden_picture(reference), golden_picture(name)) for name in names]
     with jax.enable_x64(True):
-        double = [score_all(golden_picture(reference), golden_picture(name)) for name in names]
-    single = [score_all(golden_picture(reference), golden_picture(name)) for name in names]
+        double = [score_all(*pair, COMPARED) for pair in pairs]
+    single = [score_all(*pair, COMPARED) for pair in pairs]
     return [rows[name] for name in names], double, single
+
+
+@pytest.fixture
+def pair(golden_picture):
+    """Of a size that is compiled for a group, too."""
+    return golden_picture("coffeeodd"), golden_picture("coffeeodd_jpeg_4")
+
+
+@pytest.fixture
+def eager(monkeypatch):
+    """No compilation but that of single operations, and that no longer than it has to be."""
+
+    def sliced(values, *, start_indices, limit_indices, strides):
+        places = zip(start_indices, limit_indices, strides or (1,) * values.ndim, strict=True)
+        return jax.numpy.asarray(np.asarray(values)[tuple(slice(*place) for place in places)])
+
+    # A copy of samples is the same from NumPy, and slices are most of the operations.
+    monkeypatch.setattr(slice_p, "impl", sliced)
+    before = jax.config.jax_disable_most_optimizations
+    jax.config.update("jax_disable_most_optimizations", True)
+    with jax.disable_jit():
+        yield
+    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.mark.parametrize("metric", COLUMNS)
@@ -52,12 +78,40 @@ def test_double_precision_reproduces_the_authors_numbers(metric, group):
     np.testing.assert_allclose(values, expected, rtol=0, atol=DOUBLE_TOLERANCE)
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", COMPARED)
 def test_single_precision_is_close_to_double(metric, group):
     _, double, single = group
     expected, values = (np.stack([s[metric] for s in each]) for each in (double, single))
     assert values.dtype == np.float32
     np.testing.assert_allclose(values, expected, rtol=0, atol=SINGLE_TOLERANCE[metric])
+
+
+@pytest.fixture
+def compiled(request, pair):
+    return score(request.getfixturevalue("metric"), *pair)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_compiled_equals_eager(metric, pair, compiled, eager):
+    value = METRICS[metric].function(*(jax.numpy.asarray(picture)[None] for picture in pair))
+    np.testing.assert_allclose(compiled, value[0], rtol=0, atol=5e-6)
+
+
+def test_inputs_are_not_modified(pair):
+    before = [each.copy() for each in pair]
+    score_all(*pair)
+    assert all(np.array_equal(a, b) for a, b in zip(before, pair, strict=True))
+
+
+def test_score_all_holds_every_score_in_the_order_of_the_table(pair):
+    scores = score_all(*pair)
+    assert list(scores) == list(METRICS)
+    for name, metric in METRICS.items():
+        assert isinstance(metric, Metric)
+        np.testing.assert_array_equal(scores[name], score(name, *pair))
+        # A batch of one reference is that reference.
+        np.testing.assert_array_equal(scores[name][None], score(name, pair[0][None], pair[1]))
+    assert list(score_all(*pair, metrics=["gmsd", "ssim"])) == ["gmsd", "ssim"]
 
 
 def test_ssim_without_downsampling_reproduces_the_program_of_2003(golden_rows, golden_picture):

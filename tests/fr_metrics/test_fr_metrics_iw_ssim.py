@@ -51,25 +51,34 @@ def test_a_flat_region_leaves_no_texture_in_single_precision():
         assert np.abs(band).max() < 1e-12
 
 
-def test_the_gradient_of_the_pyramid_is_that_of_a_linear_map():
+def test_the_gradient_of_the_pyramid_is_that_of_a_linear_map(hasty_jit):
     random = np.random.default_rng(1)
     plane, direction = random.random((2, 1, 17, 24)).astype(np.float32)
-    primal, tangent = jax.jvp(lambda x: laplacian_pyramid(x, 3), (plane,), (direction,))
-    for a, b in zip(tangent, laplacian_pyramid(direction, 3), strict=True):
+
+    def pyramid(x):
+        return laplacian_pyramid(x, 3)
+
+    @hasty_jit
+    def derivatives(plane, direction):
+        primal, tangent = jax.jvp(pyramid, (plane,), (direction,))
+        (back,) = jax.vjp(pyramid, plane)[1](primal)
+        return primal, tangent, back
+
+    primal, tangent, back = derivatives(plane, direction)
+    for a, b in zip(tangent, PYRAMID(direction, 3), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
-    _, pull_back = jax.vjp(lambda x: laplacian_pyramid(x, 3), plane)
     inner = sum(float((a * b).sum()) for a, b in zip(primal, tangent, strict=True))
-    (back,) = pull_back(primal)
     assert float((back * direction).sum()) == pytest.approx(inner, rel=1e-4)
 
 
-def test_directions_without_variance_are_left_out():
+def test_directions_without_variance_are_left_out(hasty_jit):
+    decomposed = hasty_jit(_eigenvalues_and_inverse)
     vectors = np.random.default_rng(2).standard_normal((4, 50))
     mixed = np.concatenate([vectors, vectors[:1] + vectors[1:2]])
     singular = mixed @ mixed.T / 50
     with jax.enable_x64(True):
-        eigenvalues, inverse = _eigenvalues_and_inverse(jnp.asarray(singular)[None])
-        zeros, nothing = _eigenvalues_and_inverse(jnp.zeros((1, 5, 5)))
+        eigenvalues, inverse = decomposed(singular[None])
+        zeros, nothing = decomposed(np.zeros((1, 5, 5)))
     assert float(eigenvalues[0, 0]) == 0.0
     np.testing.assert_allclose(eigenvalues[0], np.linalg.eigvalsh(singular), atol=1e-13)
     np.testing.assert_allclose(inverse[0], np.linalg.pinv(singular, rcond=1e-10), rtol=1e-8)
@@ -77,13 +86,13 @@ def test_directions_without_variance_are_left_out():
     np.testing.assert_array_equal(nothing, 0.0)
 
 
-def test_equal_eigenvalues_have_a_gradient():
+def test_equal_eigenvalues_have_a_gradient(hasty_jit):
     def figure(covariance):
         eigenvalues, inverse = _eigenvalues_and_inverse(covariance[None])
         return jnp.log1p(eigenvalues).sum() + (inverse**2).sum()
 
     with jax.enable_x64(True):
-        gradient = jax.grad(figure)(2 * jnp.eye(4))
+        gradient = hasty_jit(jax.grad(figure))(2 * np.eye(4))
         # d/dx log(1 + x) + x^-2 = 1 / (1 + x) - 2 x^-3
         np.testing.assert_allclose(gradient, np.eye(4) * (1 / 3 - 1 / 4), atol=1e-12)
 
@@ -100,17 +109,17 @@ def test_enlarging_is_linear_interpolation_with_the_programs_offset(size, target
     np.testing.assert_allclose((matrix @ np.arange(size))[inside], places[inside], atol=1e-12)
 
 
-def test_black_and_white_regions_are_as_flat_in_single_precision(crops):
+def test_black_and_white_regions_are_as_flat_in_single_precision(crops, hasty_score):
     reference, distorted = crops[0], crops[1][1]
     binary = (reference > 128).all(-1, keepdims=True).repeat(3, -1)
     for pair in (
         (binary.astype(np.uint8) * 255, distorted),
         (binary.astype(np.float32), distorted.astype(np.float32) / 255),
-        (reference, np.kron(reference[::8, ::8], np.ones((8, 8, 1), np.uint8))[:177, :184]),
+        (reference, np.kron(reference[::8, ::8], np.ones((8, 8, 1), np.uint8))[:177, :176]),
     ):
         single = float(score("iw_ssim", *pair))
         with jax.enable_x64(True):
-            assert single == pytest.approx(float(score("iw_ssim", *pair)), abs=2e-6)
+            assert single == pytest.approx(float(hasty_score("iw_ssim", *pair)), abs=2e-6)
 
 
 def test_a_reference_without_information_weighs_by_the_distorted_image(crops):
@@ -118,7 +127,7 @@ def test_a_reference_without_information_weighs_by_the_distorted_image(crops):
     values = [float(score("iw_ssim", constant, each)) for each in (constant, constant + 20)]
     assert values[0] == 1.0
     assert 0.9 < values[1] < 1.0
-    columns = (np.arange(184) // 20 % 2 * 200).astype(np.uint8)
+    columns = (np.arange(176) // 20 % 2 * 200).astype(np.uint8)
     stripes = np.broadcast_to(columns[:, None], crops[0].shape)
     assert float(score("iw_ssim", stripes, stripes)) == pytest.approx(1.0, abs=1e-6)
 

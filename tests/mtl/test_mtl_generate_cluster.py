@@ -51,6 +51,7 @@ def test_ray_client_gives_the_same_bytes_as_a_cluster_s_own_driver(
     program = (
         "import ray, sys, time\n"
         "from ray.util.client.server import server\n"
+        "ray.init(address='local', num_cpus=2, include_dashboard=False)\n"
         f"door = server.serve('127.0.0.1', {port})\n"
         "print('open', flush=True)\n"
         "sys.stdin.read()\n"
