@@ -123,11 +123,7 @@ def _settle_worker() -> None:
     import cv2
 
     cv2.setNumThreads(1)
-    flags = os.environ.get("XLA_FLAGS", "")
-    if "intra_op_parallelism_threads" not in flags:
-        os.environ["XLA_FLAGS"] = (
-            f"{flags} --xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1".strip()
-        )
+    os.environ["NPROC"] = "1"  # the number of XLA's threads
     # Workers share a GPU; none may take most of its memory at once.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     import jax

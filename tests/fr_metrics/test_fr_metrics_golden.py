@@ -62,7 +62,7 @@ def eager(monkeypatch):
 
     # A copy of samples is the same from NumPy, and slices are most of the operations.
     monkeypatch.setattr(slice_p, "impl", sliced)
-    before = jax.config.jax_disable_most_optimizations
+    before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", True)
     with jax.disable_jit():
         yield
