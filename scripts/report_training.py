@@ -1,0 +1,81 @@
+"""Publish a training run: its log with where it comes from, and its learning curves.
+
+Example:
+    python -m scripts.report_training run --out results/training_run.csv
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mtl.files import InputError, table_text, write_atomically
+from mtl.kadis.plan import read_manifest
+from mtl.learning_curves import learning_curve, read_log
+from mtl.progress import say
+from mtl.train import CONFIG_FILE
+from mtl.train_config import FREE, TrainConfig, as_json
+from scripts.command_line import parse, run_script
+from scripts.provenance import provenance
+
+# Settings that say where a run is and how it was launched, not what is computed.
+PLACES = tuple(name for name in FREE if name != "epochs")
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """Which run, and where its table goes."""
+
+    run: Path
+    """Folder of `deepfl train`; its data set has to be where it was."""
+    out: Path = Path("results/training_run.csv")
+    """CSV file to write; the picture of the same name beside it."""
+
+
+def training_rows(run: Path) -> list[dict[str, float | str]]:
+    """The log's rows, each with the data set, the settings that are not the paper's and its origin.
+
+    Raises:
+        InputError: the run has no finished epoch, or its data set is gone.
+    """
+    log = read_log(run)
+    if not log:
+        raise InputError(f"{run}: no epoch has ended yet; let `deepfl train` continue")
+    try:
+        config = json.loads((run / CONFIG_FILE).read_text())
+        folder = Path(config["data"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{run / CONFIG_FILE}: is missing or damaged ({error})") from error
+    plan = read_manifest(folder)["plan"]
+    height, width = plan["size"]
+    data = (
+        f"{len(plan['photographs'])} photographs at {width}x{height}, each with"
+        f" {plan['types_per_reference']} type(s) at five levels"
+    )
+    papers = as_json(TrainConfig(folder, run))
+    settings = "; ".join(
+        f"{name} {json.dumps(value)}"
+        for name, value in config.items()
+        if name in papers and name not in PLACES and value != papers[name]
+    )
+    origin = provenance(["jax", "flax", "optax", "grain"])
+    return [{**row, "data": data, "settings": settings, **origin} for row in log]
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Write the table and the picture."""
+    config = parse(
+        ReportConfig,
+        arguments,
+        program="python -m scripts.report_training",
+        description=__doc__ or "",
+        positional=("run",),
+    )
+    rows = training_rows(config.run)
+    write_atomically(config.out, table_text(rows))
+    learning_curve(config.out.with_suffix(".png"), read_log(config.run))
+    say(f"{config.out} and {config.out.with_suffix('.png')}: {len(rows)} epochs")
+
+
+if __name__ == "__main__":
+    run_script(main, "report_training")
