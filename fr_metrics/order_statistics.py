@@ -5,6 +5,11 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+# Relative width of what counts as equal to the median in its derivative. XLA may compute the values
+# once for the comparison and once for the selection, fused differently, a rounding or two apart;
+# without it, no sample would then be the median and the derivative 0/0.
+ROUNDINGS = 8
+
 
 @jax.custom_jvp
 def median(values: Float[Array, "n m"]) -> Float[Array, " n"]:
@@ -12,7 +17,7 @@ def median(values: Float[Array, "n m"]) -> Float[Array, " n"]:
 
     Non-negative floats are ordered as their bit patterns are, so the k-th smallest is found by
     bisection on the integers: one counting pass per bit, much faster on a CPU than sorting. The
-    derivative goes to the middle samples, shared equally among ties.
+    derivative goes to the middle samples, shared equally among those equal up to rounding.
     """
     lower, upper = _middle_pair(values)
     return 0.5 * lower + 0.5 * upper
@@ -23,10 +28,13 @@ def _median_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, A
     (values,) = primals
     (tangent,) = tangents
     lower, upper = _middle_pair(values)
-    lower_slope, upper_slope = (
-        jnp.mean(tangent, axis=-1, where=values == middle[:, None]) for middle in (lower, upper)
-    )
-    return 0.5 * lower + 0.5 * upper, 0.5 * lower_slope + 0.5 * upper_slope
+    tolerance = ROUNDINGS * jnp.finfo(values.dtype).eps
+
+    def slope(middle: Array) -> Array:
+        shared = jnp.abs(values - middle[:, None]) <= tolerance * middle[:, None]
+        return jnp.mean(tangent, axis=-1, where=shared)
+
+    return 0.5 * lower + 0.5 * upper, 0.5 * slope(lower) + 0.5 * slope(upper)
 
 
 def _middle_pair(values: Array) -> tuple[Array, Array]:

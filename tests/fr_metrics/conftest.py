@@ -12,9 +12,6 @@ from fr_metrics import score
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "metrics"
 HASTY = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 """Options with which XLA compiles in a third of the time or less, programs that run slower."""
-WITH_MEDIANS = {"fsimc", "sff"}
-"""Metrics that need the optimisation: without, XLA computes the values a second time to compare
-them with their median, rounds them otherwise, and does not find it among them."""
 
 
 @pytest.fixture(scope="session")
@@ -67,13 +64,7 @@ def hasty_jit():
 def hasty_metric(hasty_jit):
     """Make of a function, whose first argument is a metric's name, one that compiles hastily."""
 
-    def compiled(function):
-        hasty, optimised = (jit(function, static_argnums=0) for jit in (hasty_jit, jax.jit))
-        return lambda metric, *arguments: (optimised if metric in WITH_MEDIANS else hasty)(
-            metric, *arguments
-        )
-
-    return compiled
+    return partial(hasty_jit, static_argnums=0)
 
 
 @pytest.fixture(scope="session")
