@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 from tensorboardX import SummaryWriter
 
@@ -19,6 +20,8 @@ LOG_FILE, PICTURE, EVENTS = "log.csv", "learning.png", "tensorboard"
 
 DOTS_PER_INCH = 110
 TRAINING, VALIDATION = "#b3432b", "#2b6ab3"
+# One of each metric, whichever others a run has: the cycle of ten would give two the same.
+COLORS = [colormaps["tab20"](k) for k in (0, 2, 4, 6, 8, 10, 12, 16, 18, 1, 5)]
 
 # Between two values of the training loss in TensorBoard.
 STEPS_BETWEEN_EVENTS = 20
@@ -80,14 +83,10 @@ def learning_curve(out: Path, log: Sequence[Mapping[str, float]]) -> None:
     left.set_yscale("log")
     left.set_ylabel("loss")
     left.legend(frameon=False)
-    for name in [name for name in log[0] if name.startswith("srocc_")]:
-        right.plot(
-            epochs,
-            [row[name] for row in log],
-            linewidth=1,
-            alpha=0.7,
-            label=METRICS[name.removeprefix("srocc_")].title,
-        )
+    for metric, color in zip(METRICS, COLORS, strict=True):
+        if f"srocc_{metric}" in log[0]:
+            values = [row[f"srocc_{metric}"] for row in log]
+            right.plot(epochs, values, linewidth=1, color=color, label=METRICS[metric].title)
     for name, label in (("mean_srocc", "mean"), ("srocc", "human scores")):
         if name in log[0]:
             right.plot(epochs, [row[name] for row in log], "ko-", label=label)
