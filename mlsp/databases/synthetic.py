@@ -240,8 +240,8 @@ def _read_tid(edition: str, finder: Finder, table: Path) -> Database:
 def read_kadid(finder: Finder, table: Path) -> Database:
     """KADID-10k. What its table calls DMOS is 1 (very annoying) ... 5 (imperceptible).
 
-    The column `var` of the distributed dmos.csv holds standard deviations: five of its values are
-    above the largest variance that ratings of 1..5 with their mean can have.
+    The column `var` of the distributed dmos.csv holds standard deviations: some of its values are
+    above the largest variance that 30 ratings of 1..5 with their mean can have.
     """
     rows = read_table(table, ("dmos",))
     header = rows[0]
