@@ -6,6 +6,10 @@ program (BRISQUE software release, 2011, brisque_feature.m). Where the paper lea
 program decides: the picture is continued by zeros under the Gaussian window (MATLAB's filter2
 'same'), neighbours wrap around at the borders (circshift), luminance is MATLAB's rgb2gray of 8-bit
 pixels, rounded to 8 bit, and the second scale is imresize(., 0.5), bicubic with antialiasing.
+
+In one point that program cannot be followed: where a picture is flat, as clipped skies are, its
+features depend on the signs of rounding noise, see NOISE; on a photograph with such a sky they
+changed by up to 0.0004.
 """
 
 from functools import lru_cache
@@ -23,6 +27,9 @@ LENGTH = 36  # numbers per picture
 SCALES = 2
 WINDOW_SIDE, WINDOW_SIGMA = 7, 7 / 6  # pixels
 STABILISER = 1.0  # C of equation 1, in grey levels of 0..255
+# In flat regions the difference from the local mean is rounding noise near 1e-13 grey levels, whose
+# sign decides on which side of 0 the products count. It is taken as the 0 of exact arithmetic.
+NOISE = 1e-9  # grey levels
 SMALLEST_SIDE = SCALES * WINDOW_SIDE  # pixels; below, the window is larger than the second scale
 
 # Offsets (rows, columns) of the neighbours multiplied: horizontal, vertical and both diagonals,
@@ -66,9 +73,6 @@ def brisque(
     luminance = image.astype(np.float64)
     if image.ndim == 3:
         luminance = np.floor(rgb_to_gray(luminance) + 0.5)
-    if luminance.min() == luminance.max():
-        # Rounding noise under the window would be described as if it were structure.
-        raise ValueError("the picture has no structure: its statistics are not defined")
     features = []
     for scale in range(SCALES):
         if scale:
@@ -96,8 +100,10 @@ def mscn(
         return cv2.sepFilter2D(x, cv2.CV_64F, window, window, borderType=_BORDERS[border])
 
     mean = local_mean(luminance)
+    difference = luminance - mean
+    difference[np.abs(difference) <= NOISE] = 0
     deviation = np.sqrt(np.abs(local_mean(luminance * luminance) - mean * mean))
-    return (luminance - mean) / (deviation + STABILISER)
+    return difference / (deviation + STABILISER)
 
 
 def halved(plane: Float[np.ndarray, "h w"]) -> Float64[np.ndarray, "h2 w2"]:
