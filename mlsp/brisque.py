@@ -12,7 +12,8 @@ features depend on the signs of rounding noise, see NOISE; on a photograph with 
 changed by up to 0.0004.
 """
 
-from functools import lru_cache
+import operator
+from functools import lru_cache, reduce
 from typing import Literal
 
 import cv2
@@ -21,7 +22,7 @@ from jaxtyping import Float, Float64, UInt8
 from scipy.special import gamma
 
 from distortions._matlab import gaussian_kernel, rgb_to_gray
-from fr_metrics.resize import resize_matrix
+from fr_metrics.resize import resize_taps
 
 LENGTH = 36  # numbers per picture
 SCALES = 2
@@ -108,8 +109,11 @@ def mscn(
 
 def halved(plane: Float[np.ndarray, "h w"]) -> Float64[np.ndarray, "h2 w2"]:
     """MATLAB's imresize(plane, 0.5): ceil(h/2) × ceil(w/2), bicubic, antialiased, not clipped."""
-    rows, columns = (resize_matrix(n, -(-n // 2), 0.5, "bicubic") for n in plane.shape)
-    return rows @ plane @ columns.T
+    for _ in range(2):  # rows, then, turned over, columns
+        source, weights = resize_taps(len(plane), -(-len(plane) // 2), 0.5, "bicubic")
+        taps = zip(source.T, weights.T[..., None], strict=True)
+        plane = reduce(operator.add, (weight * plane[rows] for rows, weight in taps)).T
+    return np.ascontiguousarray(plane)
 
 
 def ggd_fit(values: Float[np.ndarray, "..."]) -> tuple[float, float]:
@@ -143,7 +147,8 @@ def aggd_fit(values: Float[np.ndarray, "..."]) -> tuple[float, float, float]:
     number_above, number_below = np.count_nonzero(above), np.count_nonzero(below)
     if not number_above or not number_below:
         raise ValueError("the picture has too little structure: its statistics are not defined")
-    square_above, square_below = float(above @ above), float(below @ below)
+    # Not by BLAS, whose threads wait for each other where pictures have threads of their own.
+    square_above, square_below = (float(np.einsum("i,i->", x, x)) for x in (above, below))
     left, right = np.sqrt(square_below / number_below), np.sqrt(square_above / number_above)
     skew = left / right
     magnitude = float(above.sum() + below.sum()) / values.size
