@@ -1,6 +1,6 @@
 """Full-reference scores of picture files against their references."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -117,35 +117,57 @@ def score_pairs(
     total = sum(len(pair.distorted) for pair in pairs)
     with progress_bar(total, "score", "img", show=progress) as bar:
         for pair in pairs:
-            try:
-                reference = read_picture(pair.reference)
-                _check_size(pair.reference, reference.shape, metrics)
-            except InputError as error:
-                rejected += [Rejected(str(file), str(error)) for file in pair.distorted]
-                bar.update(len(pair.distorted))
-                continue
-            for start in range(0, len(pair.distorted), BATCH_SIZE):
-                batch = pair.distorted[start : start + BATCH_SIZE]
-                images, files = [], []
-                for file in batch:
-                    try:
-                        image = read_picture(file)
-                        _check_same_size(file, image.shape, pair.reference, reference.shape)
-                        images.append(image)
-                        files.append(file)
-                    except InputError as error:
-                        rejected.append(Rejected(str(file), str(error)))
-                if files:
-                    values = score_all(reference, np.stack(images), functions)
-                    arrays = {m: np.asarray(values[m], np.float64) for m in metrics}
-                    scored += [
-                        Scored(pair.reference, file, {m: float(a[k]) for m, a in arrays.items()})
-                        for k, file in enumerate(files)
-                    ]
-                bar.update(len(batch))
+            for done, refused in score_versions(pair, functions):
+                scored += done
+                rejected += refused
+                bar.update(len(done) + len(refused))
     if not scored:
         raise InputError(f"nothing could be scored; the first: {rejected[0].reason}")
     return scored, rejected
+
+
+def score_versions(
+    pair: Pair, metrics: Sequence[Metric], *, width: int | None = None
+) -> Iterator[tuple[list[Scored], list[Rejected]]]:
+    """Score the versions of one reference, batch by batch.
+
+    Args:
+        pair: the files.
+        metrics: to score with.
+        width: pictures per call, at most `BATCH_SIZE`; a shorter batch is filled up with its last
+            picture, since every shape is compiled for itself. The number of versions, if not given.
+
+    Yields:
+        The scores of a batch's files, and those that cannot be used with their reason.
+    """
+    width = min(BATCH_SIZE, width or len(pair.distorted))
+    try:
+        reference = read_picture(pair.reference)
+        _check_size(pair.reference, reference.shape, [metric.name for metric in metrics])
+    except InputError as error:
+        yield [], [Rejected(str(file), str(error)) for file in pair.distorted]
+        return
+    for start in range(0, len(pair.distorted), width):
+        scored: list[Scored] = []
+        rejected: list[Rejected] = []
+        images, files = [], []
+        for file in pair.distorted[start : start + width]:
+            try:
+                image = read_picture(file)
+                _check_same_size(file, image.shape, pair.reference, reference.shape)
+                images.append(image)
+                files.append(file)
+            except InputError as error:
+                rejected.append(Rejected(str(file), str(error)))
+        if files:
+            images += images[-1:] * (width - len(images))
+            values = score_all(reference, np.stack(images), metrics)
+            arrays = {name: np.asarray(values[name], np.float64) for name in values}
+            scored = [
+                Scored(pair.reference, file, {m: float(a[k]) for m, a in arrays.items()})
+                for k, file in enumerate(files)
+            ]
+        yield scored, rejected
 
 
 def _with_matrix(metric: Metric, sff_matrix: Path | None) -> Metric:

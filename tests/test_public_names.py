@@ -17,6 +17,7 @@ PUBLIC = {
         "verify",
     ],
     "mlsp": ["BLOCKS", "Predictor", "benchmark", "extract"],
+    "mlsp.databases": ["DATABASES", "Database", "Layout", "download_help", "open_database"],
 }
 
 

@@ -1,0 +1,167 @@
+"""Reading what authors distribute: files of any case, MATLAB's .mat files, lines of text."""
+
+import zlib
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import scipy.io
+from jaxtyping import Float
+from scipy.io.matlab import MatReadError
+
+from mtl.files import InputError
+
+AGAIN = "unpack the authors' archive again"
+
+# What scipy raises when a .mat file is truncated, altered, or of another version.
+BROKEN_MAT = (
+    *(OSError, ValueError, TypeError, KeyError, IndexError, EOFError, AttributeError),
+    *(ArithmeticError, MemoryError, NotImplementedError, zlib.error, MatReadError),
+)
+
+MISSING_NAMED = 3  # of the missing pictures, in an error
+
+
+class Finder:
+    """Files under a root by their names, whatever the case: distributions differ in it.
+
+    Each folder is listed once; a file of exactly the name comes before others.
+    """
+
+    def __init__(self, root: Path):
+        self.root = root
+        self._listings: dict[Path, tuple[set[str], dict[str, str]]] = {}
+
+    def find(self, name: str) -> str | None:
+        """The name as it is on the disk, relative to the root; None if there is no such file."""
+        folder, parts = self.root, []
+        for part in PurePosixPath(name).parts:
+            actual = part
+            if part not in ("/", ".."):
+                names, folded = self._listing(folder)
+                actual = part if part in names else folded.get(part.casefold())
+                if actual is None:
+                    return None
+            parts.append(actual)
+            folder = folder / actual
+        return PurePosixPath(*parts).as_posix()
+
+    def path(self, name: str) -> Path:
+        """The file.
+
+        Raises:
+            InputError: there is none.
+        """
+        found = self.find(name)
+        if found is None:
+            raise InputError(f"{self.root / name}: no such file; {AGAIN}")
+        return self.root / found
+
+    def _listing(self, folder: Path) -> tuple[set[str], dict[str, str]]:
+        if folder not in self._listings:
+            try:
+                names = sorted(path.name for path in folder.iterdir())
+            except (FileNotFoundError, NotADirectoryError):
+                names = []
+            self._listings[folder] = (set(names), {name.casefold(): name for name in names})
+        return self._listings[folder]
+
+
+def missing_files(finder: Finder, names: Sequence[str]) -> str | None:
+    """How many of the files are missing, and the first of them; None if all are there."""
+    missing = [name for name in dict.fromkeys(names) if finder.find(name) is None]
+    if not missing:
+        return None
+    first = ", ".join(missing[:MISSING_NAMED]) + (", ..." if len(missing) > MISSING_NAMED else "")
+    return f"{len(missing):,} of {len(set(names)):,} pictures are missing: {first}"
+
+
+def read_mat(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Variables of a .mat file of version 4 to 7; nothing in it is executed.
+
+    Raises:
+        InputError: the file is damaged, or lacks one of the variables.
+    """
+    try:
+        held = scipy.io.loadmat(path, variable_names=list(names))
+    except BROKEN_MAT as error:
+        detail = " ".join(str(error).split())[:80]
+        raise InputError(f"{path}: is damaged or no .mat file ({detail}); {AGAIN}") from error
+    for name in names:
+        if not isinstance(held.get(name), np.ndarray):
+            raise InputError(f"{path}: does not hold {name}; {AGAIN}")
+    return {name: held[name] for name in names}
+
+
+def mat_numbers(path: Path, name: str, values: np.ndarray) -> Float[np.ndarray, " n"]:
+    """A row or column of finite numbers as float64.
+
+    Raises:
+        InputError: it is something else.
+    """
+    if values.dtype.kind not in "biuf" or values.size != max(values.shape, default=0):
+        raise InputError(f"{path}: {name} is no row of numbers; {AGAIN}")
+    numbers = values.astype(np.float64).ravel()
+    if not np.isfinite(numbers).all():
+        place = int(np.flatnonzero(~np.isfinite(numbers))[0]) + 1
+        raise InputError(f"{path}: entry {place} of {name} is not a number; {AGAIN}")
+    return numbers
+
+
+def mat_strings(path: Path, name: str, cells: np.ndarray) -> list[str]:
+    """A cell array of file names.
+
+    Raises:
+        InputError: it is something else, or one of them is no plain file name.
+    """
+    texts = []
+    for place, cell in enumerate(cells.ravel(), 1):
+        value = cell.item() if isinstance(cell, np.ndarray) and cell.size == 1 else cell
+        text = value.strip() if isinstance(value, str) else ""
+        if not text or any(sign in text for sign in "/\\\0"):
+            raise InputError(f"{path}: entry {place} of {name} is no file name; {AGAIN}")
+        texts.append(text)
+    return texts
+
+
+def read_lines(path: Path, fields: int) -> list[list[str]]:
+    """The fields, separated by blanks, of every line that is not empty.
+
+    Raises:
+        InputError: the file is no text, is empty, or a line has another number of fields.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: is not a text file ({error}); {AGAIN}") from error
+    lines = []
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.split()
+        if words and len(words) != fields:
+            raise InputError(f"{path}: line {number}: has {len(words)} fields, not {fields}")
+        if words:
+            lines.append(words)
+    if not lines:
+        raise InputError(f"{path}: is empty; {AGAIN}")
+    return lines
+
+
+def number(path: Path, where: str, text: object) -> float:
+    """A finite number from a field of a table.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        value = float(text)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        value = float("nan")
+    if not np.isfinite(value):
+        raise InputError(f"{path}: {where}: {text!r} is not a number; {AGAIN}")
+    return value
+
+
+def same_number(path: Path, what: str, found: int, expected: int) -> None:
+    """Raise an InputError unless a table has as many entries as it must."""
+    if found != expected:
+        raise InputError(f"{path}: holds {found:,} {what}, not {expected:,}; {AGAIN}")

@@ -1,0 +1,75 @@
+"""What is known of a rated picture database, whatever files its authors chose."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from mlsp.sources import Files
+
+AS_PUBLISHED = "as published"
+
+
+@dataclass(frozen=True)
+class Database:
+    """Rated pictures of one database; every sequence has one entry per picture, in one order."""
+
+    name: str
+    """Key in `DATABASES`, or the stem of the user's CSV file."""
+    root: Path
+    """Folder that all names are relative to."""
+    names: tuple[str, ...]
+    """Picture files, relative, with forward slashes, spelled as they are on the disk."""
+    scores: Float[np.ndarray, " n"]
+    """Higher is better, float64, in the unit of `original`; see `transformation`."""
+    original: Float[np.ndarray, " n"]
+    """The scores as distributed, float64."""
+    transformation: str
+    """How `scores` came from `original`: "as published", or such as "100 - DMOS"."""
+    deviations: Float[np.ndarray, " n"] | None
+    """Standard deviation as distributed, float64; None where the authors give none.
+
+    In the unit of `original`, save KonIQ-10k's: it is that of the ratings 1..5.
+    """
+    distributions: Float[np.ndarray, "n 5"] | None
+    """Shares of the ratings 1 (bad) ... 5 (best), each row with sum 1; None without counts."""
+    references: tuple[str, ...]
+    """Which pictures show the same scene; a picture of its own where there is no reference."""
+    reference_files: tuple[str | None, ...]
+    """Pristine picture of each, relative to `root`; None where there is none."""
+    distortions: tuple[str | None, ...]
+    """The authors' names of the distortion types."""
+    levels: tuple[int | None, ...]
+    """The authors' numbers of the amounts, from 1; None where the amounts are continuous."""
+    sets: tuple[str, ...] | None
+    """KonIQ-10k's official split: training, validation or test; None elsewhere."""
+
+    def __post_init__(self):
+        """Refuse parts of different lengths: a ValueError, since no user can cause it."""
+        parts = {
+            field: getattr(self, field)
+            for field in self.__dataclass_fields__
+            if field not in ("name", "root", "transformation")
+        }
+        lengths = {field: len(part) for field, part in parts.items() if part is not None}
+        if len(set(lengths.values())) != 1:
+            raise ValueError(f"the parts of a database differ in length: {lengths}")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def source(self) -> Files:
+        """The pictures for extraction, with the columns score, reference, distortion and level."""
+        columns = [
+            {
+                "score": repr(float(score)),
+                "reference": reference,
+                "distortion": distortion or "",
+                "level": "" if level is None else str(level),
+            }
+            for score, reference, distortion, level in zip(
+                self.scores, self.references, self.distortions, self.levels, strict=True
+            )
+        ]
+        return Files(self.root, self.names, columns)
