@@ -39,6 +39,8 @@ class SVRSettings:
     epsilon: float = 0.1
     """Width of the tube without loss, in deviations of the scores."""
     kernel: Kernel = "rbf"
+    tolerance: float = 1e-3
+    """Of libsvm, when it stops."""
 
     @property
     def kind(self) -> Literal["svr", "svr-linear"]:
@@ -113,7 +115,7 @@ def fit_machine(
     kernel = kernel.astype(np.float64)  # as libsvm wants it, once for all
 
     def fitted(cost: float) -> Machine:
-        svr = SVR(kernel="precomputed", C=cost, epsilon=settings.epsilon)
+        svr = SVR(kernel="precomputed", C=cost, epsilon=settings.epsilon, tol=settings.tolerance)
         svr.fit(kernel, targets, weights)
         machine = Machine(cost, 0.0, svr.support_, svr.dual_coef_[0], float(svr.intercept_[0]))
         error = machine.predict(validation_kernel) - validation_targets

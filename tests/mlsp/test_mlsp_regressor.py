@@ -4,6 +4,7 @@ The networks are the paper's, on few and small rows.
 """
 
 from dataclasses import replace
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +35,7 @@ FITTING_ONE = 1  # bytes: each member trains alone
 
 @pytest.fixture(scope="module")
 def known():
-    """90 rows of 8 features of unequal scale in groups of 1 to 5, and a score two of them decide."""
+    """90 rows of 8 features of unequal scale in unequal groups, and a score two of them decide."""
     rng = np.random.default_rng(0)
     scale = np.logspace(-1, 1, 8)
     features = (3 + rng.normal(size=(90, 8))) * scale
@@ -42,6 +43,15 @@ def known():
     groups = [f"photo {int(np.sqrt(2 * k))}" for k in range(90)]
     splits = [split_by_group(groups, seed=2, repetition=k) for k in range(3)]
     return features.astype(np.float32), scores + rng.normal(size=90), splits
+
+
+@pytest.fixture(scope="module")
+def plenty():
+    """300 rows of 6 features, of which a score is the sum of two; one split."""
+    rng = np.random.default_rng(1)
+    features = rng.normal(size=(300, 6)).astype(np.float32)
+    scores = 50 + 10 * (features[:, 0] - features[:, 4]) + rng.normal(size=300)
+    return features, scores, [split_by_group([f"{k}" for k in range(300)], seed=0, repetition=0)]
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +95,8 @@ def test_groups_are_as_large_as_the_memory_allows():
     splits += [Split(np.arange(9), np.arange(5), np.arange(5))]
     each = training.member_bytes(NETWORK, 8, keep=False)
     assert each > 4 * 4 * (8 * 2048 + 2048 * 1024 + 1024 * 256)
-    assert training.member_bytes(NETWORK, 8, keep=True) > 1.2 * each
+    kept, plain = (training.member_bytes(NETWORK, 16928, keep=keep) for keep in (True, False))
+    assert kept - plain == 4 * sum(a * b + b for a, b in pairwise((16928, 2048, 1024, 256, 1)))
     sizes = {}
     for at_once in (0.5, 1, 3, 5, 100):
         groups = training._groups(NETWORK, 8, splits, False, int(at_once * each))
@@ -97,9 +108,9 @@ def test_groups_are_as_large_as_the_memory_allows():
     assert training.available_bytes() > 10**8
 
 
-def test_batch_normalisation_learns_and_judges_by_running_statistics(known, tmp_path):
-    features, scores, splits = known
-    settings = MLPSettings((1e-3,), epochs=12, batch_size=16, batch_norm=True, momentum=0.8)
+def test_batch_normalisation_learns_and_judges_by_running_statistics(plenty, tmp_path):
+    features, scores, splits = plenty
+    settings = MLPSettings((1e-3,), epochs=6, batch_size=32, batch_norm=True, momentum=0.8)
     split = splits[0]
     parts = [(features[rows], scores[rows]) for rows in (split.train, split.validation)]
     regressor = fit(settings, *parts, seed=0)
@@ -147,13 +158,13 @@ def test_initial_weights_are_he_normal():
 
 
 @pytest.mark.parametrize("loss", ["mae", "plcc", "norm-in-norm"])
-def test_every_loss_learns_on_the_users_scale(known, loss):
-    features, scores, splits = known
-    settings = MLPSettings((1e-3,), epochs=8, batch_size=16, loss=loss)
-    (found,) = train_and_test(settings, features, scores, splits[:1], weighting=proportion_weights)
+def test_every_loss_learns_on_the_users_scale(plenty, loss):
+    features, scores, splits = plenty
+    settings = MLPSettings((1e-3,), epochs=5, batch_size=32, loss=loss)
+    (found,) = train_and_test(settings, features, scores, splits, weighting=proportion_weights)
     true = scores[splits[0].test]
     assert scipy.stats.spearmanr(found.predicted, true).statistic > 0.7
-    assert np.sqrt(np.mean((found.predicted - true) ** 2)) < 0.9 * true.std()
+    assert np.sqrt(np.mean((found.predicted - true) ** 2)) < 0.8 * true.std()
 
 
 def test_weights_are_those_of_the_training_part(known, together):
@@ -169,12 +180,24 @@ def test_weights_are_those_of_the_training_part(known, together):
         assert np.array_equal(part, scores[split.train])
     for one, two in zip(together, plain, strict=True):
         assert_alike(one, two)
-    # A picture without weight teaches nothing: only the highest are seen here, all others are 0.
-    high = train_and_test(
-        NETWORK, features, scores, splits[:1], seed=5,
-        weighting=lambda part: (part > np.quantile(part, 0.8)).astype(float),
-    )  # fmt: skip
-    assert high[0].predicted.mean() > together[0].predicted.mean() + 5
+
+
+def test_a_picture_without_weight_teaches_nothing(known):
+    features, scores, splits = known
+    split = splits[0]
+    settings = replace(NETWORK, learning_rates=(1e-3,), epochs=2)
+    swapped = scores.copy()  # with the same mean and deviation
+    swapped[split.train[:20]] = scores[split.train[:20]][::-1]
+
+    def without(part):
+        return (np.arange(len(part)) >= 20).astype(float)
+
+    one, two, three = (
+        train_and_test(settings, features, some, [split], weighting=w)[0].predicted
+        for some, w in ((scores, without), (swapped, without), (swapped, None))
+    )
+    np.testing.assert_allclose(one, two, atol=2e-2)
+    assert np.abs(one - three).max() > 0.5
 
 
 def test_other_databases_are_predicted_as_the_kept_regressor_does(known, together):
@@ -196,15 +219,17 @@ def test_support_vectors_are_scikit_learns_on_the_same_features(known, kernel):
     features, scores, splits = known
     for half in (np.float32, np.float16):
         stored = features.astype(half)
-        found = train_and_test(SVRSettings((2.0,), kernel=kernel), stored, scores, splits)
+        settings = SVRSettings((2.0,), kernel=kernel, tolerance=1e-6)
+        found = train_and_test(settings, stored, scores, splits)
         for split, outcome in zip(splits, found, strict=True):
             standard = Standard.of(jnp.asarray(stored), scores, split.train)
             x, y = standard.features(stored), standard.scores(scores)
             # The linear kernel is divided by the number of features, and C with it.
             given = {"gamma": 1 / 8, "C": 2.0} if kernel == "rbf" else {"C": 2.0 / 8}
-            machine = SVR(kernel=kernel, epsilon=0.1, **given).fit(x[split.train], y[split.train])
+            machine = SVR(kernel=kernel, epsilon=0.1, tol=1e-6, **given)
+            machine.fit(x[split.train], y[split.train])
             expected = standard.back(machine.predict(x[split.test]))
-            np.testing.assert_allclose(outcome.predicted, expected, rtol=1e-3)
+            np.testing.assert_allclose(outcome.predicted, expected, rtol=1e-4)
 
 
 def test_the_cost_that_validates_best_is_kept(known):
