@@ -18,15 +18,15 @@ import numpy as np
 from jaxtyping import Float
 
 from mlsp.extract import extract_to
-from mlsp.protocol import judge
+from mlsp.protocol import MEASURES, judge, quartiles
 from mlsp.regressor import (
     Kind,
-    MLPSettings,
     Regressor,
     Settings,
     SVRSettings,
     fit,
     save_regressor,
+    settings_of,
 )
 from mlsp.sources import Files, rated_files
 from mtl.files import InputError, table_text, write_atomically
@@ -37,7 +37,6 @@ from mtl.weights import FOLDER, load_model
 REGRESSOR_FILE, RATINGS_FILE = "regressor.npz", "ratings.json"
 REPETITIONS_FILE, SUMMARY_FILE = "repetitions.csv", "summary.csv"
 PREDICTIONS_FILE = "predictions.csv"
-MEASURES = ("srocc", "plcc", "krocc", "rmse")
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Task:
     @property
     def kind(self) -> Kind:
         """Name of the regressor."""
-        return "mlp" if isinstance(self.settings, MLPSettings) else "svr"
+        return self.settings.kind
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class Benchmark:
     """What came of it."""
 
     repetitions: list[dict[str, float | str | int]]
-    """regressor, repetition, chosen, srocc, plcc, krocc, rmse, test (number of pictures)."""
+    """regressor, repetition, chosen, the measures, test (number of pictures)."""
     summary: list[dict[str, float | str | int]]
     """regressor, repetitions, then median, first and third quartile of each measure."""
     median_tests: Mapping[Kind, tuple[Split, Float[np.ndarray, " n"]]]
@@ -147,7 +146,8 @@ class BenchmarkConfig:
     out: Path
     """Folder for results; an unfinished one is continued."""
     regressor: Kind = "svr"
-    """svr: support vectors, seconds. mlp: the paper's network, minutes per split on a CPU."""
+    """svr, svr-linear: support vectors, seconds. mlp, mlp-bn (with batch normalisation): the
+    paper's network, minutes per split on a CPU."""
     repetitions: int = 100
     """Random splits to train and test on; the paper's 100."""
     seed: int = 0
@@ -171,7 +171,7 @@ def run_benchmark(config: BenchmarkConfig, *, progress: bool = False) -> Benchma
         say(f"left out: {name}: {reason}", show=progress)
     scores = np.array([ratings[name][0] for name in found.names])
     groups = [ratings[name][1] for name in found.names]
-    settings: Settings = MLPSettings() if config.regressor == "mlp" else SVRSettings()
+    settings = settings_of(config.regressor)
     matrix = np.asarray(found.matrix, np.float32)
     result = benchmark(
         matrix,
@@ -279,8 +279,8 @@ def _ratings(table: Path, source: Files) -> dict[str, tuple[float, str]]:
 def _summary(task: Task, measured: Sequence[Mapping[str, float]]) -> dict[str, float | str | int]:
     row: dict[str, float | str | int] = {"regressor": task.kind, "repetitions": len(measured)}
     for measure in MEASURES:
-        values = [m[measure] for m in measured if np.isfinite(m[measure])]
-        quartiles = np.percentile(values, (50, 25, 75)) if values else (np.nan,) * 3
-        for name, value in zip(("median", "q1", "q3"), quartiles, strict=True):
-            row[f"{measure}_{name}"] = float(value)
+        row |= {
+            f"{measure}_{name}": value
+            for name, value in quartiles([m[measure] for m in measured]).items()
+        }
     return row

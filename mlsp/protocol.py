@@ -1,21 +1,371 @@
-"""How predictions are judged.
+"""How predictions are judged, and splits that can be used again.
 
 DeepFL-IQA, arXiv:2001.08113, section V-B: the median of the correlations over repetitions of random
-splits (mtl.splits) is reported.
+splits (mtl.splits) is reported, the linear one after the five-parameter logistic of H. R. Sheikh,
+M. F. Sabir, A. C. Bovik 2006, doi:10.1109/TIP.2006.881959, is fitted to the predictions.
 """
 
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+import scipy.optimize
+import scipy.special
 import scipy.stats
 from jaxtyping import Float
 
 from mtl.correlation import plcc, srocc
+from mtl.files import InputError, write_atomically
+from mtl.splits import Split
+
+MEASURES = ("srocc", "plcc", "plcc_logistic", "krocc", "rmse", "mae")
+
+# With as many pictures as parameters the logistic would go through all of them.
+PARAMETERS = 5
+FEWEST_PICTURES = PARAMETERS + 1
+
+# Where fits of the logistic begin: slopes per deviation of the predictions, either way, and places
+# as quantiles of the predictions.
+STEEPNESS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+PLACES = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)
+REFINED = 4  # of the best beginnings
+EVALUATIONS = 400  # of a refinement
+
+SPLITS_FORMAT = 1
+
+
+def logistic5(
+    x: Float[np.ndarray, " n"], b1: float, b2: float, b3: float, b4: float, b5: float
+) -> Float[np.ndarray, " n"]:
+    """b1 (1/2 - 1 / (1 + exp(b2 (x - b3)))) + b4 x + b5, computed without overflow.
+
+    Sheikh, Sabir, Bovik 2006, doi:10.1109/TIP.2006.881959, equations 10 and 11.
+    """
+    return b1 * (scipy.special.expit(b2 * (np.asarray(x, np.float64) - b3)) - 0.5) + b4 * x + b5
+
+
+def fit_logistic5(
+    predicted: Float[np.ndarray, " n"], true: Float[np.ndarray, " n"]
+) -> tuple[float, float, float, float, float]:
+    """The b1 ... b5 with which `logistic5` of the predictions has the least squared error found.
+
+    The same, but for rounding, after any change of the predictions' scale, offset or direction;
+    never worse than the straight line of least squares, which fewer than six pictures get. Constant
+    predictions get a constant, the mean.
+
+    Raises:
+        ValueError: the two differ in length, are empty, or are not finite.
+    """
+    x, y = _pair(predicted, true)
+    scaled = _scaled(x, y)
+    if scaled is None:
+        return 0.0, 1.0, 0.0, 0.0, float(y.mean())
+    u, v, slope, spread = scaled
+    b1, b2, b3, b4, b5 = _fit_scaled(u, v)
+    # u = slope (x - mean), v = (y - mean) / spread
+    b4 *= spread * slope
+    return (
+        b1 * spread,
+        b2 * slope,
+        float(x.mean()) + b3 / slope,
+        b4,
+        float(y.mean()) + spread * b5 - b4 * float(x.mean()),
+    )
+
+
+def plcc_logistic(predicted: Float[np.ndarray, " n"], true: Float[np.ndarray, " n"]) -> float:
+    """Pearson correlation after the five-parameter logistic; NaN if one of the two is constant.
+
+    At least the absolute correlation of the predictions as they are, since the line is among the
+    logistics.
+
+    Raises:
+        ValueError: as `fit_logistic5`.
+    """
+    x, y = _pair(predicted, true)
+    scaled = _scaled(x, y)
+    if scaled is None or np.ptp(y) == 0:
+        return float("nan")
+    u, v, _, _ = scaled
+    return plcc(logistic5(u, *_fit_scaled(u, v)), v)
 
 
 def judge(predicted: Float[np.ndarray, " n"], true: Float[np.ndarray, " n"]) -> dict[str, float]:
-    """SROCC, PLCC (of the predictions as they are), KROCC and RMSE."""
+    """MEASURES: SROCC, PLCC as they are and after the logistic, KROCC (tau-b), RMSE and MAE.
+
+    The errors are those of the predictions as they are, on the users' scale.
+    """
+    error = predicted - true
     return {
         "srocc": srocc(predicted, true),
         "plcc": plcc(predicted, true),
+        "plcc_logistic": plcc_logistic(predicted, true),
         "krocc": float(scipy.stats.kendalltau(predicted, true).statistic),
-        "rmse": float(np.sqrt(np.mean((predicted - true) ** 2))),
+        "rmse": float(np.sqrt(np.mean(error**2))),
+        "mae": float(np.mean(np.abs(error))),
     }
+
+
+def quartiles(values: Iterable[float]) -> dict[str, float]:
+    """median, q1 and q3 of the values that are finite; NaN where none is."""
+    finite = [value for value in values if np.isfinite(value)]
+    found = np.percentile(finite, (50, 25, 75)) if finite else (np.nan,) * 3
+    return {name: float(v) for name, v in zip(("median", "q1", "q3"), found, strict=True)}
+
+
+def share_within(
+    predicted: Float[np.ndarray, " n"],
+    true: Float[np.ndarray, " n"],
+    deviations: Float[np.ndarray, " n"],
+    multiples: Sequence[int] = (1, 2, 3),
+) -> dict[str, float]:
+    """Shares, 0..1, of pictures whose error is below 1, 2, ... of its raters' deviations.
+
+    DeepBIQ, arXiv:1602.05531, section 3.3: "we divide the absolute prediction error of each image
+    by the standard deviation of the subjective scores for that particular image".
+
+    Args:
+        predicted: scores.
+        true: scores.
+        deviations: of the single ratings of each picture, on the scale of the scores, at least 0
+            (0, where all agreed, is below no multiple).
+        multiples: of the deviation.
+
+    Raises:
+        ValueError: the lengths differ, or a deviation is negative or not finite.
+    """
+    if not len(predicted) == len(true) == len(deviations) > 0:
+        raise ValueError(
+            f"{len(predicted)} predictions, {len(true)} scores and {len(deviations)} deviations"
+        )
+    deviations = np.asarray(deviations, np.float64)
+    if not (deviations >= 0).all() or not np.isfinite(deviations).all():
+        raise ValueError("deviations must be finite and at least 0")
+    error = np.abs(np.asarray(predicted, np.float64) - true)
+    return {f"within_{k}_sigma": float(np.mean(error < k * deviations)) for k in multiples}
+
+
+def srocc_by_distortion(
+    predicted: Float[np.ndarray, " n"],
+    true: Float[np.ndarray, " n"],
+    distortions: Sequence[str],
+) -> dict[str, float]:
+    """SROCC among the pictures of each distortion, in the order in which they first come.
+
+    Raises:
+        ValueError: the lengths differ.
+    """
+    if not len(predicted) == len(true) == len(distortions):
+        raise ValueError(
+            f"{len(predicted)} predictions, {len(true)} scores and {len(distortions)} distortions"
+        )
+    of = np.asarray(distortions)
+    return {
+        name: srocc(predicted[of == name], true[of == name]) for name in dict.fromkeys(distortions)
+    }
+
+
+def distortion_table(
+    repetitions: Sequence[Mapping[str, float]],
+) -> list[dict[str, str | int | float]]:
+    """A row per distortion, from `srocc_by_distortion` of each repetition.
+
+    distortion, repetitions (in which it has a correlation), srocc_median, srocc_q1, srocc_q3.
+    """
+    names = dict.fromkeys(name for found in repetitions for name in found)
+    rows: list[dict[str, str | int | float]] = []
+    for name in names:
+        values = [found[name] for found in repetitions if np.isfinite(found.get(name, np.nan))]
+        row: dict[str, str | int | float] = {"distortion": name, "repetitions": len(values)}
+        rows.append(row | {f"srocc_{k}": v for k, v in quartiles(values).items()})
+    return rows
+
+
+@dataclass(frozen=True)
+class SavedSplits:
+    """Splits as they stand in a file."""
+
+    splits: list[Split]
+    database: str
+    """Name of the database they are of."""
+    sha256: str
+    """Of the file's content, to be shown beside results."""
+
+
+def write_splits(
+    path: Path,
+    splits: Sequence[Split],
+    names: Sequence[str],
+    references: Sequence[str],
+    *,
+    database: str,
+) -> str:
+    """Write which part each reference is in, for all repetitions; returns the content's SHA-256.
+
+    The file is JSON: database, pictures, pictures_sha256 (of the list of pictures and references,
+    in any order), references, repetitions (a text each, in the references' order: t training, v
+    validation, e test (evaluation), - in none), sha256 (of all that, as compact JSON with sorted
+    keys).
+
+    Args:
+        path: to write.
+        splits: in the order of the repetitions.
+        names: of the database's pictures, each once.
+        references: of each picture.
+        database: its name.
+
+    Raises:
+        ValueError: a reference is in two parts of a split, or the lengths differ.
+    """
+    listed = sorted(set(references))
+    repetitions = []
+    for number, split in enumerate(splits):
+        letters: dict[str, str] = {}
+        for letter, part in _parts(split).items():
+            for row in part:
+                if letters.setdefault(references[row], letter) != letter:
+                    raise ValueError(f"split {number} parts the pictures of {references[row]}")
+        repetitions.append("".join(letters.get(reference, "-") for reference in listed))
+    content = {
+        "format": SPLITS_FORMAT,
+        "database": database,
+        "pictures": len(names),
+        "pictures_sha256": _pictures_digest(names, references),
+        "references": listed,
+        "repetitions": repetitions,
+    }
+    digest = _digest(content)
+    text = json.dumps(content | {"sha256": digest}, indent=1, ensure_ascii=False)
+    write_atomically(path, text + "\n")
+    return digest
+
+
+def read_splits(path: Path, names: Sequence[str], references: Sequence[str]) -> SavedSplits:
+    """Read what `write_splits` wrote, for the same database with its pictures in any order.
+
+    Args:
+        path: of the file.
+        names: of the database's pictures.
+        references: of each picture.
+
+    Raises:
+        InputError: the file is missing or damaged, its content was changed, or it is of another
+            list of pictures.
+        ValueError: the lengths differ or a picture is named twice.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        digest = content.pop("sha256")
+        database, listed = str(content["database"]), list(content["references"])
+        repetitions = [str(letters) for letters in content["repetitions"]]
+        known, pictures, form = (content[k] for k in ("pictures_sha256", "pictures", "format"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: is missing or is not a file of splits ({error})") from error
+    if form != SPLITS_FORMAT:
+        raise InputError(f"{path}: was written by another version; write the splits again")
+    if _digest(content) != digest:
+        raise InputError(
+            f"{path}: was changed since it was written (its SHA-256 is another); get it anew"
+        )
+    if known != _pictures_digest(names, references):
+        raise InputError(
+            f"{path}: holds splits of {pictures} pictures of {database}, not of these"
+            f" {len(names)}; use them with the same pictures and references"
+        )
+    place = {reference: k for k, reference in enumerate(listed)}
+    order = np.array([place[reference] for reference in references])
+    splits = []
+    for letters in repetitions:
+        of = np.array(list(letters))[order]
+        splits.append(Split(*(np.flatnonzero(of == letter) for letter in "tve")))
+    return SavedSplits(splits, database, digest)
+
+
+def _parts(split: Split) -> dict[str, np.ndarray]:
+    return {"t": split.train, "v": split.validation, "e": split.test}
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    compact = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(compact.encode()).hexdigest()
+
+
+def _pictures_digest(names: Sequence[str], references: Sequence[str]) -> str:
+    if len(names) != len(references) or len(set(names)) != len(names):
+        raise ValueError(
+            f"{len(names)} pictures, {len(set(names))} of them different, and {len(references)}"
+            " references"
+        )
+    pairs = sorted(zip(map(str, names), map(str, references), strict=True))
+    return hashlib.sha256(json.dumps(pairs).encode()).hexdigest()
+
+
+def _pair(predicted: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    x, y = np.asarray(predicted, np.float64), np.asarray(true, np.float64)
+    if x.shape != y.shape or x.ndim != 1 or not len(x):
+        raise ValueError(f"predicted has shape {x.shape}, true {y.shape}; both must be (n,)")
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise ValueError("predictions and scores must be finite")
+    return x, y
+
+
+def _scaled(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, float, float] | None:
+    """Both with mean 0 and deviation 1, positively correlated, and the scales; None: x constant.
+
+    A constant y stays 0, with scale 1.
+    """
+    u, v = x - x.mean(), y - y.mean()
+    deviation, spread = float(np.sqrt(np.mean(u**2))), float(np.sqrt(np.mean(v**2)))
+    # A mean of equal numbers may differ from them in the last digit.
+    if np.ptp(x) == 0 or deviation == 0 or not np.isfinite(1 / deviation):
+        return None
+    if np.ptp(y) == 0 or spread == 0:
+        v, spread = np.zeros_like(y), 1.0
+    slope = (1.0 if u @ v >= 0 else -1.0) / deviation
+    return u * slope, v / spread, slope, spread
+
+
+def _fit_scaled(u: np.ndarray, v: np.ndarray) -> tuple[float, ...]:
+    """b1 ... b5 for predictions and scores of mean 0 and deviation 1.
+
+    For given b2 and b3 the others are a linear problem. The best of a grid of such problems, and
+    the line itself, are refined by Levenberg and Marquardt's method in all five.
+    """
+    slope = float(u @ v / (u @ u))
+    line = (0.0, 1.0, 0.0, slope, 0.0)
+    if len(u) < FEWEST_PICTURES:
+        return line
+
+    def residual(b: np.ndarray) -> np.ndarray:
+        return logistic5(u, *b) - v
+
+    def jacobian(b: np.ndarray) -> np.ndarray:
+        share = scipy.special.expit(b[1] * (u - b[2]))
+        bend = b[0] * share * (1 - share)
+        return np.stack([share - 0.5, bend * (u - b[2]), -bend * b[1], u, np.ones_like(u)], axis=1)
+
+    def error(b: Sequence[float]) -> float:
+        found = float(np.sum(residual(np.asarray(b)) ** 2))
+        return found if np.isfinite(found) else np.inf
+
+    starts = [line]
+    for b2, b3 in product(STEEPNESS, np.quantile(u, PLACES)):
+        columns = np.stack([scipy.special.expit(b2 * (u - b3)) - 0.5, u, np.ones_like(u)], axis=1)
+        b1, b4, b5 = np.linalg.lstsq(columns, v, rcond=None)[0]
+        starts.append((float(b1), b2, float(b3), float(b4), float(b5)))
+    starts.sort(key=error)
+    found = [line, *starts[:REFINED]]
+    with np.errstate(all="ignore"):  # a step may go too far; what is not finite is not chosen
+        for start in starts[:REFINED]:
+            refined = scipy.optimize.least_squares(
+                residual, start, jacobian, method="lm", max_nfev=EVALUATIONS
+            )
+            if np.isfinite(refined.x).all():
+                b1, b2, b3, b4, b5 = map(float, refined.x)
+                found.append((b1, b2, b3, b4, b5))
+    return min(found, key=error)

@@ -1,58 +1,69 @@
-"""Shallow regressors from features to human scores: the paper's network, and support vectors.
+"""Shallow regressors from features to human scores: networks, and support vectors.
 
-DeepFL-IQA, arXiv:2001.08113, sections IV-D and V-B: FC 2048, 1024 and 256 with ReLU and dropout of
-.25, .25 and .5, one linear output, He initialisation, mean squared error, Adam with the learning
-rate of 1e-1 ... 1e-5 that validates best, 30 epochs, the epoch with the smallest validation loss
-kept; section V-D1: support vector regression with an RBF kernel instead.
+DeepFL-IQA, arXiv:2001.08113, sections IV-D, V-B and V-D1; mlsp.regressor_training and
+mlsp.support_vectors say what each kind is.
 
 Features and scores are standardised with the training part's mean and deviation, which the paper
 does not mention: bodies trained for different lengths have features of very different scale.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Array, Float
-from sklearn.svm import SVR
 
+from mlsp.regressor_training import (
+    MLPSettings,
+    Trained,
+    network,
+    standardisation,
+    train_networks,
+)
+from mlsp.support_vectors import SVRSettings, fit_machine, kernel_matrix, support_vector_scores
 from mtl.files import InputError, read_arrays, write_arrays
+from mtl.progress import progress_bar
+from mtl.splits import Split
 
-UNITS = (2048, 1024, 256)
-DROPOUT = (0.25, 0.25, 0.5)
+__all__ = [
+    "KINDS",
+    "Kind",
+    "MLPSettings",
+    "Outcome",
+    "Regressor",
+    "SVRSettings",
+    "Settings",
+    "Standard",
+    "Weighting",
+    "fit",
+    "load_regressor",
+    "save_regressor",
+    "settings_of",
+    "train_and_test",
+]
 
-Kind = Literal["mlp", "svr"]
-KINDS: tuple[Kind, ...] = ("mlp", "svr")
-
-
-@dataclass(frozen=True)
-class MLPSettings:
-    """Training of the paper's network."""
-
-    learning_rates: tuple[float, ...] = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
-    """Tried one after the other; the one that validates best is kept."""
-    epochs: int = 30
-    batch_size: int = 64
-
-
-@dataclass(frozen=True)
-class SVRSettings:
-    """Training of the support vector regression; scores have unit deviation, see the module."""
-
-    costs: tuple[float, ...] = (0.1, 1.0, 10.0, 100.0)
-    """Values of C tried; the one that validates best is kept."""
-    epsilon: float = 0.1
-    """Width of the tube without loss, in deviations of the scores."""
-
+Kind = Literal["mlp", "mlp-bn", "svr", "svr-linear"]
+KINDS: tuple[Kind, ...] = ("mlp", "mlp-bn", "svr", "svr-linear")
 
 Settings = MLPSettings | SVRSettings
+
+# Weights of a training part's pictures from their scores: mtl.balancing.proportion_weights.
+Weighting = Callable[[Float[np.ndarray, " n"]], Float[np.ndarray, " n"]]
+
+
+def settings_of(kind: Kind) -> Settings:
+    """The settings of a kind, all others at their defaults."""
+    every: Mapping[Kind, Settings] = {
+        "mlp": MLPSettings(),
+        "mlp-bn": MLPSettings(batch_norm=True),
+        "svr": SVRSettings(),
+        "svr-linear": SVRSettings(kernel="linear"),
+    }
+    return every[kind]
 
 
 @dataclass(frozen=True)
@@ -65,14 +76,14 @@ class Standard:
     score_deviation: float
 
     @classmethod
-    def of(cls, features: Float[np.ndarray, "n f"], scores: Float[np.ndarray, " n"]) -> "Standard":
-        """Mean and deviation of the features and the scores; a constant one keeps deviation 1."""
-        deviation = features.std(axis=0, dtype=np.float64)
-        spread = float(np.std(scores))
+    def of(cls, features: Float[Array, "n f"], scores: np.ndarray, rows: np.ndarray) -> "Standard":
+        """Mean and deviation of some rows; a constant feature or score keeps deviation 1."""
+        mean, deviation = standardisation(features, jnp.asarray(rows))
+        spread = float(np.std(scores[rows]))
         return cls(
-            features.mean(axis=0, dtype=np.float64).astype(np.float32),
-            np.where(deviation > 0, deviation, 1).astype(np.float32),
-            float(np.mean(scores)),
+            np.asarray(mean),
+            np.asarray(deviation),
+            float(np.mean(scores[rows])),
             spread if spread > 0 else 1.0,
         )
 
@@ -86,7 +97,21 @@ class Standard:
 
     def back(self, standardised: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         """From standardised scores to the users' scale."""
-        return standardised * self.score_deviation + self.score_mean
+        return standardised.astype(np.float64) * self.score_deviation + self.score_mean
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one repetition."""
+
+    chosen: float
+    """Learning rate or C that validated best."""
+    validation_loss: float
+    """The network's loss, or the mean squared error, in deviations of the training scores."""
+    predicted: Float[np.ndarray, " t"]
+    """Scores of the test part, in the order of its rows, on the users' scale."""
+    others: list[Float[np.ndarray, " m"]]
+    """Scores of the other databases, on the same scale."""
 
 
 @dataclass(frozen=True)
@@ -96,11 +121,12 @@ class Regressor:
     kind: Kind
     standard: Standard
     arrays: Mapping[str, np.ndarray]
-    """mlp: w0 b0 ... w3 b3. svr: vectors, coefficients, intercept, gamma."""
+    """Networks: as in mlsp.regressor_training.network. Support vectors: vectors, coefficients,
+    intercept, gamma."""
     chosen: float
     """Learning rate or C that validated best."""
     validation_loss: float
-    """Mean squared error on the validation part, in squared deviations of the training scores."""
+    """The network's loss, or the mean squared error, in deviations of the training scores."""
 
     def predict(self, features: Float[np.ndarray, "n f"]) -> Float[np.ndarray, " n"]:
         """Scores on the scale of those it was fitted to.
@@ -114,12 +140,11 @@ class Regressor:
                 f" {features.shape}"
             )
         x = self.standard.features(features)
-        if self.kind == "mlp":
-            layers = [(self.arrays[f"w{k}"], self.arrays[f"b{k}"]) for k in range(len(UNITS) + 1)]
-            y = np.asarray(_network(layers, jnp.asarray(x)))
+        if self.kind in ("mlp", "mlp-bn"):
+            y = np.asarray(_outputs({n: jnp.asarray(a) for n, a in self.arrays.items()}, x))
         else:
-            y = _support_vectors(self.arrays, x)
-        return self.standard.back(y.astype(np.float64))
+            y = support_vector_scores("rbf" if self.kind == "svr" else "linear", self.arrays, x)
+        return self.standard.back(y)
 
 
 def fit(
@@ -128,6 +153,9 @@ def fit(
     validation: tuple[Float[np.ndarray, "m f"], Float[np.ndarray, " m"]],
     *,
     seed: int,
+    weighting: Weighting | None = None,
+    memory: int | None = None,
+    progress: bool = False,
 ) -> Regressor:
     """Fit one regressor, choosing learning rate and epoch, or C, by the validation part.
 
@@ -136,14 +164,118 @@ def fit(
         train: features and scores.
         validation: features and scores of other references.
         seed: of initial weights, order and dropout; the SVR needs none.
+        weighting: weights of the training pictures from their scores.
+        memory: bytes for the learning rates that train together, see `train_and_test`.
+        progress: report on standard error.
+
+    Raises:
+        InputError: features or scores are not finite, or the network diverged.
     """
-    standard = Standard.of(*train)
-    prepared = [(standard.features(x), standard.scores(y)) for x, y in (train, validation)]
+    features = _on_device(np.concatenate([train[0], validation[0]]))
+    scores = np.concatenate([train[1], validation[1]]).astype(np.float64)
+    _check(features, scores)
+    n = len(train[0])
+    none = np.arange(0)
+    split = Split(np.arange(n), np.arange(n, len(features)), none)
+    standard = Standard.of(features, scores, split.train)
     if isinstance(settings, MLPSettings):
-        arrays, chosen, loss = _fit_mlp(settings, *prepared, seed=seed)
-        return Regressor("mlp", standard, arrays, chosen, loss)
-    arrays, chosen, loss = _fit_svr(settings, *prepared)
-    return Regressor("svr", standard, arrays, chosen, loss)
+        (found,) = _trained(
+            settings,
+            features,
+            scores,
+            [split],
+            [standard],
+            weighting,
+            seeds=[seed],
+            keep=True,
+            memory=memory,
+            progress=progress,
+        )
+        assert found.parameters is not None  # they were asked for
+        return Regressor(settings.kind, standard, found.parameters, found.rate, found.loss)
+    kernel = _kernel(settings, features, features, split, standard)
+    machine = _machine(settings, kernel, scores, split, standard, weighting)
+    arrays = {
+        "vectors": standard.features(np.asarray(train[0])[machine.support]),
+        "coefficients": machine.coefficients,
+        "intercept": np.array([machine.intercept]),
+        "gamma": np.array(1 / features.shape[1]),  # the features have unit variance
+    }
+    return Regressor(settings.kind, standard, arrays, machine.cost, machine.loss)
+
+
+def train_and_test(
+    settings: Settings,
+    features: Float[np.ndarray, "n f"],
+    scores: Float[np.ndarray, " n"],
+    splits: Sequence[Split],
+    *,
+    others: Sequence[Float[np.ndarray, "m f"]] = (),
+    seed: int = 0,
+    weighting: Weighting | None = None,
+    memory: int | None = None,
+    progress: bool = False,
+) -> list[Outcome]:
+    """Fit a regressor for each split and test it, on one copy of the features.
+
+    Networks of all splits and learning rates train together. Split k comes out as `fit` with the
+    seed `seed + k` and `Regressor.predict` do it, up to rounding, however they are grouped.
+
+    Args:
+        settings: MLPSettings or SVRSettings.
+        features: float16 or float32, which they stay on the device; one row per picture.
+        scores: on any scale.
+        splits: row numbers.
+        others: features of other databases, all of whose pictures are predicted for each split.
+        seed: of the first split.
+        weighting: weights of a training part's pictures from their scores, such as
+            mtl.balancing.proportion_weights; validation and test have none.
+        memory: bytes for the networks that train together; most of what the device has left where
+            not given. At least one trains, whatever it takes.
+        progress: report on standard error.
+
+    Raises:
+        InputError: features or scores are not finite, or all networks of a split diverged.
+        ValueError: another number of scores than features, or features of different lengths.
+    """
+    scores = np.asarray(scores, np.float64)
+    if len(scores) != len(features) or any(o.shape[1] != features.shape[1] for o in others):
+        shapes = [f.shape for f in (features, *others)]
+        raise ValueError(f"{len(scores)} scores and features of {shapes} do not go together")
+    here = _on_device(features)
+    _check(here, scores)
+    elsewhere = [_on_device(other) for other in others]
+    standards = [Standard.of(here, scores, split.train) for split in splits]
+    if isinstance(settings, MLPSettings):
+        found = _trained(
+            settings,
+            here,
+            scores,
+            splits,
+            standards,
+            weighting,
+            seeds=[seed + k for k in range(len(splits))],
+            others=elsewhere,
+            memory=memory,
+            progress=progress,
+        )
+        return [
+            Outcome(f.rate, f.loss, s.back(f.predicted), [s.back(other) for other in f.others])
+            for f, s in zip(found, standards, strict=True)
+        ]
+    outcomes = []
+    with progress_bar(len(splits), settings.kind, "split", show=progress) as bar:
+        for split, standard in zip(splits, standards, strict=True):
+            kernel = _kernel(settings, here, here, split, standard)
+            machine = _machine(settings, kernel, scores, split, standard, weighting)
+            predicted = standard.back(machine.predict(kernel[split.test]))
+            beyond = [
+                standard.back(machine.predict(_kernel(settings, other, here, split, standard)))
+                for other in elsewhere
+            ]
+            outcomes.append(Outcome(machine.cost, machine.loss, predicted, beyond))
+            bar.update()
+    return outcomes
 
 
 def save_regressor(path: Path, regressor: Regressor) -> None:
@@ -187,121 +319,67 @@ def load_regressor(path: Path) -> Regressor:
     return Regressor(kind, standard, arrays, chosen, loss)
 
 
-Layers = Sequence[tuple[Any, Any]]
+@jax.jit
+def _outputs(parameters: dict[str, Array], x: Float[Array, "n f"]) -> Float[Array, " n"]:
+    return network(parameters, x)[0]
 
 
-def _network(layers: Layers, x: Float[Array, "n f"], key=None) -> Float[Array, " n"]:
-    """The network; with a key, dropout is on."""
-    for k, (w, b) in enumerate(layers):
-        x = x @ w + b
-        if k < len(DROPOUT):
-            x = jax.nn.relu(x)
-            if key is not None:
-                kept = jax.random.bernoulli(jax.random.fold_in(key, k), 1 - DROPOUT[k], x.shape)
-                x = jnp.where(kept, x / (1 - DROPOUT[k]), 0)
-    return x[:, 0]
-
-
-@partial(jax.jit, donate_argnums=(0, 1), static_argnums=(2,))
-def _epoch(layers, state, optimizer, x, y, order, key):
-    """One pass: `order` (batches, batch size) indexes the rows; returns the new state."""
-
-    def step(carry, batch):
-        layers, state = carry
-        rows, key = batch
-
-        def loss(layers):
-            return jnp.mean((_network(layers, x[rows], key) - y[rows]) ** 2)
-
-        gradient = jax.grad(loss)(layers)
-        updates, state = optimizer.update(gradient, state, layers)
-        return (optax.apply_updates(layers, updates), state), None
-
-    keys = jax.random.split(key, len(order))
-    (layers, state), _ = jax.lax.scan(step, (layers, state), (order, keys))
-    return layers, state
+def _on_device(features: Float[np.ndarray, "n f"]) -> Float[Array, "n f"]:
+    half = features.dtype == np.float16
+    return jax.device_put(np.asarray(features, np.float16 if half else np.float32))
 
 
 @jax.jit
-def _mse(layers, x, y):
-    return jnp.mean((_network(layers, x) - y) ** 2)
+def _finite(features: Float[Array, "n f"]) -> Array:
+    return jnp.isfinite(features).all()
 
 
-def _initial_layers(features: int, seed: int) -> list[tuple[jax.Array, jax.Array]]:
-    """He normal kernels (arXiv:1502.01852), biases 0."""
-    rng = np.random.default_rng([seed, 0])
-    sizes = (features, *UNITS, 1)
-    return [
-        (
-            jnp.asarray(rng.standard_normal((a, b), np.float32) * np.float32(np.sqrt(2 / a))),
-            jnp.zeros(b, jnp.float32),
-        )
-        for a, b in pairwise(sizes)
-    ]
+def _check(features: Array, scores: np.ndarray) -> None:
+    if not np.isfinite(scores).all():
+        raise InputError("some scores are not finite numbers")
+    if not bool(_finite(features)):
+        raise InputError("some features are not finite numbers; extract them again")
 
 
-def _adam() -> optax.GradientTransformation:
-    # The learning rate is part of the state, so that all rates share one compiled program.
-    return optax.inject_hyperparams(optax.adam)(learning_rate=1e-3)
+def _trained(
+    settings: MLPSettings,
+    features: Array,
+    scores: np.ndarray,
+    splits: Sequence[Split],
+    standards: Sequence[Standard],
+    weighting: Weighting | None,
+    **options: Any,
+) -> list[Trained]:
+    weights = None
+    if weighting is not None:
+        weights = np.ones((len(splits), len(scores)), np.float32)
+        for row, split in zip(weights, splits, strict=True):
+            row[split.train] = weighting(scores[split.train])
+    return train_networks(
+        settings,
+        features,
+        np.stack([standard.scores(scores) for standard in standards]),
+        splits,
+        np.stack([standard.feature_mean for standard in standards]),
+        np.stack([standard.feature_deviation for standard in standards]),
+        weights=weights,
+        **options,
+    )
 
 
-_OPTIMIZER = _adam()
+def _kernel(settings, features, training, split: Split, standard: Standard) -> np.ndarray:
+    mean, deviation = (jnp.asarray(a) for a in (standard.feature_mean, standard.feature_deviation))
+    return kernel_matrix(settings.kernel, features, training, split.train, mean, deviation)
 
 
-def _fit_mlp(settings: MLPSettings, train, validation, *, seed: int):
-    x, y, vx, vy = (jnp.asarray(a) for a in (*train, *validation))
-    batch = min(settings.batch_size, len(x))
-    batches = len(x) // batch
-    best, best_loss, chosen = None, np.inf, float("nan")
-    for rate in settings.learning_rates:
-        layers = _initial_layers(x.shape[1], seed)
-        state = _OPTIMIZER.init(layers)
-        state.hyperparams["learning_rate"] = jnp.asarray(rate, jnp.float32)
-        rng = np.random.default_rng([seed, 1])
-        for epoch in range(settings.epochs):
-            order = rng.permutation(len(x))[: batches * batch].reshape(batches, batch)
-            key = jax.random.fold_in(jax.random.key(seed), epoch)
-            layers, state = _epoch(layers, state, _OPTIMIZER, x, y, order, key)
-            loss = float(_mse(layers, vx, vy))
-            if loss < best_loss:  # a diverged run is NaN and never smaller
-                best = [(np.asarray(w), np.asarray(b)) for w, b in layers]
-                best_loss, chosen = loss, rate
-    if best is None:
-        raise InputError(
-            "the network diverged with every learning rate; are the scores or features finite?"
-        )
-    arrays = {f"w{k}": w for k, (w, _) in enumerate(best)}
-    return arrays | {f"b{k}": b for k, (_, b) in enumerate(best)}, chosen, best_loss
-
-
-def _fit_svr(settings: SVRSettings, train, validation):
-    (x, y), (vx, vy) = train, validation
-    gamma = 1.0 / x.shape[1]  # the features have unit variance
-    # The kernel is the same for every C, and the costly part when features are many.
-    kernel, validation_kernel = _rbf(x, x, gamma), _rbf(vx, x, gamma)
-    fitted = []
-    for cost in settings.costs:
-        machine = SVR(kernel="precomputed", C=cost, epsilon=settings.epsilon).fit(kernel, y)
-        loss = float(np.mean((machine.predict(validation_kernel) - vy) ** 2))
-        fitted.append((loss, cost, machine))
-    loss, cost, machine = min(fitted, key=lambda f: f[0])
-    arrays = {
-        "vectors": x[machine.support_],
-        "coefficients": machine.dual_coef_[0],
-        "intercept": machine.intercept_,
-        "gamma": np.array(gamma),
-    }
-    return arrays, cost, loss
-
-
-def _support_vectors(arrays: Mapping[str, np.ndarray], x: np.ndarray) -> np.ndarray:
-    """sum_i alpha_i exp(-gamma |x - v_i|^2) + b."""
-    kernel = _rbf(x, arrays["vectors"], float(arrays["gamma"]))
-    return kernel @ arrays["coefficients"] + arrays["intercept"][0]
-
-
-def _rbf(x: np.ndarray, v: np.ndarray, gamma: float) -> np.ndarray:
-    """exp(-gamma |x_i - v_j|^2) in double precision."""
-    x, v = x.astype(np.float64), v.astype(np.float64)
-    squares = (x**2).sum(1)[:, None] + (v**2).sum(1)[None] - 2 * x @ v.T
-    return np.exp(-gamma * np.maximum(squares, 0))
+def _machine(settings, kernel, scores, split: Split, standard: Standard, weighting):
+    targets = standard.scores(scores)
+    weights = None if weighting is None else weighting(scores[split.train])
+    return fit_machine(
+        settings,
+        kernel[split.train],
+        targets[split.train],
+        kernel[split.validation],
+        targets[split.validation],
+        weights,
+    )

@@ -1,14 +1,23 @@
 """End-to-end training on human scores: KonCept512, and two schemes of DeepFL-IQA's table II.
 
 KonIQ-10k, doi:10.1109/TIP.2020.2967829, sections 5 and 6.1 (KonCept512): the whole network with a
-head of FC 2048, 1024 and 256 (mtl.model), five losses (mtl.opinion_losses), Adam (beta1 0.9, beta2
-0.999) at 1e-4 for 40 epochs, 5e-5 for 20 and 1e-5 for 10; each stage starts from the weights with
-the best PLCC on the validation part so far, and those are tested at the end.
+head of FC 2048, 1024 and 256 (mtl.model), its five losses and others (mtl.opinion_losses), Adam
+(beta1 0.9, beta2 0.999) at 1e-4 for 40 epochs, 5e-5 for 20 and 1e-5 for 10; each stage starts from
+the weights with the best PLCC on the validation part so far, and those are tested at the end.
 
 DeepFL-IQA, arXiv:2001.08113, section V-D1, schemes of table II, by what `init` is: (1) a body
 trained on ImageNet; (2) a body trained weakly supervised, by `mtl.train`. There the head is one
 linear layer; here it is KonCept512's for both. Schemes 3 and 4, features and a regressor, are
 `mlsp.benchmark`.
+
+DeepBIQ, arXiv:1602.05531, sections 2.3 and 3.3: --loss classes sorts the scores into five classes
+of equal width, which are learned with cross-entropy and weights against their frequencies; the
+predicted score is here the expectation over the classes' centres. On a scale of 0..100, as there,
+it is --scale 0 100. KonIQ-10k-LT, section V: --balance proportion weighs the pictures of any other
+loss against the frequency of their scores (both mtl.balancing). Weights are for training alone;
+validation and test have none. The losses plcc and norm-in-norm compare the pictures of a batch and
+leave scale and offset open: after each epoch a straight line that is fitted to the validation part
+brings the predictions onto the scale, and it is part of the model that is kept.
 
 What the papers leave open: scores of MAE and MSE are mapped to 0..1 by the lowest and the highest
 of the training part, so that the losses of all tables are alike. A distribution is trained on, and
@@ -26,7 +35,7 @@ process trains, on all devices it has.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
@@ -38,13 +47,14 @@ import optax
 from jaxtyping import Float
 
 from mtl import compilation_cache
+from mtl.balancing import CLASSES, class_weights, segment_weights, segments_of
 from mtl.checkpoints import Checkpoints
 from mtl.correlation import plcc, srocc
 from mtl.files import InputError, read_arrays, read_table, table_text, write_atomically
 from mtl.inception_resnet_v2 import BATCH_NORM_MOMENTUM, InceptionResNetV2
 from mtl.learning_curves import LOG_FILE, read_log
 from mtl.model import Body, ModelConfig, Opinion, functional_model
-from mtl.opinion_losses import LOSSES, RATINGS, expected_score, opinion_scores
+from mtl.opinion_losses import LOSSES, RATINGS, expected_score, line_onto, opinion_scores
 from mtl.progress import say, stage
 from mtl.rated import (
     COUNTS,
@@ -73,9 +83,15 @@ from mtl.weights import (
     save_model,
 )
 
+# The head's last layer, which takes up the line of a loss that leaves the scale open.
+OUT_KERNEL, OUT_BIAS = "opinion/out/kernel", "opinion/out/bias"
+
+# Two pictures always correlate with 1 or -1.
+FEWEST_COMPARED = 3
+
 SPLITS_FILE, PREDICTIONS_FILE, SUMMARY_FILE = "splits.csv", "predictions.csv", "summary.csv"
 
-Loss = Literal["mae", "mse", "cross_entropy", "huber", "emd"]
+Loss = Literal["mae", "mse", "cross_entropy", "huber", "emd", "plcc", "norm-in-norm", "classes"]
 
 # What a run started from, as DeepFL-IQA's table II names it where it does.
 FROM_RANDOM = "random weights"
@@ -106,7 +122,12 @@ class FinetuneConfig:
     out: Path
     """Folder of the run; an unfinished run of the same settings is continued."""
     loss: Loss = "mse"
-    """Of scores (mae, mse), or of distributions, which need c1..c5 (cross_entropy, huber, emd)."""
+    """Of scores (mae, mse, plcc, norm-in-norm), of distributions, which need c1..c5 (cross_entropy,
+    huber, emd), or of five classes of scores (classes)."""
+    balance: Literal["none", "proportion"] = "none"
+    """Weigh training pictures by how rare their scores are; classes always does, in its own way."""
+    scale: tuple[float, float] | None = None
+    """Lowest and highest possible score; those of the training part when not given."""
     stages: tuple[tuple[float, int], ...] = ((1e-4, 40), (5e-5, 20), (1e-5, 10))
     """Learning rate and epochs of each stage, one after the other."""
     size: tuple[int, int] | None = None
@@ -162,6 +183,8 @@ class _Data:
     opinion: Opinion
     splits: str
     """The text of splits.csv."""
+    loss: Callable[[jax.Array, jax.Array], jax.Array]
+    """(outputs, targets) of a training batch → loss, with the weights of its pictures."""
 
 
 def finetune(
@@ -203,8 +226,18 @@ def finetune(
 
 def _open(config: FinetuneConfig) -> _Data:
     ratings = read_ratings(config.ratings)
-    loss = LOSSES[config.loss]
-    if loss.outputs > 1:
+    loss, classes = LOSSES[config.loss], config.loss == "classes"
+    distributed = loss.outputs > 1 and not classes
+    if classes and config.balance != "none":
+        raise InputError("--loss classes weighs the classes already; leave --balance out")
+    if loss.scale_free and config.batch_size // max(1, config.accumulate) < FEWEST_COMPARED:
+        raise InputError(
+            f"--loss {config.loss}: compares the pictures of a batch, or of its --accumulate parts;"
+            f" each needs at least {FEWEST_COMPARED}"
+        )
+    if distributed:
+        if config.scale is not None:
+            raise InputError(f"--loss {config.loss}: ratings are 1..{RATINGS}; leave --scale out")
         if ratings.distributions is None:
             raise InputError(
                 f"--loss {config.loss}: learns the distribution of the ratings, which a score does"
@@ -213,12 +246,16 @@ def _open(config: FinetuneConfig) -> _Data:
         ratings = replace(ratings, scores=expected_score(ratings.distributions))
     rows = split_ratings(ratings, config.seed)
     size = common_size(ratings, config.size)
-    if loss.outputs > 1:
+    known = ratings.scores[rows[TRAINING]]
+    lowest, highest = config.scale or (float(known.min()), float(known.max()))
+    if config.scale is not None:
+        _check_scale(config, ratings.scores)
+    if distributed:
         lowest, highest = 1.0, float(RATINGS)
         targets = ratings.distributions
+    elif classes:
+        targets = np.eye(CLASSES)[segments_of(ratings.scores, lowest, highest, CLASSES)]
     else:
-        known = ratings.scores[rows[TRAINING]]
-        lowest, highest = float(known.min()), float(known.max())
         targets = ((ratings.scores - lowest) / (highest - lowest))[:, None]
     assert targets is not None  # a distribution is there, or refused above
     names = {part: [ratings.names[k] for k in rows[part]] for part in PARTS}
@@ -228,9 +265,40 @@ def _open(config: FinetuneConfig) -> _Data:
         names,
         {part: ratings.scores[rows[part]] for part in PARTS},
         size,
-        Opinion(loss.outputs, lowest, highest, config.size, config.ratings.name),
+        Opinion(loss.outputs, lowest, highest, config.size, config.ratings.name, classes),
         splits_text(ratings, rows),
+        _training_loss(config, targets[rows[TRAINING]]),
     )
+
+
+def _check_scale(config: FinetuneConfig, scores: Float[np.ndarray, " n"]) -> None:
+    assert config.scale is not None  # it is what is checked
+    lowest, highest = config.scale
+    if not (lowest <= scores.min() and scores.max() <= highest and lowest < highest):
+        raise InputError(
+            f"--scale {lowest:g} {highest:g}: {config.ratings} has scores of {scores.min():g} to"
+            f" {scores.max():g}; give the lowest and the highest possible score"
+        )
+
+
+def _training_loss(
+    config: FinetuneConfig, targets: Float[np.ndarray, "n k"]
+) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """The loss of a batch, with the weights that the targets of the training part ask for.
+
+    A picture's weight follows from its target, so that batches need not carry it.
+    """
+    function = LOSSES[config.loss].function
+    if config.loss == "classes":
+        of_class = class_weights(targets.argmax(axis=1)).astype(np.float32)
+        return lambda outputs, target: function(outputs, target, target @ of_class)
+    if config.balance == "none":
+        return function
+    score: Callable[[Any], Any] = expected_score if targets.shape[1] > 1 else lambda t: t[:, 0]
+    lowest, highest = (1.0, float(RATINGS)) if targets.shape[1] > 1 else (0.0, 1.0)
+    # In the precision in which the steps see the targets.
+    weights = segment_weights(score(targets.astype(np.float32)), lowest, highest)
+    return lambda outputs, target: function(outputs, target, weights(score(target)))
 
 
 def _step_settings(config: FinetuneConfig) -> TrainConfig:
@@ -256,6 +324,8 @@ def _step_settings(config: FinetuneConfig) -> TrainConfig:
 
 
 def _differing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
+    # Runs older than these settings had their defaults.
+    theirs = {"balance": "none", "scale": None, **theirs}
     return [name for name in ours if name not in FREE and theirs[name] != ours[name]]
 
 
@@ -298,7 +368,7 @@ def _finetune_on(
         steps * settings.epochs,
         data.size,
         placement,
-        LOSSES[config.loss].function,
+        data.loss,
         # The learning rate is part of the state, so that all stages share one compiled program.
         optax.inject_hyperparams(optax.adam, static_args=("b1", "b2", "eps", "eps_root"))(
             learning_rate=config.stages[0][0]
@@ -348,6 +418,7 @@ class _Stages(Loop):
         log: list[dict[str, float]],
         progress: bool,
     ):
+        self.line = (1.0, 0.0)
         opened = Data({}, (), None, data.parts[TRAINING], data.parts[VALIDATION])
         super().__init__(settings, opened, placement, programs, checkpoints, state, log, progress)
         self.chosen, self.rated, self.scheme = config, data, scheme
@@ -400,7 +471,9 @@ class _Stages(Loop):
         """Loss and measures on the validation part, on the users' scale."""
         images, step = self.data.validation, (epoch + 1) * self.steps
         outputs, targets = self._predicted(images, "validation", self.state.weights, step)
-        scores, _ = opinion_scores(self.rated.opinion, outputs)
+        if LOSSES[self.chosen.loss].scale_free:
+            self.line = line_onto(outputs[:, 0], targets[:, 0])
+        scores, _ = opinion_scores(self.rated.opinion, outputs * self.line[0] + self.line[1])
         rate = self.rates[max(start for start in self.rates if start <= epoch)]
         return {
             "validation_loss": float(LOSSES[self.chosen.loss].function(outputs, targets)),
@@ -424,7 +497,9 @@ class _Stages(Loop):
             save_model(
                 self.config.out / FOLDER,
                 self.programs.model,
-                {name: np.asarray(array) for name, array in self.state.weights.items()},
+                self._on_line(
+                    {name: np.asarray(array) for name, array in self.state.weights.items()}
+                ),
                 None,
                 {
                     "row": row,
@@ -434,6 +509,14 @@ class _Stages(Loop):
                 },
             )
         self.written.add_epoch(row, step)
+
+    def _on_line(self, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The network whose outputs are on the line."""
+        slope, offset = (np.float32(v) for v in self.line)
+        if (slope, offset) == (1, 0):
+            return weights
+        kernel, bias = weights[OUT_KERNEL], weights[OUT_BIAS]
+        return weights | {OUT_KERNEL: kernel * slope, OUT_BIAS: bias * slope + offset}
 
     def _advice(self, step: int, loss: float) -> str:
         other = " or --dtype float32" if self.config.dtype != "float32" else ""

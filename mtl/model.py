@@ -53,6 +53,8 @@ class Opinion:
     """(height, width) to which pictures are resized; None judges them as they are."""
     ratings: str
     """Where the scores came from, in words."""
+    classes: bool = False
+    """Whether the distribution is of classes that part `lowest`..`highest` evenly."""
 
 
 @dataclass(frozen=True)

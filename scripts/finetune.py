@@ -5,6 +5,9 @@ ratings; the losses cross_entropy, huber and emd need those. Pictures of one ref
 reference) stay on one side; a column set (training, validation, test) is the split, which otherwise
 is 60/20/20 at random. Image names are relative to the CSV file's folder.
 
+Losses of a score: mse, mae, plcc, norm-in-norm; --balance proportion gives rare scores more weight.
+--loss classes is DeepBIQ's: five classes, with --scale 0 100 where scores are 0..100.
+
 KonCept512 is --init imagenet --size 384 512, on a GPU: 70 epochs. A stopped run continues with the
 same command.
 

@@ -151,6 +151,54 @@ def test_a_distribution_is_predicted_and_its_mean_is_tested(table, tmp_path):
         assert 1 <= float(row["score"]) <= 5
 
 
+@pytest.mark.parametrize("loss", ["plcc", "norm-in-norm"])
+def test_a_loss_that_leaves_the_scale_open_ends_on_the_scale(table, tmp_path, loss):
+    """The validation pictures are tested as well: what was measured must be what is kept."""
+    rows, scores = ["image,score,reference,set"], []
+    for k, row in enumerate(read_table(table, ("image",))):
+        part = "training" if k < 20 else "validation"
+        score = 20 * np.average(np.arange(5), weights=[float(row[f"c{n}"]) for n in range(1, 6)])
+        rows.append(f"{table.parent / row['image']},{score},{row['reference']},{part}")
+        if part == "validation":
+            scores.append(score)
+            shutil.copy(table.parent / row["image"], tmp_path / row["image"])
+            rows.append(f"{row['image']},{score},copy of {row['reference']},test")
+    (tmp_path / "ratings.csv").write_text("\n".join(rows) + "\n")
+    options = {"loss": loss, "stages": ((1e-3, 2),), "balance": "proportion"}
+    done = run(tmp_path / "ratings.csv", tmp_path / "run", **options)
+    best = max(done.log, key=lambda row: row["plcc"])
+    assert best["plcc"] > 0
+    # A line of least squares leaves of the deviation what the correlation does not explain.
+    left = np.std(scores) * np.sqrt(1 - best["plcc"] ** 2)
+    assert best["rmse"] == pytest.approx(left, rel=1e-3)
+    for measure in ("srocc", "plcc", "rmse", "mae"):
+        assert done.test[measure] == pytest.approx(best[measure], rel=1e-4)
+
+
+def test_five_classes_are_learned_and_their_centres_predicted(table, tmp_path):
+    done = run(table, tmp_path / "run", loss="classes", stages=((1e-3, 1),), scale=(0.0, 10.0))
+    opinion = json.loads((done.model / "model.json").read_text())["config"]["opinion"]
+    assert (opinion["outputs"], opinion["lowest"], opinion["highest"]) == (5, 0, 10)
+    assert opinion["classes"] is True
+    for row in read_table(done.out / "predictions.csv", ("p1", "p5")):
+        shares = [float(row[f"p{n}"]) for n in range(1, 6)]
+        assert float(row["predicted"]) == pytest.approx(np.dot(shares, [1, 3, 5, 7, 9]))
+
+
+def test_weights_change_what_is_learned_and_a_signal_does_not(table, tmp_path, monkeypatch, whole):
+    stages = ((1e-3, 1),)
+    undisturbed = run(table, tmp_path / "whole", balance="proportion", stages=stages)
+    plain = whole.log[0]
+    assert undisturbed.log[0]["train_loss"] > 3 * plain["train_loss"]  # weights are not below 1
+    with monkeypatch.context() as patch:
+        act_at(patch, 3, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(KeyboardInterrupt):
+            run(table, tmp_path / "run", balance="proportion", stages=stages)
+    assert_same(undisturbed, run(table, tmp_path / "run", balance="proportion", stages=stages))
+    with pytest.raises(InputError, match="another balance"):
+        run(table, tmp_path / "run", stages=stages)
+
+
 def test_a_stage_starts_from_the_best_weights_with_a_new_optimizer(table, tmp_path, monkeypatch):
     # A second stage too slow to move anything ends where it began.
     stages = ((1e-3, 2), (1e-12, 1))
@@ -239,6 +287,10 @@ def test_a_run_that_dies_while_testing_tests_again(table, tmp_path, monkeypatch,
         ({"stages": ((0.0, 3),)}, "--stages: give a positive learning rate"),
         ({"batch_size": 32}, "has 20 training images, fewer than a batch"),
         ({"accumulate": 3}, "--accumulate 3: must divide"),
+        ({"loss": "classes", "balance": "proportion"}, "leave --balance out"),
+        ({"loss": "huber", "scale": (1.0, 5.0)}, "leave --scale out"),
+        ({"scale": (2.0, 3.0)}, "--scale 2 3: .* has scores of"),
+        ({"loss": "plcc", "batch_size": 2}, "each needs at least 3"),
         ({"size": (64, 64)}, "below the network's 75×75"),
         ({"init": "gone"}, "gone: no such folder"),
     ],

@@ -1,4 +1,4 @@
-"""The five losses against other programs' formulas in double precision, and by what they mean."""
+"""The losses against other programs' formulas in double precision, and by what they mean."""
 
 import jax
 import jax.numpy as jnp
@@ -19,9 +19,12 @@ from mtl.opinion_losses import (
     earth_movers_distance,
     expected_score,
     huber,
+    line_onto,
     mean_absolute_error,
     mean_squared_error,
+    norm_in_norm,
     opinion_scores,
+    plcc_loss,
 )
 
 CENTRES = np.arange(1, RATINGS + 1)
@@ -135,7 +138,7 @@ def test_gradients_are_finite_at_the_edges(name, height):
     assert np.isfinite(float(value)) and np.isfinite(gradient).all()
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", [n for n, loss in LOSSES.items() if not loss.scale_free])
 def test_following_the_gradient_leads_to_the_target(name):
     loss = LOSSES[name]
     target = single([[0.05, 0.1, 0.15, 0.3, 0.4]])[:, : loss.outputs]
@@ -175,3 +178,101 @@ def test_outputs_become_scores_on_the_raters_scale():
     scores, distribution = opinion_scores(shared, logits + 7)
     np.testing.assert_allclose(scores, [3.2, 1.5], atol=1e-7)
     np.testing.assert_allclose(distribution[0], [0.1, 0.2, 0.3, 0.2, 0.2], rtol=1e-12)
+
+
+# Sixteenths, which float32 holds exactly, and a spread that rounding is far from.
+spread = arrays(np.float32, 12, elements=st.integers(-64, 64).map(lambda k: k / 16)).filter(
+    lambda x: np.ptp(x) >= 1
+)
+
+
+@given(spread, spread)
+def test_the_plcc_loss_is_scipys_correlation(predicted, target):
+    r = scipy.stats.pearsonr(predicted, target).statistic
+    ours = float(plcc_loss(single(predicted[:, None]), single(target[:, None])))
+    assert ours == pytest.approx((1 - r) / 2, abs=1e-5)
+
+
+def norm_in_norm_in_double(x, y, p, q):
+    x, y = (v / np.linalg.norm(v, q) for v in (x - x.mean(), y - y.mean()))
+    scale = 2 ** max(1, 1 / q) * len(x) ** max(0, 1 / p - 1 / q)
+    return (np.linalg.norm(x - y, p) / scale) ** p
+
+
+@given(spread, spread, st.sampled_from([(1, 2), (2, 2), (1, 1), (2, 1)]))
+def test_norm_in_norm_is_the_papers_formula(predicted, target, exponents):
+    expected = norm_in_norm_in_double(
+        predicted.astype(np.float64), target.astype(np.float64), *exponents
+    )
+    columns = single(predicted[:, None]), single(target[:, None])
+    assert float(norm_in_norm(*columns, None, *exponents)) == pytest.approx(expected, abs=1e-5)
+    assert -1e-6 <= expected <= 1 + 1e-6
+    if exponents == (2, 2):
+        assert expected == pytest.approx(float(plcc_loss(*columns)), abs=1e-5)
+
+
+@given(spread, spread, st.floats(0.1, 50), st.floats(-20, 20))
+def test_scale_and_offset_of_the_predictions_do_not_matter(predicted, target, scale, offset):
+    for loss in (LOSSES["plcc"].function, LOSSES["norm-in-norm"].function):
+        one = float(loss(single(predicted[:, None]), single(target[:, None])))
+        other = float(loss(single(scale * predicted[:, None] + offset), single(target[:, None])))
+        assert one == pytest.approx(other, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["plcc", "norm-in-norm"])
+def test_a_batch_is_put_in_the_order_of_its_scores(name):
+    loss = LOSSES[name].function
+    rng = np.random.default_rng(0)
+    target = single(rng.normal(size=(20, 1)))
+    outputs = single(rng.normal(size=(20, 1)))
+    step = jax.jit(lambda x, rate: x - rate * jax.grad(loss)(x, target))
+    for k in range(600):
+        outputs = step(outputs, 20.0 / (1 + k / 20))
+    assert scipy.stats.pearsonr(outputs[:, 0], target[:, 0]).statistic > 0.99
+
+
+@given(spread, spread, arrays(np.int64, 12, elements=st.integers(1, 4)))
+def test_a_picture_of_weight_w_counts_as_w_pictures(predicted, target, weights):
+    columns = [single(v[:, None]) for v in (predicted, target)]
+    repeated = [single(np.repeat(v, weights)[:, None]) for v in (predicted, target)]
+    for name in ("plcc", "norm-in-norm"):
+        loss = LOSSES[name].function
+        expected = float(loss(*repeated))
+        assert float(loss(*columns, single(weights))) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["mae", "mse", "cross_entropy", "huber", "emd", "classes"])
+def test_weights_are_factors_of_each_pictures_loss(name):
+    loss, rng = LOSSES[name], np.random.default_rng(1)
+    outputs = single(rng.normal(size=(6, loss.outputs)))
+    targets = single(rng.dirichlet(np.ones(RATINGS), 6)[:, : loss.outputs])
+    weights = single([0, 1, 2, 3, 0.5, 10])
+    each = [float(loss.function(outputs[k : k + 1], targets[k : k + 1])) for k in range(6)]
+    expected = np.mean(np.asarray(weights) * each)
+    assert float(loss.function(outputs, targets, weights)) == pytest.approx(expected, rel=1e-5)
+
+
+@given(spread, spread)
+def test_the_line_brings_predictions_onto_the_scale_and_never_turns_them(predicted, target):
+    slope, offset = line_onto(predicted, target)
+    assert slope > 0
+    found = slope * predicted.astype(np.float64) + offset
+    assert found.mean() == pytest.approx(target.mean(), abs=1e-5)
+    best = scipy.stats.linregress(predicted, target)
+    if best.slope > 1e-6:
+        assert slope == pytest.approx(best.slope, rel=1e-4)
+        assert offset == pytest.approx(best.intercept, abs=1e-4)
+    else:
+        assert found.std() == pytest.approx(target.std(), rel=1e-3)
+
+
+def test_equal_predictions_keep_their_scale():
+    assert line_onto(np.full(5, 0.1, np.float32), np.arange(5.0)) == pytest.approx((1, 1.9))
+
+
+def test_classes_become_the_expectation_over_their_centres():
+    opinion = Opinion(5, 0.0, 100.0, None, "r.csv", classes=True)
+    shares_of = np.array([[1, 0, 0, 0, 0], [0, 0, 0, 0, 1], [0.5, 0, 0, 0, 0.5], [0.2] * 5])
+    scores, distribution = opinion_scores(opinion, np.log(shares_of + 1e-12))
+    np.testing.assert_allclose(scores, [10, 90, 50, 50], atol=1e-6)
+    np.testing.assert_allclose(distribution, shares_of, atol=1e-9)

@@ -1,0 +1,207 @@
+"""Seconds and memory of a benchmark's regressors at full size, on made-up features.
+
+The features are KADID-10k's in size: 10,125 pictures of 81 references, 16,928 numbers each, in
+float16. Networks of several repetitions and learning rates train together, then one after the
+other; per epoch and member, and how far the predictions differ. Then one split of the support
+vectors. What 100 repetitions, 5 learning rates and 30 epochs take is computed from that and is
+called extrapolated. With --full, for a GPU, it is run and measured.
+
+A CPU trains on --share of each split's training and validation pictures; an epoch's seconds are
+divided by it. The matrix is whole.
+
+Example:
+    python -m scripts.bench_regressor --out results/regressor_speed.csv
+"""
+
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from mlsp.regressor import MLPSettings, Outcome, Settings, SVRSettings, train_and_test
+from mlsp.regressor_training import member_bytes
+from mtl.files import InputError, table_text, write_atomically
+from mtl.progress import say, stage
+from mtl.splits import Split, split_by_group
+from scripts.command_line import parse, run_script
+from scripts.provenance import provenance
+
+# KADID-10k: 81 references, 25 distortions at 5 levels; the 43 blocks of the network.
+REFERENCES, VERSIONS, FEATURES = 81, 125, 16928
+
+WHOLE = "100 repetitions × 5 learning rates × 30 epochs"
+
+MEASURED, EXTRAPOLATED = "measured", "extrapolated"
+
+
+@dataclass(frozen=True)
+class BenchConfig:
+    """What to measure."""
+
+    out: Path = Path("results/regressor_speed.csv")
+    """CSV file to write."""
+    repetitions: int = 1
+    """Repetitions that are trained together where --full is not given."""
+    learning_rates: tuple[float, ...] = (1e-3, 1e-4)
+    """Learning rates of each of them, likewise."""
+    share: float = 0.1
+    """Of the training and validation pictures, likewise."""
+    references: int = REFERENCES
+    """Of the made-up database, with 125 pictures each."""
+    features: int = FEATURES
+    """Per picture."""
+    full: bool = False
+    """Run 100 repetitions of 5 learning rates and 30 epochs."""
+
+
+def made_up(config: BenchConfig) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Features in float16, a score that some of them decide, and references."""
+    rng = np.random.default_rng(0)
+    pictures = config.references * VERSIONS
+    features = rng.random((pictures, config.features), np.float32).astype(np.float16)
+    deciding = min(50, config.features)
+    scores = features[:, :deciding].astype(np.float64).sum(axis=1) + 0.3 * rng.normal(size=pictures)
+    return features, scores, [f"reference {k // VERSIONS}" for k in range(pictures)]
+
+
+def shortened(split: Split, share: float) -> Split:
+    """A share of the training and of the validation rows; all test rows."""
+    train, validation = (
+        rows[: max(2, round(share * len(rows)))] for rows in (split.train, split.validation)
+    )
+    return Split(train, validation, split.test)
+
+
+def peak_bytes() -> int:
+    """Most memory so far: the device's where it counts, else the process's."""
+    known = jax.devices()[0].memory_stats()
+    if known and "peak_bytes_in_use" in known:
+        return known["peak_bytes_in_use"]
+    scale = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
+
+
+def timed(settings: Settings, made: Any, splits: Sequence[Split], **options: Any):
+    """Seconds and outcomes."""
+    began = time.perf_counter()
+    outcomes = train_and_test(settings, made[0], made[1], splits, **options)
+    return time.perf_counter() - began, outcomes
+
+
+def epoch_seconds(
+    settings: MLPSettings, made: Any, splits: Sequence[Split], **options: Any
+) -> tuple[float, list[Outcome]]:
+    """Seconds of an epoch of all members: two epochs less one, both when compiled.
+
+    The test pictures, which are predicted after an epoch that is the best so far, are in it.
+    """
+    one, two = (replace(settings, epochs=k) for k in (1, 2))
+    timed(one, made, splits, **options)
+    short, _ = timed(one, made, splits, **options)
+    long, outcomes = timed(two, made, splits, **options)
+    return long - short, outcomes
+
+
+def network_rows(config: BenchConfig, made: Any, *, progress: bool) -> list[dict[str, Any]]:
+    """Members together and one after the other, on a share of the pictures."""
+    if not 0 < config.share <= 1 or config.repetitions < 1:
+        raise InputError("--share must be above 0 and at most 1, --repetitions at least 1")
+    paper = MLPSettings()
+    settings = MLPSettings(learning_rates=config.learning_rates)
+    splits = [
+        shortened(split_by_group(made[2], seed=0, repetition=k), config.share)
+        for k in range(config.repetitions)
+    ]
+    members = len(splits) * len(settings.learning_rates)
+    with stage(f"{members} networks together", show=progress):
+        together, ours = epoch_seconds(settings, made, splits)
+    peak = peak_bytes()
+    with stage(f"{members} networks one after the other", show=progress):
+        alone, theirs = epoch_seconds(settings, made, splits, memory=1)
+    deviation = float(np.std(made[1]))
+    furthest = max(
+        float(np.abs(a.predicted - b.predicted).max()) for a, b in zip(ours, theirs, strict=True)
+    )
+    whole = len(paper.learning_rates) * 100 * paper.epochs
+    each = together / members / config.share
+    about = f"{members} networks, {config.share:g} of the training pictures"
+    return [
+        _row("members together", about, members, "networks", MEASURED),
+        _row("an epoch of all members", about, round(together, 2), "s", MEASURED),
+        _row("an epoch of all members, one after the other", about, round(alone, 2), "s", MEASURED),
+        _row("one after the other / together", about, round(alone / together, 2), "", MEASURED),
+        _row("largest difference of a prediction", about, f"{furthest / deviation:.1e}",
+             "deviations of the scores", MEASURED),
+        _row("peak memory of the process", about, round(peak / 2**30, 2), "GiB", MEASURED),
+        _row("memory of a member, estimate", "",
+             round(member_bytes(paper, config.features, keep=False) / 2**30, 3), "GiB", "computed"),
+        _row("an epoch of a member", "all training pictures", round(each, 1), "s", EXTRAPOLATED),
+        _row(WHOLE, "this machine",
+             round(each * whole / 3600, 1), "h", EXTRAPOLATED),
+    ]  # fmt: skip
+
+
+def full_rows(made: Any, *, progress: bool) -> list[dict[str, Any]]:
+    """The whole benchmark of the paper's network."""
+    splits = [split_by_group(made[2], seed=0, repetition=k) for k in range(100)]
+    seconds, outcomes = timed(MLPSettings(), made, splits, progress=progress)
+    assert len(outcomes) == len(splits)
+    about = "with compilation and transfers"
+    peak = round(peak_bytes() / 2**30, 2)
+    return [
+        _row(WHOLE, about, round(seconds), "s", MEASURED),
+        _row("peak memory", about, peak, "GiB", MEASURED),
+    ]  # fmt: skip
+
+
+def support_vector_rows(made: Any, *, progress: bool) -> list[dict[str, Any]]:
+    """One split of the support vectors, kernel and all values of C."""
+    split = split_by_group(made[2], seed=0, repetition=0)
+    settings = SVRSettings()
+    with stage("support vectors, one split", show=progress):
+        seconds, _ = timed(settings, made, [split])
+    about = f"{len(split.train)} training pictures, {len(settings.costs)} values of C"
+    return [
+        _row("support vectors, one split", about, round(seconds, 1), "s", MEASURED),
+        _row("support vectors, 100 splits", "this machine", round(seconds * 100 / 60), "min",
+             EXTRAPOLATED),
+    ]  # fmt: skip
+
+
+def _row(what: str, about: str, value: Any, unit: str, how: str) -> dict[str, Any]:
+    return {"what": what, "with": about, "value": value, "unit": unit, "how": how}
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Measure and write the table."""
+    config = parse(
+        BenchConfig,
+        arguments,
+        program="python -m scripts.bench_regressor",
+        description=__doc__ or "",
+    )
+    made = made_up(config)
+    rows = [
+        _row("features", "made up, float16", "×".join(map(str, made[0].shape)), "", "computed"),
+        _row("device", "", jax.devices()[0].device_kind, "", "computed"),
+    ]
+    if config.full:
+        rows += full_rows(made, progress=True)
+    else:
+        rows += network_rows(config, made, progress=True)
+    rows += support_vector_rows(made, progress=True)
+    known = provenance(["jax", "numpy", "optax", "scikit-learn"])
+    write_atomically(config.out, table_text([row | known for row in rows]))
+    for row in rows:
+        say(f"{row['what']}: {row['value']} {row['unit']} ({row['how']})")
+    say(f"wrote {config.out}")
+
+
+if __name__ == "__main__":
+    run_script(main, "bench_regressor")

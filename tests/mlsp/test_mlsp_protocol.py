@@ -1,0 +1,218 @@
+"""Judging, the five-parameter logistic, tables per distortion, and files of splits."""
+
+import json
+import warnings
+
+import numpy as np
+import pytest
+import scipy.optimize
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from mlsp.protocol import (
+    FEWEST_PICTURES,
+    MEASURES,
+    distortion_table,
+    fit_logistic5,
+    judge,
+    logistic5,
+    plcc_logistic,
+    quartiles,
+    read_splits,
+    share_within,
+    srocc_by_distortion,
+    write_splits,
+)
+from mtl.files import InputError
+from mtl.splits import split_by_group
+
+lengths = st.integers(3, 40)
+pairs = lengths.flatmap(
+    lambda n: st.tuples(*[arrays(np.float64, n, elements=st.integers(-50, 50))] * 2)
+)
+
+
+def squared_error(parameters, x, y) -> float:
+    return float(np.sum((logistic5(x, *parameters) - y) ** 2))
+
+
+def test_the_logistic_is_the_papers_and_does_not_overflow():
+    x = np.linspace(-3, 4, 9)
+    b1, b2, b3, b4, b5 = 2.0, 1.5, 0.3, -0.2, 7.0
+    expected = b1 * (1 / 2 - 1 / (1 + np.exp(b2 * (x - b3)))) + b4 * x + b5
+    np.testing.assert_allclose(logistic5(x, b1, b2, b3, b4, b5), expected, rtol=1e-14)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert logistic5(np.array([-1e300, 1e300]), 2, 1e5, 0, 0, 5).tolist() == [4, 6]
+
+
+@pytest.mark.parametrize("steep", [1.0, 4.0, 30.0])
+def test_the_logistic_that_made_the_scores_is_found(steep):
+    x = np.random.default_rng(0).uniform(20, 80, 300)
+    y = logistic5(x, 40, steep / 17, 55, 0.1, 3)
+    found = fit_logistic5(x, y)
+    np.testing.assert_allclose(logistic5(x, *found), y, atol=1e-4)
+    assert plcc_logistic(x, y) == pytest.approx(1, abs=1e-9)
+    noisy = y + np.random.default_rng(1).normal(size=300)
+    assert squared_error(fit_logistic5(x, noisy), x, noisy) <= squared_error(
+        (40, steep / 17, 55, 0.1, 3), x, noisy
+    )
+
+
+def test_scipys_own_fit_from_the_truth_is_not_better():
+    rng = np.random.default_rng(3)
+    for _ in range(5):
+        x = rng.normal(size=120)
+        y = np.tanh(2 * x) + 0.3 * rng.normal(size=120)
+        theirs, _ = scipy.optimize.curve_fit(logistic5, x, y, (2, 4, 0, 0, 0), maxfev=5000)
+        assert squared_error(fit_logistic5(x, y), x, y) <= squared_error(theirs, x, y) * (1 + 1e-6)
+
+
+@given(pairs)
+def test_the_logistic_is_never_worse_than_the_straight_line(pair):
+    x, y = pair
+    error = squared_error(fit_logistic5(x, y), x, y)
+    line = np.polynomial.Polynomial.fit(x, y, 1)(x) if np.ptp(x) else np.full_like(y, y.mean())
+    assert error <= np.sum((line - y) ** 2) * (1 + 1e-7) + 1e-7
+    mapped = plcc_logistic(x, y)
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        assert np.isnan(mapped)
+    else:
+        assert abs(scipy.stats.pearsonr(x, y).statistic) - 1e-7 <= mapped <= 1 + 1e-12
+
+
+@given(
+    pairs,
+    st.floats(-6, 6).map(lambda e: 10.0**e),
+    st.sampled_from([1.0, -1.0]),
+    st.floats(-1e3, 1e3),
+)
+def test_the_scale_of_the_predictions_does_not_matter(pair, scale, sign, offset):
+    x, y = pair
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        return
+    r = scipy.stats.pearsonr(x, y).statistic
+    if abs(r) < 1e-6:  # neither direction is the right one
+        return
+    # Predictions around an offset keep few digits where the scale is small.
+    moved = sign * scale * (x + offset)
+    assert plcc_logistic(moved, y) == pytest.approx(plcc_logistic(x, y), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("x", "y"),
+    [
+        (np.full(20, 0.1), np.arange(20.0)),
+        (np.arange(20.0), np.full(20, 0.1)),
+        (np.array([1e-300, 2e-300] * 5), np.arange(10.0)),
+        (np.array([0.0] * 19 + [1e12]), np.arange(20.0)),
+        (np.array([1.0, 2.0]), np.array([3.0, 1.0])),
+        (np.array([0.0, 1.0] * 10), np.arange(20.0)),
+    ],
+)
+def test_degenerate_predictions_give_finite_parameters_and_no_warning(x, y):
+    found = fit_logistic5(x, y)
+    assert np.isfinite(found).all() or np.ptp(x) < 1e-290
+    assert np.isnan(plcc_logistic(x, y)) == (np.ptp(x) == 0 or np.ptp(y) == 0 or x[0] == 1e-300)
+
+
+def test_few_pictures_get_the_straight_line():
+    x, y = np.arange(FEWEST_PICTURES - 1.0), np.array([0.0, 3, 1, 4, 2])
+    assert plcc_logistic(x, y) == pytest.approx(scipy.stats.pearsonr(x, y).statistic)
+    for bad in (np.array([1.0, np.nan]), np.array([1.0, 2, 3])):
+        with pytest.raises(ValueError, match=r"finite|shape"):
+            fit_logistic5(bad, np.array([1.0, 2]))
+
+
+def test_judging_says_every_measure():
+    rng = np.random.default_rng(0)
+    p, t = rng.normal(size=30), rng.integers(0, 5, 30).astype(float)
+    measures = judge(p, t)
+    assert tuple(measures) == MEASURES
+    assert measures["mae"] == pytest.approx(np.abs(p - t).mean())
+    assert measures["plcc"] == pytest.approx(scipy.stats.pearsonr(p, t).statistic)
+    assert measures["plcc_logistic"] >= abs(measures["plcc"])
+
+
+def test_quartiles_leave_out_what_is_not_finite():
+    assert quartiles([1, 2, np.nan, 3, 4, 5]) == {"median": 3, "q1": 2, "q3": 4}
+    assert all(np.isnan(v) for v in quartiles([np.nan]).values())
+
+
+def test_the_share_within_the_raters_deviations():
+    error, sigma = np.array([0.5, 1.0, 2.5, 0.0, 0.0]), np.array([1.0, 1.0, 1.0, 0.0, 2.0])
+    found = share_within(error, np.zeros(5), sigma)
+    assert found == {"within_1_sigma": 0.4, "within_2_sigma": 0.6, "within_3_sigma": 0.8}
+    for bad in (-sigma, sigma[:4], np.full(5, np.nan)):
+        with pytest.raises(ValueError, match="deviations"):
+            share_within(error, np.zeros(5), bad)
+
+
+def test_distortions_are_judged_one_by_one():
+    rng = np.random.default_rng(0)
+    kinds = ["jpeg", "blur", "jpeg", "noise"] * 10 + ["once"]
+    p, t = rng.normal(size=41), rng.normal(size=41)
+    found = srocc_by_distortion(p, t, kinds)
+    assert list(found) == ["jpeg", "blur", "noise", "once"] and np.isnan(found["once"])
+    of = np.array(kinds) == "jpeg"
+    assert found["jpeg"] == pytest.approx(scipy.stats.spearmanr(p[of], t[of]).statistic)
+    rows = distortion_table([{"a": 0.5, "b": np.nan}, {"a": 0.7}, {"a": 0.9, "b": 0.1}])
+    assert [row["distortion"] for row in rows] == ["a", "b"]
+    assert rows[0]["repetitions"] == 3 and rows[0]["srocc_median"] == pytest.approx(0.7)
+    assert rows[1]["repetitions"] == 1 and rows[1]["srocc_q1"] == pytest.approx(0.1)
+
+
+NAMES = [f"{k}.png" for k in range(40)]
+REFERENCES = [f"R{k // 4}" for k in range(40)]
+
+
+@pytest.fixture
+def written(tmp_path):
+    splits = [split_by_group(REFERENCES, seed=3, repetition=k) for k in range(5)]
+    digest = write_splits(tmp_path / "splits.json", splits, NAMES, REFERENCES, database="some")
+    return tmp_path / "splits.json", splits, digest
+
+
+def test_splits_that_were_written_are_read_for_rows_in_any_order(written):
+    path, splits, digest = written
+    found = read_splits(path, NAMES, REFERENCES)
+    assert found.sha256 == digest == json.loads(path.read_text())["sha256"]
+    assert found.database == "some" and len(found.splits) == 5
+    order = np.random.default_rng(0).permutation(40)
+    turned = read_splits(path, [NAMES[k] for k in order], [REFERENCES[k] for k in order])
+    for one, two, three in zip(splits, found.splits, turned.splits, strict=True):
+        for part in ("train", "validation", "test"):
+            assert np.array_equal(getattr(one, part), getattr(two, part))
+            assert sorted(order[getattr(three, part)]) == list(getattr(one, part))
+    before = path.read_bytes()
+    write_splits(path, found.splits, NAMES, REFERENCES, database="some")
+    assert path.read_bytes() == before
+
+
+def test_splits_of_another_database_or_changed_ones_are_refused(written, tmp_path):
+    path, splits, _ = written
+    for names, references in (
+        (NAMES[:-1], REFERENCES[:-1]),
+        (["x.png", *NAMES[1:]], REFERENCES),
+        (NAMES, ["R9", *REFERENCES[1:]]),
+    ):
+        with pytest.raises(InputError, match="holds splits of 40 pictures of some, not of these"):
+            read_splits(path, names, references)
+    text = path.read_text()
+    row = json.loads(text)["repetitions"][0]
+    path.write_text(text.replace(row, row[1:] + row[:1], 1))
+    with pytest.raises(InputError, match="was changed since"):
+        read_splits(path, NAMES, REFERENCES)
+    path.write_text(text.replace('"format": 1', '"format": 2'))
+    with pytest.raises(InputError, match="another version"):
+        read_splits(path, NAMES, REFERENCES)
+    for damaged in (text[: len(text) // 2], "[]", "{}", '"x"'):
+        path.write_text(damaged)
+        with pytest.raises(InputError, match="missing or is not a file of splits"):
+            read_splits(path, NAMES, REFERENCES)
+    with pytest.raises(InputError, match="missing"):
+        read_splits(tmp_path / "gone.json", NAMES, REFERENCES)
+    with pytest.raises(ValueError, match="split 0 parts the pictures of"):
+        write_splits(path, splits, NAMES, [f"R{k % 10}" for k in range(40)], database="some")
