@@ -13,7 +13,7 @@ those it has alone, up to rounding.
 No weights come with it: `mtl.weights.fresh_weights` fills it at random.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
