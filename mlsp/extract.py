@@ -11,7 +11,8 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Num
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Num
 
 from mlsp.canvases import BATCH_SIZE, Size, batch_size, canvases, check_size, free_memory, on_canvas
 from mlsp.crops import CropRows, Crops, pool_features
@@ -24,14 +25,14 @@ from mtl.kadis.shards import file_digest
 from mtl.progress import progress_bar, say
 from mtl.weights import WEIGHTS_FILE, TrainedModel
 
-Extractor = Callable[[Num[Array, "n h w 3"], Int[Array, "n 2"] | None], Float[Array, "n ..."]]
+Extractor = Callable[[ArrayLike, ArrayLike | None], Float[Array, "n ..."]]
 
 
 def extractor(model: TrainedModel, kind: Kind = "mlsp") -> Extractor:
-    """A compiled function from pixels 0..255 and sizes to features; compiled once per shape.
+    """A compiled function from pixels and sizes to features; compiled once per shape.
 
-    Sizes are (height, width) of each picture, in the upper left corner of its image; None where
-    pictures are as large as their images.
+    Pixels (n, h, w, 3) are 0..255; sizes (n, 2) are the height and width of each picture, in the
+    upper left corner of its image, or None where pictures are as large as their images.
     """
     weights = {name: jnp.asarray(values) for name, values in model.weights.items()}
 

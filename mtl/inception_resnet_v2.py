@@ -358,11 +358,7 @@ class InceptionResNetV2(nnx.Module):
                 x = _max_pool(x)
         apply = nnx.remat(_apply) if self.remat else _apply
         for name, stage in self._stages():
-            x = apply(stage, x)
-            if isinstance(stage, ResidualBlock):
-                x, activations[name] = x
-            else:
-                activations[name] = x
+            x, activations[name] = apply(stage, x)
         return self.conv_7b.on(x), activations
 
     def _stages(self) -> Iterator[tuple[str, Branches | ResidualBlock]]:
@@ -377,8 +373,12 @@ class InceptionResNetV2(nnx.Module):
             yield f"block8_{k}_mixed", block
 
 
-def _apply(stage: Branches | ResidualBlock, x: Map):
-    return stage(x)
+def _apply(stage: Branches | ResidualBlock, x: Map) -> tuple[Map, Map]:
+    """What goes on to the next stage, and the activations that MLSP pools."""
+    if isinstance(stage, ResidualBlock):
+        return stage(x)
+    y = stage(x)
+    return y, y
 
 
 def max_pool(x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c"]:
