@@ -1,7 +1,8 @@
-"""MLSP features: 43 activations, each averaged over the picture, 16,928 numbers per image.
+"""Features of pictures: pooled activations of InceptionResNetV2, 16,928 numbers by default.
 
-DeepFL-IQA, arXiv:2001.08113, section IV-C. Pictures keep their own size (75×75 at least), since
-averaging over the picture makes the length independent of it.
+DeepFL-IQA, arXiv:2001.08113, section IV-C; other kinds are in `mlsp.pooling`. Pictures keep their
+own size (75×75 at least), since pooling over the picture makes the length independent of it. They
+are laid on canvases of few shapes (`mlsp.canvases`), which changes nothing but rounding.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -10,46 +11,49 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Num
 
-from mlsp.blocks import BLOCKS, LENGTH
+from mlsp.canvases import BATCH_SIZE, Size, batch_size, canvases, check_size, free_memory, on_canvas
+from mlsp.crops import CropRows, Crops, pool_features
+from mlsp.pooling import SHAPES, Kind, pooled
 from mlsp.sources import Source
 from mlsp.store import Features, FeatureWriter, load_features
 from mtl import compilation_cache
 from mtl.files import InputError
-from mtl.inception_resnet_v2 import SMALLEST_SIDE
+from mtl.kadis.shards import file_digest
 from mtl.progress import progress_bar, say
-from mtl.weights import TrainedModel
+from mtl.weights import WEIGHTS_FILE, TrainedModel
 
-# Pictures per forward pass. Small batches keep the activations of large photographs in memory; on a
-# CPU larger ones gain nothing.
-BATCH_SIZE = 8
-BATCH_PIXELS = 8 * 384 * 512
-
-Extractor = Callable[[Num[Array, "n h w 3"]], Float[Array, "n 16928"]]
+Extractor = Callable[[ArrayLike, ArrayLike | None], Float[Array, "n ..."]]
 
 
-def extractor(model: TrainedModel) -> Extractor:
-    """A compiled function from pixels 0..255 to features; compiled once per shape."""
+def extractor(model: TrainedModel, kind: Kind = "mlsp") -> Extractor:
+    """A compiled function from pixels and sizes to features; compiled once per shape.
+
+    Pixels (n, h, w, 3) are 0..255; sizes (n, 2) are the height and width of each picture, in the
+    upper left corner of its image, or None where pictures are as large as their images.
+    """
     weights = {name: jnp.asarray(values) for name, values in model.weights.items()}
 
     @jax.jit
-    def pooled(weights, images):
-        activations = model.functional.model(weights).activations(images)
-        return jnp.concatenate([activations[name].mean(axis=(1, 2)) for name, _ in BLOCKS], axis=1)
+    def features(weights, images, sizes):
+        network = model.functional.model(weights)
+        return pooled(kind, *network.body.maps(network.scaled(images), sizes))
 
     compilation_cache.enable()
-    return lambda images: pooled(weights, images)
+    return lambda images, sizes=None: features(weights, images, sizes)
 
 
 def extract(
-    model: TrainedModel, images: Num[np.ndarray, "n h w 3"]
-) -> Float[np.ndarray, "n 16928"]:
-    """MLSP features of a batch of pictures of one size.
+    model: TrainedModel, images: Num[np.ndarray, "n h w 3"], kind: Kind = "mlsp"
+) -> Float[np.ndarray, "n ..."]:
+    """Features of a batch of pictures of one size: (n, 16928), or (n, *SHAPES[kind]).
 
     Args:
         model: read by `mtl.weights.load_model`.
         images: pixels 0..255, RGB, at least 75×75.
+        kind: see `mlsp.pooling`.
 
     Raises:
         ValueError: the shape is not (n, h, w, 3) or the pictures are too small.
@@ -57,81 +61,137 @@ def extract(
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[-1] != 3:
         raise ValueError(f"images must have shape (n, h, w, 3), got {images.shape}")
-    run = extractor(model)
+    run = extractor(model, kind)
     parts = [
-        np.asarray(run(images[start : start + BATCH_SIZE]))
+        np.asarray(run(images[start : start + BATCH_SIZE], None))
         for start in range(0, len(images), BATCH_SIZE)
     ]
-    return np.concatenate(parts) if parts else np.zeros((0, LENGTH), np.float32)
+    return np.concatenate(parts) if parts else np.zeros((0, *SHAPES[kind]), np.float32)
 
 
 def extract_to(
-    model: TrainedModel, source: Source, out: Path, *, progress: bool = False
+    model: TrainedModel,
+    source: Source,
+    out: Path,
+    *,
+    kind: Kind = "mlsp",
+    crops: Crops | None = None,
+    progress: bool = False,
 ) -> Features:
     """Extract the features of all pictures of a source into a feature folder, or what is missing.
 
-    Pictures that cannot be used are left out, counted and named in `skipped.csv`.
+    Pictures that cannot be used are left out, counted and named in `skipped.csv`: those that cannot
+    be read, are smaller than 75×75, or need more memory than is free (about 400 bytes per pixel).
 
     Args:
         model: read by `mtl.weights.load_model`.
         source: the pictures.
-        out: the feature folder; one that was begun with the same model and pictures is continued.
+        out: the feature folder; one that was begun with the same settings is continued.
+        kind: of the features, see `mlsp.pooling`.
+        crops: describe random crops in the place of whole pictures.
         progress: report on standard error.
 
     Raises:
         InputError: no picture can be used, or `out` holds something else.
     """
-    writer = FeatureWriter(out, source, model)
+    identity = {
+        "weights_sha256": file_digest(model.folder / WEIGHTS_FILE),
+        "scaling": model.config.scaling,
+        "features": kind,
+    }
+    shape, parts = SHAPES[kind], 1
+    rows = source
+    if crops is not None:
+        identity["crops"] = f"{crops.number} of {crops.size}, {crops.pool}, seed {crops.seed}"
+        rows = CropRows(source, crops)
+        if crops.pool == "none":
+            source = rows
+        else:
+            parts = crops.number
+            shape = (*shape[:-1], shape[-1] * (parts if crops.pool == "concat" else 1))
+    writer = FeatureWriter(out, source, identity, shape, {"features": kind})
     if writer.complete:
-        say(f"{out}: all {len(source.names)} pictures are done", show=progress)
+        say(f"{out}: all {len(source.names)} rows are done", show=progress)
         return load_features(out)
-    sizes: dict[tuple[int, int], list[int]] = {}
-    for index in writer.missing():
-        try:
-            size = source.size(index)
-            if min(size) < SMALLEST_SIDE:
-                raise InputError(
-                    f"{size[1]}×{size[0]} pixels are too few; at least"
-                    f" {SMALLEST_SIDE}×{SMALLEST_SIDE} are needed"
-                )
-            sizes.setdefault(size, []).append(index)
-        except InputError as error:
-            writer.skip(index, str(error))
+    sizes = _sizes(writer, rows, parts, progress)
     if len(writer.skipped) == len(source.names):
         raise InputError(
             f"none of the {len(source.names)} pictures can be used; the first,"
             f" {source.names[0]}: {writer.skipped[0]}"
         )
     writer.begin()
-    run = extractor(model)
+    run = extractor(model, kind)
+    missing = set(writer.missing())
     with progress_bar(
         len(source.names), "features", "img", show=progress, done=writer.number_done
     ) as bar:
-        for size, indices in sorted(sizes.items()):
-            for batch in _batches(size, indices):
-                images, kept = [], []
-                for index in batch:
-                    try:
-                        images.append(source.load(index))
-                        kept.append(index)
-                    except InputError as error:
-                        writer.skip(index, str(error))
-                if kept:
-                    # One shape per size: a short batch is filled up with its last picture.
-                    images += images[-1:] * (_batch_size(size, len(indices)) - len(images))
-                    features = np.asarray(run(np.stack(images)))[: len(kept)]
-                    writer.write(kept, features)
-                bar.update(len(batch))
+        for canvas, indices in canvases(sizes).items():
+            todo = [i for i in indices if i in missing]
+            bar.set_postfix_str(f"{canvas[1]}×{canvas[0]}", refresh=False)
+            step = batch_size(canvas, len(indices) * parts)
+            found: dict[int, list[np.ndarray]] = {}
+            for batch in _batches(_pieces(writer, rows, todo, parts), step):
+                features = np.asarray(run(*on_canvas([image for _, image in batch], canvas, step)))
+                for (index, _), row in zip(batch, features, strict=False):
+                    found.setdefault(index, []).append(row)
+                whole = [index for index, list_ in found.items() if len(list_) == parts]
+                if whole:
+                    writer.write(whole, np.stack([_joined(found.pop(i), crops) for i in whole]))
+                bar.update(len(whole))
+            bar.update(sum(i in writer.skipped for i in todo))
     return writer.finish()
 
 
-def _batch_size(size: tuple[int, int], number: int) -> int:
-    """The largest power of two up to BATCH_SIZE that memory allows and `number` can use."""
-    most = min(BATCH_SIZE, BATCH_PIXELS // (size[0] * size[1]), number)
-    return 1 << max(0, most.bit_length() - 1)
+def _sizes(writer: FeatureWriter, rows: Source, parts: int, progress: bool) -> dict[int, Size]:
+    """Sizes of the usable pictures or crops, also of those done, so that the canvases stay."""
+    free = free_memory()
+    sizes: dict[int, Size] = {}
+    number = len(writer.source.names)
+    with progress_bar(number, "sizes", "img", show=progress and number > FEW) as bar:
+        for index in range(number):
+            bar.update()
+            if index in writer.skipped:
+                continue
+            try:
+                size = rows.size(index * parts)
+                check_size(size, free)
+                sizes[index] = size
+            except InputError as error:
+                writer.skip(index, str(error))
+    return sizes
 
 
-def _batches(size: tuple[int, int], indices: Sequence[int]) -> Iterator[Sequence[int]]:
-    step = _batch_size(size, len(indices))
-    for start in range(0, len(indices), step):
-        yield indices[start : start + step]
+# Sizes of so many pictures are read in less than two seconds.
+FEW = 1000
+
+
+def _pieces(
+    writer: FeatureWriter, rows: Source, indices: Sequence[int], parts: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """The images that rows of features are made of, those of a row together."""
+    for index in indices:
+        try:
+            images = [rows.load(index * parts + part) for part in range(parts)]
+        except InputError as error:
+            writer.skip(index, str(error))
+            continue
+        yield from ((index, image) for image in images)
+
+
+def _batches(
+    pieces: Iterator[tuple[int, np.ndarray]], step: int
+) -> Iterator[list[tuple[int, np.ndarray]]]:
+    batch = []
+    for piece in pieces:
+        batch.append(piece)
+        if len(batch) == step:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _joined(parts: Sequence[np.ndarray], crops: Crops | None) -> np.ndarray:
+    if crops is None or crops.pool == "none":
+        return parts[0]
+    return pool_features(np.stack(parts), crops.pool)

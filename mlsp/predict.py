@@ -3,24 +3,26 @@
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from fr_metrics import METRICS
 from mlsp.benchmark import RATINGS_FILE, REGRESSOR_FILE
-from mlsp.blocks import BLOCKS
+from mlsp.canvases import batch_size, canvas_for, check_size, free_memory, on_canvas
+from mlsp.conditions import Likely, load_conditions
+from mlsp.pooling import pooled
 from mlsp.regressor import load_regressor
-from mlsp.sources import open_source
+from mlsp.sources import Source, open_source
 from mtl import compilation_cache
 from mtl.files import InputError
-from mtl.inception_resnet_v2 import SMALLEST_SIDE
 from mtl.opinion_losses import opinion_scores
 from mtl.pictures import Rejected
+from mtl.progress import progress_bar
 from mtl.rated import resized
 from mtl.weights import load_model
 
@@ -34,6 +36,8 @@ class Prediction:
     """Higher is better if it is in the ratings; without any 0..1, see `Predictor`."""
     scores: dict[str, float]
     """Predicted full-reference scores, each on its own scale, or shares p1, p2, ... of ratings."""
+    conditions: list[Likely] = field(default_factory=list)
+    """What has most likely been done to it, the likeliest first, if explanations are wanted."""
 
 
 class Predictor:
@@ -44,12 +48,18 @@ class Predictor:
     over the metrics of the predicted, histogram-equalised scores, those of metrics where lower is
     better turned round: the share of the training images that look worse, 0..1.
 
+    Args:
+        folder: the model folder, or the run that holds it.
+        explain: say of each picture which conditions are the likeliest, see `mlsp.conditions`.
+
     Raises:
-        InputError: the folder is not a model, or one that can only describe pictures.
+        InputError: the folder is not a model, or one that can only describe pictures, or holds no
+            conditions to explain by.
     """
 
-    def __init__(self, folder: str | os.PathLike):
+    def __init__(self, folder: str | os.PathLike, *, explain: bool = False):
         self.model = load_model(folder)
+        self.conditions = load_conditions(self.model.folder) if explain else None
         path = self.model.folder / REGRESSOR_FILE
         self.regressor = load_regressor(path) if path.is_file() else None
         self.opinion = self.model.config.opinion if self.regressor is None else None
@@ -82,64 +92,183 @@ class Predictor:
         compilation_cache.enable()
 
         @jax.jit
-        def judged(weights, images):
-            return self.model.functional.model(weights)(images)
-
-        @jax.jit
-        def forward(weights, images):
+        def judged(weights, images, sizes):
             model = self.model.functional.model(weights)
-            feature, activations = model.body(model.scaled(images))
-            pooled = [activations[name].mean(axis=(1, 2)) for name, _ in BLOCKS]
-            heads = [model.heads[m](feature) for m in model.metrics]
-            outputs = jnp.stack(heads, axis=1) if heads else jnp.zeros((len(images), 0))
-            return jnp.concatenate(pooled, axis=1), outputs
+            last, blocks = model.body.maps(model.scaled(images), sizes)
+            # What is not asked for is not computed.
+            features = pooled("mlsp", last, blocks) if self._describes else None
+            return features, model.heads_of(last.mean())
 
-        self._judged, self._forward = judged, forward
+        self._run = judged
+
+    @property
+    def _describes(self) -> bool:
+        """Whether features are needed, beside what the heads say."""
+        return self.regressor is not None or self.conditions is not None
 
     def __call__(self, name: str, image: UInt8[np.ndarray, "h w 3"]) -> Prediction:
         """Judge one picture.
 
         Raises:
-            InputError: it is smaller than 75×75.
+            InputError: it is smaller than 75×75, or larger than memory allows.
         """
-        if min(image.shape[:2]) < SMALLEST_SIDE:
-            raise InputError(
-                f"{name}: {image.shape[1]}×{image.shape[0]} pixels are too few; at least"
-                f" {SMALLEST_SIDE}×{SMALLEST_SIDE} are needed"
-            )
+        height, width = image.shape[:2]
+        try:
+            check_size((height, width), None)
+            size = self.size_for((height, width))
+            check_size(size, free_memory())
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from error
+        return self.judge([name], [self.prepared(image)], canvas_for(size), 1)[0]
+
+    def size_for(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) at which the network sees a picture of this size."""
+        wanted = self.opinion.size if self.opinion is not None else None
+        return wanted or size
+
+    def prepared(self, image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "_ _ 3"]:
+        """A picture as the network takes it; models of opinions may want one size."""
+        return image if self.opinion is None else resized(image, self.opinion.size)
+
+    def judge(
+        self,
+        names: Sequence[str],
+        images: Sequence[UInt8[np.ndarray, "_ _ 3"]],
+        canvas: tuple[int, int],
+        rows: int,
+    ) -> list[Prediction]:
+        """Judge pictures that fit one canvas, in one pass of `rows` pictures.
+
+        Args:
+            names: for the results.
+            images: as many, at most `rows`.
+            canvas: (height, width); each pair of canvas and rows is compiled once.
+            rows: pictures per pass.
+        """
+        batch, sizes = on_canvas(images, canvas, rows)
+        features, outputs = jax.device_get(self._run(self._weights, batch, sizes))
+        outputs = np.asarray(outputs[: len(images)], np.float64)
+        features = np.zeros((len(images), 0)) if features is None else features[: len(images)]
+        qualities, scores = self._qualities(features, outputs)
+        explained: list[list[Likely]] = [[] for _ in images]
+        if self.conditions is not None:
+            explained = [self.conditions.likeliest(row) for row in features]
+        return [
+            Prediction(name, float(quality), row, likely)
+            for name, quality, row, likely in zip(names, qualities, scores, explained, strict=True)
+        ]
+
+    def _qualities(
+        self, features: Float[np.ndarray, "n f"], outputs: Float[np.ndarray, "n k"]
+    ) -> tuple[Sequence[float], list[dict[str, float]]]:
+        """Quality, and the scores beside it, of each picture."""
         if self.opinion is not None:
-            images = resized(image, self.opinion.size)[None]
-            outputs = np.asarray(self._judged(self._weights, images))
-            (score,), distributions = opinion_scores(self.opinion, outputs)
-            shares = [] if distributions is None else distributions[0].tolist()
-            return Prediction(name, float(score), {f"p{n}": p for n, p in enumerate(shares, 1)})
-        features, outputs = (np.asarray(a) for a in self._forward(self._weights, image[None]))
+            qualities, distributions = opinion_scores(self.opinion, outputs)
+            shares = [[] for _ in outputs] if distributions is None else distributions.tolist()
+            return qualities.tolist(), [
+                {f"p{n}": p for n, p in enumerate(row, 1)} for row in shares
+            ]
         equalization = self.model.equalization
-        heads = dict(zip(self.model.config.metrics, outputs.astype(np.float64).T, strict=True))
+        heads = dict(zip(self.model.config.metrics, outputs.T, strict=True))
         if equalization is None:
             scores = heads
         else:
             heads = {m: np.clip(column, 0, 1) for m, column in heads.items()}
             scores = equalization.inverse(heads)
         if self.regressor is not None:
-            quality = float(self.regressor.predict(features)[0])
+            qualities = self.regressor.predict(features)
         else:
             turned = [v if METRICS[m].higher_is_better else 1 - v for m, v in heads.items()]
-            quality = float(np.mean(turned))
-        return Prediction(name, quality, {m: float(v[0]) for m, v in scores.items()})
+            qualities = np.mean(turned, axis=0)
+        rows = [{m: float(v[k]) for m, v in scores.items()} for k in range(len(outputs))]
+        return [float(q) for q in qualities], rows
 
 
-def predict_files(predictor: Predictor, paths: Sequence[Path]) -> Iterator[Prediction | Rejected]:
+@dataclass(frozen=True)
+class _Place:
+    """A picture among those to be judged."""
+
+    order: int
+    shown: str
+    source: Source
+    index: int
+
+
+def predict_files(
+    predictor: Predictor, paths: Sequence[Path], *, progress: bool = False
+) -> Iterator[Prediction | Rejected]:
     """Judge picture files and all pictures in folders; a bad one among them is reported.
+
+    Pictures of similar sizes are judged together, so that few programs are compiled; the results
+    come in the order of the paths and names nevertheless.
+
+    Args:
+        predictor: of the model.
+        paths: files and folders.
+        progress: report on standard error.
 
     Raises:
         InputError: a path does not exist, or a folder holds no pictures.
     """
+    places = []
     for path in paths:
         source = open_source(path)
         for index, name in enumerate(source.names):
             shown = str(path) if path.is_file() else str(path / name)
-            try:
-                yield predictor(shown, source.load(index))
-            except InputError as error:
-                yield Rejected(shown, str(error))
+            places.append(_Place(len(places), shown, source, index))
+    waiting: dict[int, Prediction | Rejected] = {}
+    given = 0
+    with progress_bar(len(places), "pictures", "img", show=progress and len(places) > 1) as bar:
+        for results in _judged(predictor, places):
+            waiting.update(results)
+            bar.update(len(results))
+            while given in waiting:
+                yield waiting.pop(given)
+                given += 1
+
+
+def _judged(
+    predictor: Predictor, places: Sequence[_Place]
+) -> Iterator[dict[int, Prediction | Rejected]]:
+    """Results by place, a batch at a time."""
+    groups, rejected = _grouped(predictor, places)
+    yield dict(rejected)
+    for canvas, group in groups.items():
+        rows = batch_size(canvas, len(group))
+        for start in range(0, len(group), rows):
+            batch = group[start : start + rows]
+            results: dict[int, Prediction | Rejected] = {}
+            images, kept = [], []
+            for place in batch:
+                try:
+                    images.append(predictor.prepared(place.source.load(place.index)))
+                    kept.append(place)
+                except InputError as error:
+                    results[place.order] = Rejected(place.shown, str(error))
+            if kept:
+                found = predictor.judge([place.shown for place in kept], images, canvas, rows)
+                results.update(zip((place.order for place in kept), found, strict=True))
+            yield results
+
+
+def _grouped(
+    predictor: Predictor, places: Sequence[_Place]
+) -> tuple[dict[tuple[int, int], list[_Place]], dict[int, Rejected]]:
+    """Usable pictures by canvas, and the reasons against the others by place."""
+    groups: dict[tuple[int, int], list[_Place]] = {}
+    rejected = {}
+    free = free_memory()
+    for place in places:
+        try:
+            size = place.source.size(place.index)
+            check_size(size, None)
+            size = predictor.size_for(size)
+            check_size(size, free)
+        except InputError as error:
+            # Errors about a file name it already.
+            text = str(error)
+            shown = text if place.shown in text else f"{place.shown}: {text}"
+            rejected[place.order] = Rejected(place.shown, shown)
+            continue
+        groups.setdefault(canvas_for(size), []).append(place)
+    return groups, rejected

@@ -88,6 +88,15 @@ class DataSet:
         """The stored pixels, or distorted again where the recipe is stored."""
         return self._stored.image(*self._places[index]).image
 
+    @property
+    def stores_pristine(self) -> bool:
+        """Whether `pristine` can be had."""
+        return self._stored.store == "recipe"
+
+    def pristine(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
+        """The pristine crop that a picture was made of; the store `pixels` has none."""
+        return self._stored.pristine(*self._places[index])
+
 
 def open_source(path: str | os.PathLike) -> Source:
     """A data set, a folder of pictures, a CSV file with an `image` column, or one picture.

@@ -12,15 +12,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from mlsp.blocks import LENGTH
 from mlsp.sources import Source
 from mtl.files import InputError, read_table, table_text, write_atomically
-from mtl.kadis.shards import file_digest
-from mtl.weights import WEIGHTS_FILE, TrainedModel
 
 FEATURES_FILE, INDEX_FILE, SKIPPED_FILE = "features.npy", "index.csv", "skipped.csv"
 PARTIAL_FEATURES, PARTIAL_STATE, IDENTITY_FILE = "partial.npy", "partial.json", "source.json"
@@ -33,7 +31,8 @@ SECONDS_BETWEEN_FLUSHES = 5.0
 class Features:
     """Features of pictures, with what is known of each."""
 
-    matrix: Float[np.ndarray, "n f"]
+    matrix: Float[np.ndarray, "n ..."]
+    """A row per picture: (n, f), or (n, 5, 5, 16928) of the kind mlsp-wide."""
     names: Sequence[str]
     columns: Sequence[Mapping[str, str]]
     skipped: Mapping[str, str]
@@ -57,7 +56,7 @@ def load_features(folder: str | os.PathLike) -> Features:
         matrix = np.load(folder / FEATURES_FILE, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"{folder / FEATURES_FILE}: is missing or damaged ({error})") from error
-    if matrix.ndim != 2 or len(matrix) != len(rows):
+    if matrix.ndim < 2 or len(matrix) != len(rows):
         raise InputError(f"{folder}: {FEATURES_FILE} and {INDEX_FILE} differ in length")
     skipped = {}
     if (folder / SKIPPED_FILE).is_file():
@@ -72,16 +71,32 @@ def load_features(folder: str | os.PathLike) -> Features:
 class FeatureWriter:
     """Fills a feature folder row by row, in any order, surviving a kill at any moment.
 
+    Args:
+        out: the folder.
+        source: what the rows are of.
+        identity: everything that decides the numbers of a picture, in values that JSON has; a
+            folder that was begun with another one is not continued.
+        shape_of_one: of a picture's features.
+        remarks: columns of the index that are the same in every row.
+
     Raises:
-        InputError: the folder holds something else, or features of other pictures or weights.
+        InputError: the folder holds something else, or features of another identity or source.
     """
 
-    def __init__(self, out: Path, source: Source, model: TrainedModel):
+    def __init__(
+        self,
+        out: Path,
+        source: Source,
+        identity: Mapping[str, Any],
+        shape_of_one: tuple[int, ...],
+        remarks: Mapping[str, str] | None = None,
+    ):
         self.out, self.source = out, source
+        self._remarks = dict(remarks or {})
+        self._shape = (len(source.names), *shape_of_one)
         names = "\n".join(source.names)
         self._identity = {
-            "weights_sha256": file_digest(model.folder / WEIGHTS_FILE),
-            "scaling": model.config.scaling,
+            **identity,
             "names_sha256": hashlib.sha256(names.encode()).hexdigest(),
             "pictures": len(source.names),
         }
@@ -97,8 +112,8 @@ class FeatureWriter:
                 raise InputError(f"{path}: is damaged; choose another --out") from error
             if there != self._identity:
                 raise InputError(
-                    f"{out}: holds features of other pictures or of another model; choose another"
-                    " --out"
+                    f"{out}: holds features of other pictures or of another model or kind; choose"
+                    " another --out"
                 )
         elif out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise InputError(f"{out}: exists and is not a feature folder; choose another --out")
@@ -123,18 +138,17 @@ class FeatureWriter:
         self.out.mkdir(parents=True, exist_ok=True)
         write_atomically(self.out / IDENTITY_FILE, json.dumps(self._identity, indent=1))
         path = self.out / PARTIAL_FEATURES
-        shape = (len(self.source.names), LENGTH)
         if path.exists() and self._done.any():
             self._matrix = np.lib.format.open_memmap(path, mode="r+")
         else:
             self._done[:] = False
-            self._matrix = np.lib.format.open_memmap(path, "w+", np.float16, shape)
+            self._matrix = np.lib.format.open_memmap(path, "w+", np.float16, self._shape)
 
     def skip(self, index: int, reason: str) -> None:
         """Leave a picture out."""
         self.skipped[index] = reason
 
-    def write(self, indices: Sequence[int], features: Float[np.ndarray, "n f"]) -> None:
+    def write(self, indices: Sequence[int], features: Float[np.ndarray, "n ..."]) -> None:
         """Store the features of some pictures."""
         assert self._matrix is not None, "begin() comes first"
         with np.errstate(over="ignore"):
@@ -164,7 +178,7 @@ class FeatureWriter:
         if len(kept) < len(self._done):
             temporary = self.out / f".{FEATURES_FILE}.tmp"
             packed = np.lib.format.open_memmap(
-                temporary, "w+", np.float16, (len(kept), self._matrix.shape[1])
+                temporary, "w+", np.float16, (len(kept), *self._shape[1:])
             )
             for row, index in enumerate(kept):
                 packed[row] = self._matrix[index]
@@ -180,7 +194,8 @@ class FeatureWriter:
             ]
             write_atomically(self.out / SKIPPED_FILE, table_text(rows))
         write_atomically(
-            self.out / INDEX_FILE, table_text([{"image": names[i], **columns[i]} for i in kept])
+            self.out / INDEX_FILE,
+            table_text([{"image": names[i], **columns[i], **self._remarks} for i in kept]),
         )
         (self.out / PARTIAL_STATE).unlink(missing_ok=True)
         return load_features(self.out)

@@ -5,16 +5,22 @@ Connections on Learning, AAAI 2017, arXiv:1602.07261; the layout is the one of t
 TensorFlow-slim weights that Keras carries. NHWC. A forward pass returns the pooled feature and, by
 Keras' names, the activations of the 43 blocks that MLSP features are pooled from.
 
+Pictures of several sizes can share a batch. They lie in the upper left corners of a common canvas
+and their sizes come with them; every layer then sees zeros where a picture ends, as its own padding
+would be, and every average leaves the rest of the canvas out, so that each picture's numbers are
+those it has alone, up to rounding.
+
 No weights come with it: `mtl.weights.fresh_weights` fills it at random.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float, Int
 
 FEATURES = 1536  # channels of the last convolution, conv_7b
 SMALLEST_SIDE = 75  # pixels; below it a 'valid' convolution has nothing left to see
@@ -26,8 +32,43 @@ BATCH_NORM_MOMENTUM = 0.99  # Keras' default, which its InceptionResNetV2 keeps
 BLOCK35_SCALE, BLOCK17_SCALE, BLOCK8_SCALE = 0.17, 0.10, 0.20
 BLOCK35_REPEATS, BLOCK17_REPEATS, BLOCK8_REPEATS = 10, 20, 10
 
-Layer = Callable[[jax.Array], jax.Array]
 Size = int | tuple[int, int]
+
+
+class Map(NamedTuple):
+    """Activations of a batch, and how much of them belongs to each picture."""
+
+    values: Float[Array, "n h w c"]
+    sizes: Int[Array, "n 2"] | None = None
+    """(height, width) of each picture's part, in the upper left corner; None is everything. What
+    lies outside it means nothing."""
+
+    def inside(self) -> Bool[Array, "n h w 1"]:
+        """Where the pictures are; all true without sizes."""
+        n, h, w, _ = self.values.shape
+        if self.sizes is None:
+            return jnp.ones((n, h, w, 1), bool)
+        rows = jnp.arange(h) < self.sizes[:, :1]
+        columns = jnp.arange(w) < self.sizes[:, 1:]
+        return (rows[:, :, None] & columns[:, None, :])[..., None]
+
+    def cut_out(self) -> Float[Array, "n h w c"]:
+        """The values, zero outside the pictures."""
+        return self.values if self.sizes is None else jnp.where(self.inside(), self.values, 0)
+
+    def mean(self) -> Float[Array, "n c"]:
+        """Average over each picture's places, in float32."""
+        if self.sizes is None:
+            return self.values.mean(axis=(1, 2), dtype=jnp.float32)
+        places = self.sizes.prod(axis=1, keepdims=True).astype(jnp.float32)
+        return self.cut_out().sum(axis=(1, 2), dtype=jnp.float32) / places
+
+
+def sizes_after(
+    sizes: Int[Array, "n 2"] | None, kernel: tuple[int, int], stride: int
+) -> Int[Array, "n 2"] | None:
+    """Sizes of what an unpadded convolution or pool makes of pictures of these sizes."""
+    return None if sizes is None else (sizes - jnp.asarray(kernel)) // stride + 1
 
 
 class BatchNorm(nnx.Module):
@@ -74,6 +115,7 @@ class ConvUnit(nnx.Module):
         rngs: nnx.Rngs,
     ):
         kernel = (kernel, kernel) if isinstance(kernel, int) else kernel
+        self.kernel, self.stride, self.padded = kernel, stride, padding == "SAME"
         self.conv = nnx.Conv(
             *channels,
             kernel,
@@ -89,6 +131,19 @@ class ConvUnit(nnx.Module):
         """Convolve, normalise, rectify."""
         return nnx.relu(self.norm(self.conv(x)))
 
+    def on(self, x: Map) -> Map:
+        """The same for pictures of several sizes on one canvas.
+
+        Raises:
+            ValueError: the layer pads and strides, so that its grid depends on a picture's size.
+        """
+        if not self.padded:
+            return Map(self(x.values), sizes_after(x.sizes, self.kernel, self.stride))
+        if self.stride > 1 and x.sizes is not None:
+            raise ValueError("a padded convolution with a stride has no common grid for all sizes")
+        # A 1×1 convolution sees no neighbours.
+        return Map(self(x.values if self.kernel == (1, 1) else x.cut_out()), x.sizes)
+
 
 class Branches(nnx.Module):
     """Parallel chains of layers, their outputs concatenated; optionally a pooled copy of the input.
@@ -101,19 +156,19 @@ class Branches(nnx.Module):
         self.chains = nnx.List([nnx.List(chain) for chain in chains])
         self.pool = pool
 
-    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c2"]:
+    def __call__(self, x: Map) -> Map:
         """The outputs of all branches, concatenated."""
         inputs = [x] * len(self.chains)
         if self.pool == "average":
-            inputs[-1] = nnx.avg_pool(x, (3, 3), (1, 1), "SAME", count_include_pad=False)
+            inputs[-1] = average_pool(x)
         outputs = []
         for y, chain in zip(inputs, self.chains, strict=True):
             for layer in chain:
-                y = layer(y)
+                y = layer.on(y)
             outputs.append(y)
         if self.pool == "max":
-            outputs.append(max_pool(x))
-        return jnp.concatenate(outputs, axis=-1)
+            outputs.append(_max_pool(x))
+        return Map(jnp.concatenate([y.values for y in outputs], axis=-1), outputs[0].sizes)
 
 
 class ResidualBlock(nnx.Module):
@@ -135,13 +190,11 @@ class ResidualBlock(nnx.Module):
         self.scale = scale
         self.relu = relu
 
-    def __call__(
-        self, x: Float[Array, "n h w c"]
-    ) -> tuple[Float[Array, "n h w c"], Float[Array, "n h w m"]]:
+    def __call__(self, x: Map) -> tuple[Map, Map]:
         """The block's output, and the concatenation of its branches."""
         mixed = self.branches(x)
-        x = x + self.scale * self.up(mixed)
-        return (nnx.relu(x) if self.relu else x), mixed
+        y = x.values + self.scale * self.up(mixed.values)
+        return Map(nnx.relu(y) if self.relu else y, x.sizes), mixed
 
 
 class InceptionResNetV2(nnx.Module):
@@ -276,25 +329,37 @@ class InceptionResNetV2(nnx.Module):
         Raises:
             ValueError: the images are smaller than 75×75.
         """
+        last, activations = self.maps(images)
+        return last.mean(), {name: found.values for name, found in activations.items()}
+
+    def maps(
+        self, images: Float[Array, "n h w 3"], sizes: Int[Array, "n 2"] | None = None
+    ) -> tuple[Map, dict[str, Map]]:
+        """Activations of the last convolution, and of the 43 blocks by name, before any pooling.
+
+        Args:
+            images: as above.
+            sizes: (height, width) of each picture, at least 75×75, in the upper left corner of its
+                image; what is outside is ignored. None takes the images as they are.
+
+        Raises:
+            ValueError: the images are smaller than 75×75.
+        """
         if min(images.shape[1:3]) < SMALLEST_SIDE:
             raise ValueError(
                 f"InceptionResNetV2 needs at least {SMALLEST_SIDE}×{SMALLEST_SIDE} pixels,"
                 f" got shape {images.shape}"
             )
-        activations: dict[str, jax.Array] = {}
-        x = images
+        activations: dict[str, Map] = {}
+        x = Map(images, sizes)
         for k, layer in enumerate(self.stem):
-            x = layer(x)
+            x = layer.on(x)
             if k in (2, 4):
-                x = max_pool(x)
+                x = _max_pool(x)
         apply = nnx.remat(_apply) if self.remat else _apply
         for name, stage in self._stages():
-            x = apply(stage, x)
-            if isinstance(stage, ResidualBlock):
-                x, activations[name] = x
-            else:
-                activations[name] = x
-        return self.conv_7b(x).mean(axis=(1, 2), dtype=jnp.float32), activations
+            x, activations[name] = apply(stage, x)
+        return self.conv_7b.on(x), activations
 
     def _stages(self) -> Iterator[tuple[str, Branches | ResidualBlock]]:
         yield "mixed_5b", self.mixed_5b
@@ -308,10 +373,31 @@ class InceptionResNetV2(nnx.Module):
             yield f"block8_{k}_mixed", block
 
 
-def _apply(stage: Layer, x: jax.Array):
-    return stage(x)
+def _apply(stage: Branches | ResidualBlock, x: Map) -> tuple[Map, Map]:
+    """What goes on to the next stage, and the activations that MLSP pools."""
+    if isinstance(stage, ResidualBlock):
+        return stage(x)
+    y = stage(x)
+    return y, y
 
 
 def max_pool(x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c"]:
     """3×3 maximum, stride 2, no padding."""
     return nnx.max_pool(x, (3, 3), (2, 2), "VALID")
+
+
+def _max_pool(x: Map) -> Map:
+    return Map(max_pool(x.values), sizes_after(x.sizes, (3, 3), 2))
+
+
+def average_pool(x: Map) -> Map:
+    """3×3 mean, stride 1, as large as before; beyond a picture's edges nothing is counted."""
+    if x.sizes is None:
+        return Map(nnx.avg_pool(x.values, (3, 3), (1, 1), "SAME", count_include_pad=False))
+    # Outside every picture the count is 0, and what stands there means nothing.
+    count = _sum_of_nine(x.inside().astype(x.values.dtype))
+    return Map(_sum_of_nine(x.cut_out()) / jnp.maximum(count, 1), x.sizes)
+
+
+def _sum_of_nine(x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
+    return jax.lax.reduce_window(x, 0.0, jax.lax.add, (1, 3, 3, 1), (1, 1, 1, 1), "SAME")

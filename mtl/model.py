@@ -149,9 +149,16 @@ class MTLModel(nnx.Module):
         if not self.metrics and self.opinion is None:
             raise ValueError("the model is a body without heads; it gives features only")
         features, _ = self.body(self.scaled(images))
+        return self.heads_of(features, rngs)
+
+    def heads_of(
+        self, features: Float[Array, "n f"], rngs: nnx.Rngs | None = None
+    ) -> Float[Array, "n k"]:
+        """What the heads say of pooled features; no column for a body without heads."""
         if self.opinion is not None:
             return self.opinion(features, rngs)
-        return jnp.stack([self.heads[m](features, rngs) for m in self.metrics], axis=1)
+        heads = [self.heads[m](features, rngs) for m in self.metrics]
+        return jnp.stack(heads, axis=1) if heads else jnp.zeros((len(features), 0))
 
 
 def mtl_loss(predicted: Float[Array, "n k"], target: Float[Array, "n k"]) -> Float[Array, ""]:

@@ -22,6 +22,7 @@ COMMANDS = {
     "extract": "MLSP features of pictures",
     "benchmark": "train and test a regressor on your own rated pictures",
     "finetune": "end-to-end training on your own rated pictures",
+    "conditions": "teaches a model to name distortions, for `deepfl predict --explain`",
     "predict": "the quality of pictures",
 }
 

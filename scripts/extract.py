@@ -1,4 +1,4 @@
-"""MLSP features, 16,928 numbers per picture, at the pictures' own sizes.
+"""Features of pictures, 16,928 numbers each unless told otherwise, at the pictures' own sizes.
 
 Takes a folder, a CSV file with an `image` column, a data set of `deepfl generate`, or one picture.
 Writes features.npy (float16) and index.csv; pictures that cannot be used are in skipped.csv. A
@@ -6,13 +6,19 @@ stopped run continues with the same command.
 
 Example:
     deepfl extract deepfl-demo/photographs --model deepfl-demo/run --out features
+
+With --crops N, N random crops of each picture are described in its place, without resizing, and
+pooled (DeepBIQ):
+    deepfl extract deepfl-demo/photographs --model deepfl-demo/run --out crops --crops 5 --pool avg
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlsp.crops import CROP_SIZE, CropPool, Crops
 from mlsp.extract import extract_to
+from mlsp.pooling import Kind
 from mlsp.sources import open_source
 from mtl.progress import say
 from mtl.weights import load_model
@@ -29,6 +35,18 @@ class ExtractConfig:
     """Model folder, or the training run that holds it."""
     out: Path
     """Folder for the features; an unfinished one is continued."""
+    features: Kind = "mlsp"
+    """mlsp: 43 blocks averaged over the picture (16,928 numbers); gap: the last layer's average
+    (1,536); spp: its averages over 1×1, 2×2 and 3×3 cells (21,504); mlsp-wide: the 43 blocks over
+    5×5 cells (5×5×16,928)."""
+    crops: int = 0
+    """Random crops to describe each picture by; 0 describes the whole picture."""
+    crop_size: int = CROP_SIZE
+    """Height and width of a crop; smaller pictures are cropped to what is there."""
+    pool: CropPool = "avg"
+    """Of a picture's crops: min, avg, max, concat (side by side), or none (a row for each crop)."""
+    seed: int = 0
+    """Decides, with a picture's name, where its crops are."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -40,8 +58,19 @@ def main(arguments: Sequence[str]) -> None:
         description=__doc__ or "",
         positional=("pictures",),
     )
-    source = open_source(config.pictures)
-    found = extract_to(load_model(config.model), source, config.out, progress=True)
+    crops = None
+    if config.crops:
+        crops = Crops(config.crops, config.crop_size, config.pool, config.seed)
+    found = extract_to(
+        load_model(config.model),
+        open_source(config.pictures),
+        config.out,
+        kind=config.features,
+        crops=crops,
+        progress=True,
+    )
     for name, reason in found.skipped.items():
         say(f"left out: {name}: {reason}")
-    say(f"{config.out}: features of {len(found.names)} pictures; {len(found.skipped)} left out")
+    pictures = len(set(found.names))
+    rows = f", {len(found.names)} crops" if len(found.names) > pictures else ""
+    say(f"{config.out}: features of {pictures} pictures{rows}; {len(found.skipped)} left out")

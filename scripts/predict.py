@@ -2,20 +2,39 @@
 
 With a model of `deepfl benchmark` or `deepfl finetune`, quality is on the scale of its ratings.
 With a training run alone it is 0..1, the predicted share of the training images that look worse.
+Beside it stand the predicted full-reference scores, each on its own scale.
+
+--explain adds what has most likely been done to each picture: the three likeliest distortions and
+levels, `pristine` among them, each with its share of the whole (mlsp/conditions.py says how). It
+needs what `deepfl train` or `deepfl conditions` puts into the model folder.
+
+--json writes one object: format (1), model, scale, explanation (null, or held_out, type_accuracy
+and level_accuracy: how often the likeliest condition was right on pictures held out), pictures (a
+list of image, quality, scores by name, and with --explain conditions: a list of distortion, level
+0..5 and share) and left_out (a list of image and reason).
 
 Example:
     deepfl predict deepfl-demo/photographs/chelsea.png --model deepfl-demo/quality
+A folder in, a table out:
+    deepfl predict deepfl-demo/photographs --model deepfl-demo/run --out quality.csv
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+import json
 
-from mlsp.predict import Predictor, predict_files
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mlsp.conditions import Likely
+from mlsp.predict import Prediction, Predictor, predict_files
 from mtl.files import InputError, table_text, write_atomically
 from mtl.pictures import Rejected
 from mtl.progress import say
 from scripts.command_line import parse
+
+JSON_FORMAT = 1
+STANDARD_OUTPUT = "-"
 
 
 @dataclass(frozen=True)
@@ -27,7 +46,11 @@ class PredictConfig:
     model: Path
     """Model folder of `deepfl benchmark`, or a run of `deepfl finetune` or `deepfl train`."""
     out: Path | None = None
-    """CSV file to write; standard output when not given."""
+    """CSV file to write; standard output when neither this nor --json is given."""
+    json: str | None = None
+    """JSON file to write, or - for standard output."""
+    explain: bool = False
+    """Say what has most likely been done to each picture."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -44,21 +67,75 @@ def main(arguments: Sequence[str]) -> None:
     for path in config.pictures:
         if not path.exists():
             raise InputError(f"{path}: no such file or folder")
-    predictor = Predictor(config.model)
+    predictor = Predictor(config.model, explain=config.explain)
     say(f"scale: {predictor.scale}")
-    rows, rejected = [], []
-    for result in predict_files(predictor, config.pictures):
+    if predictor.conditions is not None:
+        say(f"explanations: {predictor.conditions.in_words()}")
+    printed = config.out is None and config.json is None
+    found: list[Prediction] = []
+    rejected: list[Rejected] = []
+    for result in predict_files(predictor, config.pictures, progress=not printed):
         if isinstance(result, Rejected):
             rejected.append(result)
             say(f"left out: {result.reason}")
             continue
-        rows.append({"image": result.image, "quality": result.quality, **result.scores})
-        if config.out is None:
-            print(f"{result.quality:.4f}\t{result.image}", flush=True)
-    if not rows:
+        found.append(result)
+        if printed:
+            likely = [f"{_words(c)} {c.share:.0%}" for c in result.conditions]
+            explained = f"\t{', '.join(likely)}" if likely else ""
+            print(f"{result.quality:.4f}\t{result.image}{explained}", flush=True)
+    if not found:
         raise InputError(f"none of the {len(rejected)} pictures can be used; see above")
     if config.out is not None:
-        write_atomically(config.out, table_text(rows))
-        say(f"{config.out}: quality and predicted scores of {len(rows)} pictures")
+        write_atomically(config.out, table_text([_row(result) for result in found]))
+        say(f"{config.out}: quality and predicted scores of {len(found)} pictures")
+    if config.json is not None:
+        text = json.dumps(_described(predictor, found, rejected), indent=1, ensure_ascii=False)
+        if config.json == STANDARD_OUTPUT:
+            print(text, flush=True)
+        else:
+            write_atomically(config.json, f"{text}\n")
+            say(f"{config.json}: quality and predicted scores of {len(found)} pictures")
     if rejected:
-        say(f"{len(rejected)} of {len(rows) + len(rejected)} pictures left out")
+        say(f"{len(rejected)} of {len(found) + len(rejected)} pictures left out")
+
+
+def _row(result: Prediction) -> dict[str, Any]:
+    """A line of the table."""
+    row: dict[str, Any] = {"image": result.image, "quality": result.quality, **result.scores}
+    for number, likely in enumerate(result.conditions, 1):
+        row[f"distortion_{number}"] = likely.distortion
+        row[f"level_{number}"] = likely.level
+        row[f"share_{number}"] = likely.share
+    return row
+
+
+def _words(likely: Likely) -> str:
+    return likely.distortion + (f" {likely.level}" if likely.level else "")
+
+
+def _described(
+    predictor: Predictor, found: Sequence[Prediction], rejected: Sequence[Rejected]
+) -> dict[str, Any]:
+    """What --json writes; the text at the top describes it."""
+    known = predictor.conditions
+    pictures = []
+    for result in found:
+        picture = asdict(result)
+        if known is None:
+            del picture["conditions"]
+        pictures.append(picture)
+    return {
+        "format": JSON_FORMAT,
+        "model": str(predictor.model.folder),
+        "scale": predictor.scale,
+        "explanation": None
+        if known is None
+        else {
+            "held_out": known.held_out,
+            "type_accuracy": known.type_accuracy,
+            "level_accuracy": known.level_accuracy,
+        },
+        "pictures": pictures,
+        "left_out": [{"image": r.file, "reason": r.reason} for r in rejected],
+    }

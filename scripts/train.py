@@ -18,17 +18,30 @@ see the folder of --out:
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
+from mlsp.conditions import CONDITIONS_FILE, PICTURES, add_conditions, has_conditions
 from mtl.distributed import leads
+from mtl.files import InputError
 from mtl.progress import say
-from mtl.train import TrainConfig, train
+from mtl.train import Run, TrainConfig, train
 from scripts.command_line import parse
+
+
+@dataclass(frozen=True)
+class Config(TrainConfig):
+    """A training run, and what is added to its model afterwards."""
+
+    condition_pictures: int = PICTURES
+    """Pictures of each distortion and level from which the model learns to name them at the end
+    (`deepfl predict --explain`); 0 leaves it out."""
 
 
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
-    config = parse(TrainConfig, arguments, program="deepfl train", description=__doc__ or "")
-    run = train(config, progress=True)
+    config = parse(Config, arguments, program="deepfl train", description=__doc__ or "")
+    settings = {field.name: getattr(config, field.name) for field in fields(TrainConfig)}
+    run = train(TrainConfig(**settings), progress=True)
     if config.distributed and not leads():
         return
     best = min(run.log, key=lambda row: row["validation_loss"])
@@ -38,4 +51,23 @@ def main(arguments: Sequence[str]) -> None:
         f"{run.model}: epoch {best['epoch']:.0f} of {len(run.log)}, validation loss"
         f" {best['validation_loss']:.4f}, mean SROCC {best['mean_srocc']:.3f}"
     )
+    if config.condition_pictures:
+        _add_conditions(config, run)
     say(f"next: deepfl benchmark RATINGS.csv --model {run.out} --out benchmark")
+
+
+def _add_conditions(config: Config, run: Run) -> None:
+    if has_conditions(run.model):
+        return
+    say(
+        "learning to name distortions from pictures of each"
+        " (--condition-pictures 0 leaves this out; it can be stopped and done later)"
+    )
+    try:
+        found = add_conditions(
+            run.model, config.data, pictures=config.condition_pictures, progress=True
+        )
+    except InputError as error:
+        say(f"the model cannot explain: {error}")
+        return
+    say(f"{run.model / CONDITIONS_FILE}: {found.in_words()}")

@@ -203,7 +203,7 @@ def _write_pictures(
     pristine: Callable[[_Row], np.ndarray] | None = None
     if stored.store == "recipe":
         pristine = partial(_stored_pristine, stored)
-    elif (photos := _photographs(config)) is not None:
+    elif (photos := photographs_folder(config.data, config.photos)) is not None:
         pristine = partial(_crop_again, photos, plan)
     else:
         say(
@@ -256,21 +256,44 @@ def _stored_pristine(stored: DataSet, row: _Row) -> UInt8[np.ndarray, "h w 3"]:
     return stored.pristine(row.split, row.index)
 
 
-def _photographs(config: ExportConfig) -> Path | None:
-    """The folder of the photographs; None where it is not known or no longer there."""
-    if config.photos is not None:
-        if not config.photos.is_dir():
-            raise InputError(f"{config.photos}: no such folder; give that of the photographs")
-        return config.photos
-    source = config.data / SOURCE
+def photographs_folder(data: Path, photos: Path | None = None) -> Path | None:
+    """The folder of a data set's photographs; None where it is not known or no longer there.
+
+    Args:
+        data: the data set.
+        photos: the folder, if the user gave one.
+
+    Raises:
+        InputError: there is no folder `photos`.
+    """
+    if photos is not None:
+        if not photos.is_dir():
+            raise InputError(f"{photos}: no such folder; give that of the photographs")
+        return photos
+    source = data / SOURCE
     folder = Path(source.read_text().removesuffix("\n")) if source.is_file() else None
     return folder if folder is not None and folder.is_dir() else None
 
 
 def _crop_again(photos: Path, plan: Mapping[str, Any], row: _Row) -> UInt8[np.ndarray, "h w 3"]:
-    """The pristine crop of a photograph, which must be the one that the data set was made of."""
-    path = photos / row.reference
-    if path.is_file() and path.stat().st_size != plan["photographs"][row.reference]:
+    return pristine_again(photos, plan, row.reference)
+
+
+def pristine_again(
+    photos: Path, plan: Mapping[str, Any], reference: str
+) -> UInt8[np.ndarray, "h w 3"]:
+    """The pristine crop of a photograph, which must be the one that the data set was made of.
+
+    Args:
+        photos: folder of the photographs.
+        plan: of the data set's manifest.
+        reference: the photograph's name.
+
+    Raises:
+        InputError: it is missing, cannot be read, or has changed.
+    """
+    path = photos / reference
+    if path.is_file() and path.stat().st_size != plan["photographs"][reference]:
         raise InputError(f"{path}: has changed since the data set was made")
     try:
         return pristine_crop(read_picture(path), tuple(plan["size"]))

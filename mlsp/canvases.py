@@ -1,0 +1,164 @@
+"""Few shapes for pictures of many sizes: sizes that are padded to, and what memory allows.
+
+XLA compiles a program for every shape, for tens of seconds. A folder of photographs has dozens of
+sizes, so pictures are laid on canvases whose sides are rounded up to a multiple of the largest
+power of two that is no more than an eighth of the side (32 at least). Over 511 photographs of 73
+sizes that makes 27 shapes with 7 % more pixels; multiples of 64 make 26 with 8 %, of 128 19 with
+12 %.
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+from jaxtyping import Int32, UInt8
+
+from mtl.files import InputError
+from mtl.inception_resnet_v2 import SMALLEST_SIDE
+
+SMALLEST_STEP = 32  # pixels
+STEPS_PER_SIDE = 8
+
+# Bytes that a forward pass holds at most per pixel of its batch, measured on CPUs; the largest are
+# the activations of the third and fourth convolution.
+BYTES_PER_PIXEL = 400
+# The share of the free memory that a batch may take.
+MEMORY_SHARE = 0.8
+
+# Pictures per forward pass. Small batches keep the activations of large photographs in memory; on a
+# CPU larger ones gain nothing.
+BATCH_SIZE = 8
+BATCH_PIXELS = 8 * 384 * 512
+
+Size = tuple[int, int]  # height, width in pixels
+
+
+def canvas_side(side: int) -> int:
+    """The length a side is padded to."""
+    step = max(SMALLEST_STEP, 1 << ((side // STEPS_PER_SIDE).bit_length() - 1))
+    return -(-side // step) * step
+
+
+def canvas_for(size: Size) -> Size:
+    """The canvas that a picture of (height, width) is laid on."""
+    return canvas_side(size[0]), canvas_side(size[1])
+
+
+def canvases(sizes: Mapping[int, Size]) -> dict[Size, list[int]]:
+    """Pictures by canvas, those of the smallest first.
+
+    Where all pictures of a canvas have one size, that size is the canvas: no more programs, and
+    nothing is padded.
+
+    Args:
+        sizes: (height, width) by the picture's index.
+    """
+    found: dict[Size, list[int]] = {}
+    for index, size in sizes.items():
+        found.setdefault(canvas_for(size), []).append(index)
+    exact: dict[Size, list[int]] = {}
+    for canvas, indices in found.items():
+        present = {sizes[i] for i in indices}
+        exact[present.pop() if len(present) == 1 else canvas] = sorted(indices)
+    return dict(sorted(exact.items(), key=lambda item: (item[0][0] * item[0][1], item[0])))
+
+
+def batch_size(canvas: Size, number: int) -> int:
+    """The largest power of two up to BATCH_SIZE that memory allows and `number` can use."""
+    most = min(BATCH_SIZE, BATCH_PIXELS // (canvas[0] * canvas[1]), number)
+    return 1 << max(0, most.bit_length() - 1)
+
+
+def on_canvas(
+    images: Sequence[UInt8[np.ndarray, "_ _ 3"]], canvas: Size, rows: int
+) -> tuple[UInt8[np.ndarray, "n h w 3"], Int32[np.ndarray, "n 2"] | None]:
+    """Pictures in the upper left corners of a batch of canvases, and their sizes.
+
+    Args:
+        images: at most `rows`, none larger than the canvas.
+        canvas: (height, width).
+        rows: of the batch; those to spare repeat the last picture, so that there is one shape.
+
+    Returns:
+        Pixels, and (height, width) of each; None where each fills its canvas.
+    """
+    batch = np.zeros((rows, *canvas, 3), np.uint8)
+    sizes = np.empty((rows, 2), np.int32)
+    for k in range(rows):
+        image = images[min(k, len(images) - 1)]
+        sizes[k] = image.shape[:2]
+        batch[k, : image.shape[0], : image.shape[1]] = image
+    return batch, None if (sizes == canvas).all() else sizes
+
+
+def check_size(size: Size, free: int | None) -> None:
+    """Refuse pictures that the network or the memory cannot take.
+
+    Args:
+        size: (height, width).
+        free: bytes, from `free_memory`.
+
+    Raises:
+        InputError: says what is wrong, without the picture's name.
+    """
+    if min(size) < SMALLEST_SIDE:
+        raise InputError(
+            f"{size[1]}×{size[0]} pixels are too few; at least"
+            f" {SMALLEST_SIDE}×{SMALLEST_SIDE} are needed"
+        )
+    canvas = canvas_for(size)
+    needed = canvas[0] * canvas[1] * BYTES_PER_PIXEL
+    if free is not None and needed > MEMORY_SHARE * free:
+        raise InputError(
+            f"{size[1]}×{size[0]} pixels need about {needed / 1e9:.1f} GB of memory and"
+            f" {free / 1e9:.1f} GB are free; make the picture smaller or take crops of it"
+        )
+
+
+def free_memory() -> int | None:
+    """Bytes that a program may still take on JAX's device; None where that is not known."""
+    (device, *_) = jax.local_devices()
+    if device.platform != "cpu":
+        stats = device.memory_stats() or {}
+        return stats["bytes_limit"] - stats["bytes_in_use"] if "bytes_limit" in stats else None
+    known = [free for free in (_free_of_machine(), *_free_of_groups()) if free is not None]
+    return min(known, default=None)
+
+
+def _free_of_machine() -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:  # not Linux
+        try:
+            return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        except (ValueError, OSError):
+            return None
+    for line in lines:
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024  # Linux counts in these
+    return None
+
+
+def _free_of_groups() -> Iterable[int]:
+    """What Linux leaves a container: its limit less what is used, of control groups 2 or 1.
+
+    Files that the system keeps in memory count as used there, and give way.
+    """
+    for folder, limit, used, kept in (
+        ("/sys/fs/cgroup", "memory.max", "memory.current", "file"),
+        (
+            "/sys/fs/cgroup/memory",
+            "memory.limit_in_bytes",
+            "memory.usage_in_bytes",
+            "total_cache",
+        ),
+    ):
+        group = Path(folder)
+        try:
+            rows = (line.split() for line in (group / "memory.stat").read_text().splitlines())
+            cached = {row[0]: int(row[1]) for row in rows}[kept]
+            yield int((group / limit).read_text()) - int((group / used).read_text()) + cached
+        except (OSError, ValueError, KeyError):  # not there, or "max"
+            continue

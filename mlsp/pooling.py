@@ -1,0 +1,69 @@
+"""Kinds of features: which activations are pooled, and over what grid.
+
+- `mlsp`: the 43 blocks, each averaged over the picture: 16,928 numbers. DeepFL-IQA,
+  arXiv:2001.08113, section IV-C ("narrow" MLSP of Hosu et al., arXiv:1904.01382).
+- `mlsp-wide`: the 43 blocks, each averaged over a grid of 5×5: (5, 5, 16928). Hosu et al., whose
+  "wide" MLSP resizes activations to 5×5.
+- `gap`: the last convolution averaged over the picture, 1,536 numbers. KonIQ-10k,
+  doi:10.1109/TIP.2020.2967829, section 6.2.5 and table 5.
+- `spp`: the same averaged over grids of 1×1, 2×2 and 3×3 ("spatial pyramid pooling, with average
+  pooling and sizes 1, 2, 3", table 5): 21,504 numbers, the grids in this order, each row by row.
+
+Cell i of k covers the places floor(i·h/k) ... ceil((i+1)·h/k) - 1 of h, so that cells share a place
+where the size does not divide (adaptive average pooling).
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from mlsp.blocks import BLOCKS, LENGTH
+from mtl.inception_resnet_v2 import FEATURES, Map
+
+Kind = Literal["mlsp", "gap", "spp", "mlsp-wide"]
+
+WIDE = 5  # cells a side of the wide MLSP features
+PYRAMID = (1, 2, 3)  # cells a side of the grids of spatial pyramid pooling
+
+SHAPES: Mapping[Kind, tuple[int, ...]] = {
+    "mlsp": (LENGTH,),
+    "gap": (FEATURES,),
+    "spp": (FEATURES * sum(k * k for k in PYRAMID),),
+    "mlsp-wide": (WIDE, WIDE, LENGTH),
+}
+"""Shape of one picture's features."""
+
+
+def pooled(kind: Kind, last: Map, blocks: Mapping[str, Map]) -> Float[Array, "n ..."]:
+    """Features of a batch from `InceptionResNetV2.maps`: (n, *SHAPES[kind])."""
+    if kind == "mlsp":
+        return jnp.concatenate([blocks[name].mean() for name, _ in BLOCKS], axis=1)
+    if kind == "mlsp-wide":
+        return jnp.concatenate([grid_means(blocks[name], WIDE) for name, _ in BLOCKS], axis=-1)
+    if kind == "gap":
+        return last.mean()
+    grids = [grid_means(last, k) for k in PYRAMID]
+    return jnp.concatenate([grid.reshape(len(grid), -1) for grid in grids], axis=1)
+
+
+def grid_means(x: Map, cells: int) -> Float[Array, "n k k c"]:
+    """Averages over a grid of `cells` × `cells` that spans each picture."""
+    n, h, w, _ = x.values.shape
+    sizes = jnp.full((n, 2), jnp.array([h, w])) if x.sizes is None else x.sizes
+    rows, columns = _shares(sizes[:, 0], h, cells), _shares(sizes[:, 1], w, cells)
+    exact = jax.lax.Precision.HIGHEST
+    lines = jnp.einsum("nih,nhwc->niwc", rows, x.cut_out(), precision=exact)
+    return jnp.einsum("njw,niwc->nijc", columns, lines, precision=exact)
+
+
+def _shares(sizes: Int[Array, " n"], length: int, cells: int) -> Float[Array, "n k s"]:
+    """What each of `length` places counts in each cell's average."""
+    number = jnp.arange(cells)
+    begins = number * sizes[:, None] // cells
+    ends = -((number + 1) * -sizes[:, None] // cells)  # rounded up
+    place = jnp.arange(length)
+    within = (place >= begins[..., None]) & (place < ends[..., None])
+    return within / (ends - begins)[..., None].astype(jnp.float32)
