@@ -1,42 +1,32 @@
 """Train and test regressors on rated pictures, over and over, never sharing a reference.
 
-OUT/features/         of the rated pictures
-OUT/repetitions.csv   one row per regressor and repetition
-OUT/summary.csv       medians and quartiles
-OUT/predictions.csv   test predictions of each regressor's median repetition
-OUT/model/            network and regressor, what `deepfl predict` takes
+Every method of a benchmark is tested on the same test parts: regressors, each on features of its
+own, and scores that need no training, such as the full-reference metrics.
 """
 
-import json
-import os
-import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
 
-from mlsp.extract import extract_to
-from mlsp.protocol import MEASURES, judge, quartiles
-from mlsp.regressor import (
-    Kind,
-    Regressor,
-    Settings,
-    SVRSettings,
-    fit,
-    save_regressor,
-    settings_of,
+from mlsp.crops import Pool, pool_features
+from mlsp.protocol import (
+    distortion_table,
+    judge,
+    quartiles,
+    share_within,
+    srocc_by_distortion,
 )
-from mlsp.sources import Files, rated_files
-from mtl.files import InputError, table_text, write_atomically
-from mtl.progress import progress_bar, say
+from mlsp.regressor import Regressor, Settings, SVRSettings, Weighting, fit, train_and_test
+from mtl.files import InputError
+from mtl.progress import say
 from mtl.splits import FEWEST_GROUPS, Split, split_by_group
-from mtl.weights import FOLDER, load_model
 
-REGRESSOR_FILE, RATINGS_FILE = "regressor.npz", "ratings.json"
-REPETITIONS_FILE, SUMMARY_FILE = "repetitions.csv", "summary.csv"
-PREDICTIONS_FILE = "predictions.csv"
+# Of scores on a scale of their own, which a measure of errors means nothing for.
+RANK_MEASURES = ("srocc", "plcc", "plcc_logistic", "krocc")
+
+Row = dict[str, float | str | int]
 
 
 @dataclass(frozen=True)
@@ -46,22 +36,54 @@ class Task:
     settings: Settings
     repetitions: int
 
-    @property
-    def kind(self) -> Kind:
-        """Name of the regressor."""
-        return self.settings.kind
+
+@dataclass(frozen=True)
+class Method:
+    """A regressor and the features it learns from."""
+
+    name: str
+    """In the tables."""
+    features: Float[np.ndarray, "n f"]
+    """One row per picture, or `crops` rows."""
+    settings: Settings
+    others: Mapping[str, Float[np.ndarray, "m f"]] = field(default_factory=dict)
+    """The same features of other databases, by name, to be tested on as a whole."""
+    weighting: Weighting | None = None
+    """Weights of the training pictures from their scores."""
+    crops: int = 1
+    """Rows of `features` for each picture, one after the other; their predictions are pooled."""
+    pool: Pool = "avg"
+    """How."""
+
+
+@dataclass(frozen=True)
+class Rated:
+    """What is known of the pictures; every sequence has one entry per picture."""
+
+    scores: Float[np.ndarray, " n"]
+    """Human scores on any scale, higher is better."""
+    distortions: Sequence[str] | None = None
+    """Types, for the table of each type."""
+    deviations: Float[np.ndarray, " n"] | None = None
+    """Raters' standard deviations, on the scale of the scores."""
+    others: Mapping[str, Float[np.ndarray, " m"]] = field(default_factory=dict)
+    """Scores of other databases, by name."""
 
 
 @dataclass(frozen=True)
 class Benchmark:
     """What came of it."""
 
-    repetitions: list[dict[str, float | str | int]]
-    """regressor, repetition, chosen, the measures, test (number of pictures)."""
-    summary: list[dict[str, float | str | int]]
-    """regressor, repetitions, then median, first and third quartile of each measure."""
-    median_tests: Mapping[Kind, tuple[Split, Float[np.ndarray, " n"]]]
-    """For each regressor its repetition with the median SROCC: split and test predictions."""
+    repetitions: list[Row]
+    """method, repetition, chosen, the measures, test (number of pictures)."""
+    summary: list[Row]
+    """method, repetitions, then median, first and third quartile of each measure."""
+    distortions: list[Row]
+    """method, distortion, repetitions, then median and quartiles of the SROCC."""
+    cross: list[Row]
+    """method, tested_on, pictures, repetitions, then median and quartiles of the correlations."""
+    median_tests: Mapping[str, tuple[Split, Float[np.ndarray, " n"]]]
+    """Of each method the repetition with the median SROCC: split and test predictions."""
 
 
 def benchmark(
@@ -73,7 +95,7 @@ def benchmark(
     seed: int = 0,
     progress: bool = False,
 ) -> Benchmark:
-    """Split by group, train, choose by validation, test; repeat.
+    """Split by group 60/20/20, train, choose by validation, test; repeat.
 
     Args:
         features: one row per picture.
@@ -87,200 +109,206 @@ def benchmark(
         InputError: too few references or pictures, scores that are not finite or all equal.
     """
     scores = np.asarray(scores, np.float64)
-    _check(features, scores, groups)
-    rows: list[dict[str, float | str | int]] = []
-    summary: list[dict[str, float | str | int]] = []
-    median_tests: dict[Kind, tuple[Split, np.ndarray]] = {}
-    with progress_bar(
-        sum(task.repetitions for task in tasks), "benchmark", "split", show=progress
-    ) as bar:
-        for task in tasks:
-            tests = []
-            for repetition in range(task.repetitions):
-                split = split_by_group(groups, seed=seed, repetition=repetition)
-                fitted = _fit(task.settings, features, scores, split, seed + repetition)
-                predicted = fitted.predict(np.asarray(features[split.test], np.float32))
-                measures = judge(predicted, scores[split.test])
-                tests.append((measures, split, predicted))
-                rows.append(
-                    {
-                        "regressor": task.kind,
-                        "repetition": repetition,
-                        "chosen": fitted.chosen,
-                        **measures,
-                        "test": len(split.test),
-                    }
-                )
-                bar.set_postfix_str(f"{task.kind} SROCC {measures['srocc']:.3f}", refresh=False)
-                bar.update()
-            summary.append(_summary(task, [measures for measures, _, _ in tests]))
-            # NaN (a test part with one score only) sorts last and is never the median of many.
-            ranked = sorted(tests, key=lambda t: np.nan_to_num(t[0]["srocc"], nan=np.inf))
-            _, split, predicted = ranked[(len(ranked) - 1) // 2]
-            median_tests[task.kind] = (split, predicted)
-    return Benchmark(rows, summary, median_tests)
-
-
-def fit_for_use(
-    settings: Settings,
-    features: Float[np.ndarray, "n f"],
-    scores: Float[np.ndarray, " n"],
-    groups: Sequence[str],
-    *,
-    seed: int,
-) -> Regressor:
-    """A regressor for `predict`: no test part, so 80 % of the references train it."""
-    split = split_by_group(groups, seed=seed, repetition=0)
-    train = np.concatenate([split.train, split.test])
-    return _fit(settings, features, scores, Split(train, split.validation, split.test), seed)
-
-
-@dataclass(frozen=True)
-class BenchmarkConfig:
-    """A benchmark on a user's own rated pictures."""
-
-    ratings: Path
-    """CSV file with columns image,score[,reference]; images are relative to its folder."""
-    model: Path
-    """Model folder, or the training run that holds it."""
-    out: Path
-    """Folder for results; an unfinished one is continued."""
-    regressor: Kind = "svr"
-    """svr, svr-linear: support vectors, seconds. mlp, mlp-bn (with batch normalisation): the
-    paper's network, minutes per split on a CPU."""
-    repetitions: int = 100
-    """Random splits to train and test on; the paper's 100."""
-    seed: int = 0
-    """Decides splits and initial weights."""
-
-
-def run_benchmark(config: BenchmarkConfig, *, progress: bool = False) -> Benchmark:
-    """Features of the rated pictures, the benchmark, and a model folder to predict with.
-
-    Raises:
-        InputError: the ratings, the pictures or the model cannot be used.
-    """
-    if config.repetitions < 1:
-        raise InputError("--repetitions must be at least 1")
-    source = rated_files(config.ratings)
-    ratings = _ratings(config.ratings, source)
-    _check_references(config.ratings, [ratings[name][1] for name in source.names])
-    model = load_model(config.model)
-    found = extract_to(model, source, config.out / "features", progress=progress)
-    for name, reason in found.skipped.items():
-        say(f"left out: {name}: {reason}", show=progress)
-    scores = np.array([ratings[name][0] for name in found.names])
-    groups = [ratings[name][1] for name in found.names]
-    settings = settings_of(config.regressor)
-    matrix = np.asarray(found.matrix, np.float32)
-    result = benchmark(
-        matrix,
-        scores,
-        groups,
-        tasks=[Task(settings, config.repetitions)],
-        seed=config.seed,
-        progress=progress,
-    )
-    write_results(config.out, result, found.names, scores)
-    say("fitting the regressor for use on all references ...", show=progress)
-    regressor = fit_for_use(settings, matrix, scores, groups, seed=config.seed)
-    save_quality_model(config.out / FOLDER, model.folder, regressor, scores, config.ratings.name)
-    return result
-
-
-def write_results(
-    out: Path, result: Benchmark, names: Sequence[str], scores: Float[np.ndarray, " n"]
-) -> None:
-    """Write the three tables of a benchmark."""
-    predictions = [
-        {"regressor": kind, "image": names[i], "score": scores[i], "predicted": float(p)}
-        for kind, (split, predicted) in result.median_tests.items()
-        for i, p in zip(split.test, predicted, strict=True)
-    ]
-    write_atomically(out / REPETITIONS_FILE, table_text(result.repetitions))
-    write_atomically(out / PREDICTIONS_FILE, table_text(predictions))
-    write_atomically(out / SUMMARY_FILE, table_text(result.summary))
-
-
-def save_quality_model(
-    folder: Path,
-    network: Path,
-    regressor: Regressor,
-    scores: Float[np.ndarray, " n"],
-    ratings: str,
-) -> None:
-    """A model folder with a regressor in it: a copy of the network's, self-contained.
-
-    Args:
-        folder: to write.
-        network: the model folder the features came from.
-        regressor: fitted to `scores`.
-        scores: the human scores, for their range.
-        ratings: where the scores came from, in words.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    save_regressor(folder / REGRESSOR_FILE, regressor)
-    known = {"ratings": ratings, "lowest": float(scores.min()), "highest": float(scores.max())}
-    write_atomically(folder / RATINGS_FILE, json.dumps(known, indent=1))
-    names = sorted(p.name for p in network.iterdir() if p.is_file() and p.name[0] != ".")
-    # model.json, which makes a folder a model, comes last.
-    for name in sorted(names, key=lambda n: n == "model.json"):
-        if name not in (REGRESSOR_FILE, RATINGS_FILE):
-            temporary = folder / f".{name}.{os.getpid()}.tmp"
-            shutil.copyfile(network / name, temporary)
-            temporary.replace(folder / name)
-
-
-def _fit(settings, features, scores, split: Split, seed: int) -> Regressor:
-    def part(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return np.asarray(features[rows], np.float32), scores[rows]
-
-    return fit(settings, part(split.train), part(split.validation), seed=seed)
-
-
-def _check(features: np.ndarray, scores: np.ndarray, groups: Sequence[str]) -> None:
     if not len(features) == len(scores) == len(groups):
         raise ValueError(
             f"{len(features)} features, {len(scores)} scores and {len(groups)} groups differ"
         )
-    if not np.isfinite(scores).all():
-        raise InputError("some scores are not finite numbers")
-    if scores.min() == scores.max():
-        raise InputError(f"all scores are {scores[0]:g}; there is nothing to learn")
+    found = []
+    for task in tasks:
+        splits = random_splits(groups, task.repetitions, seed=seed)
+        method = Method(task.settings.kind, features, task.settings)
+        found.append(compare_methods([method], Rated(scores), splits, seed=seed, progress=progress))
+    return merged(found)
+
+
+def random_splits(groups: Sequence[str], repetitions: int, *, seed: int) -> list[Split]:
+    """Splits of 60/20/20 by group, for each repetition.
+
+    Raises:
+        InputError: there are fewer than three groups.
+    """
     if len(set(groups)) < FEWEST_GROUPS:
         raise InputError(
             f"the usable pictures come from {len(set(groups))} reference(s); at least"
             f" {FEWEST_GROUPS} are needed, one each to train, validate and test"
         )
+    return [split_by_group(groups, seed=seed, repetition=k) for k in range(repetitions)]
 
 
-def _check_references(table: Path, groups: Sequence[str]) -> None:
-    if len(set(groups)) < FEWEST_GROUPS:
-        raise InputError(
-            f"{table}: rates pictures of {len(set(groups))} reference(s); at least {FEWEST_GROUPS}"
-            " are needed, one each to train, validate and test"
+def compare_methods(
+    methods: Sequence[Method],
+    rated: Rated,
+    splits: Sequence[Split],
+    *,
+    judges: Mapping[str, Float[np.ndarray, " n"]] | None = None,
+    seed: int = 0,
+    progress: bool = False,
+) -> Benchmark:
+    """Train and test regressors, and test scores that need no training, on the same splits.
+
+    Args:
+        methods: regressors, each with a name of its own.
+        rated: the pictures.
+        splits: row numbers of each repetition.
+        judges: scores of all pictures, higher is better, by name.
+        seed: of training; repetition k has seed + k.
+        progress: report on standard error.
+
+    Raises:
+        InputError: scores that are not finite or all equal; features that are not finite.
+    """
+    _check(rated.scores)
+    tables = []
+    for method in methods:
+        say(f"{method.name}: {len(splits)} split(s) ...", show=progress)
+        outcomes = train_and_test(
+            method.settings,
+            method.features,
+            np.repeat(rated.scores, method.crops),
+            [_of_crops(split, method.crops) for split in splits],
+            others=list(method.others.values()),
+            seed=seed,
+            weighting=method.weighting,
+            progress=progress,
         )
+        table = judged_tests(
+            method.name,
+            rated,
+            splits,
+            [_of_pictures(outcome.predicted, method) for outcome in outcomes],
+            chosen=[outcome.chosen for outcome in outcomes],
+        )
+        for place, name in enumerate(method.others):
+            beyond = [_of_pictures(outcome.others[place], method) for outcome in outcomes]
+            table.cross.append(_cross_row(method.name, name, rated.others[name], beyond))
+        tables.append(table)
+    for name, values in (judges or {}).items():
+        tests = [values[split.test] for split in splits]
+        tables.append(judged_tests(name, rated, splits, tests, own_scale=True))
+    return merged(tables)
 
 
-def _ratings(table: Path, source: Files) -> dict[str, tuple[float, str]]:
-    """Score and group by image name; without a reference column each picture is its own group."""
-    ratings = {}
-    for line, (name, columns) in enumerate(zip(source.names, source.columns, strict=True), 2):
-        try:
-            score = float(columns["score"])
-        except (TypeError, ValueError):
-            score = float("nan")
-        if not np.isfinite(score):
-            raise InputError(f"{table}: line {line}: score {columns['score']!r} is not a number")
-        ratings[name] = (score, columns.get("reference") or name)
-    return ratings
+def merged(tables: Sequence[Benchmark]) -> Benchmark:
+    """Several benchmarks as one, in order."""
+    return Benchmark(
+        [row for table in tables for row in table.repetitions],
+        [row for table in tables for row in table.summary],
+        [row for table in tables for row in table.distortions],
+        [row for table in tables for row in table.cross],
+        {name: test for table in tables for name, test in table.median_tests.items()},
+    )
 
 
-def _summary(task: Task, measured: Sequence[Mapping[str, float]]) -> dict[str, float | str | int]:
-    row: dict[str, float | str | int] = {"regressor": task.kind, "repetitions": len(measured)}
-    for measure in MEASURES:
-        row |= {
-            f"{measure}_{name}": value
-            for name, value in quartiles([m[measure] for m in measured]).items()
+def fit_for_use(
+    method: Method, scores: Float[np.ndarray, " n"], groups: Sequence[str], *, seed: int
+) -> Regressor:
+    """A regressor for `predict`: no test part, so 80 % of the references train it."""
+    split = split_by_group(groups, seed=seed, repetition=0)
+    train = np.concatenate([split.train, split.test])
+    return fit(
+        method.settings,
+        (method.features[train], scores[train]),
+        (method.features[split.validation], scores[split.validation]),
+        seed=seed,
+        weighting=method.weighting,
+    )
+
+
+def judged_tests(
+    name: str,
+    rated: Rated,
+    splits: Sequence[Split],
+    predictions: Sequence[Float[np.ndarray, " t"]],
+    *,
+    chosen: Sequence[float] | None = None,
+    own_scale: bool = False,
+) -> Benchmark:
+    """The tables of one method from its test predictions.
+
+    Args:
+        name: of the method.
+        rated: the pictures.
+        splits: row numbers of each repetition.
+        predictions: of each repetition's test part.
+        chosen: learning rate or C of each repetition, where one was chosen.
+        own_scale: the predictions are not on the scores' scale, and only correlations mean
+            anything.
+    """
+    measured: list[dict[str, float]] = []
+    by_distortion = []
+    for split, predicted in zip(splits, predictions, strict=True):
+        true = rated.scores[split.test]
+        measures = judge(predicted, true)
+        if own_scale:
+            measures = {m: v if m in RANK_MEASURES else np.nan for m, v in measures.items()}
+        elif rated.deviations is not None:
+            measures |= share_within(predicted, true, rated.deviations[split.test])
+        measured.append(measures)
+        if rated.distortions is not None:
+            types = [rated.distortions[row] for row in split.test]
+            by_distortion.append(srocc_by_distortion(predicted, true, types))
+    rows: list[Row] = [
+        {
+            "method": name,
+            "repetition": number,
+            "chosen": np.nan if chosen is None else chosen[number],
+            **measures,
+            "test": len(split.test),
         }
+        for number, (split, measures) in enumerate(zip(splits, measured, strict=True))
+    ]
+    summary: Row = {"method": name, "repetitions": len(splits)}
+    for measure in measured[0]:
+        found = quartiles([measures[measure] for measures in measured])
+        summary |= {f"{measure}_{which}": value for which, value in found.items()}
+    # NaN (a test part with one score only) sorts last and is never the median of many.
+    order = np.argsort(np.nan_to_num([m["srocc"] for m in measured], nan=np.inf), kind="stable")
+    median = order[(len(order) - 1) // 2]
+    return Benchmark(
+        rows,
+        [summary],
+        [{"method": name, **row} for row in distortion_table(by_distortion)],
+        [],
+        {name: (splits[median], predictions[median])},
+    )
+
+
+def _of_crops(split: Split, crops: int) -> Split:
+    """The same split in rows of crops."""
+
+    def rows(part: np.ndarray) -> np.ndarray:
+        return (part[:, None] * crops + np.arange(crops)).ravel()
+
+    return Split(rows(split.train), rows(split.validation), rows(split.test))
+
+
+def _of_pictures(predicted: Float[np.ndarray, " r"], method: Method) -> Float[np.ndarray, " n"]:
+    """One prediction for each picture."""
+    return pool_features(predicted.reshape(-1, method.crops).T, method.pool)
+
+
+def _cross_row(
+    name: str,
+    tested_on: str,
+    true: Float[np.ndarray, " m"],
+    predictions: Sequence[Float[np.ndarray, " m"]],
+) -> Row:
+    row: Row = {
+        "method": name,
+        "tested_on": tested_on,
+        "pictures": len(true),
+        "repetitions": len(predictions),
+    }
+    # The other database's scale is another, so that errors mean nothing.
+    measured = [judge(predicted, true) for predicted in predictions]
+    for measure in RANK_MEASURES:
+        found = quartiles([measures[measure] for measures in measured])
+        row |= {f"{measure}_{which}": value for which, value in found.items()}
     return row
+
+
+def _check(scores: Float[np.ndarray, " n"]) -> None:
+    if not np.isfinite(scores).all():
+        raise InputError("some scores are not finite numbers")
+    if scores.min() == scores.max():
+        raise InputError(f"all scores are {scores[0]:g}; there is nothing to learn")

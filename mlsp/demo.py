@@ -13,16 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from mlsp.benchmark import (
-    SUMMARY_FILE,
-    Task,
-    benchmark,
-    fit_for_use,
-    save_quality_model,
-    write_results,
-)
+from mlsp.benchmark import Method, Task, benchmark, fit_for_use
+from mlsp.benchmark_run import SUMMARY_FILE, Judged, write_results
 from mlsp.extract import extract_to
 from mlsp.kadid import condition_means
+from mlsp.quality_model import save_quality_model
 from mlsp.regressor import MLPSettings, SVRSettings
 from mlsp.report import PAGE, Places, write_report
 from mlsp.samples import copy_photographs
@@ -149,12 +144,14 @@ def run_demo(config: DemoConfig, *, progress: bool = True) -> Path:
                 seed=config.seed,
                 progress=progress,
             )
-            write_results(places.benchmark, result, found.names, scores)
+            tested = Judged(places.data.name, "random", found.names, scores, result)
+            write_results(places.benchmark, [tested])
 
     say("[5/6] a model to predict with", show=progress)
     with seconds("quality model"):
         if not (quality / MODEL_FILE).is_file():
-            regressor = fit_for_use(SVRSettings(), matrix, scores, groups, seed=config.seed)
+            method = Method("svr", matrix, SVRSettings())
+            regressor = fit_for_use(method, scores, groups, seed=config.seed)
             about = "KADID-10k's mean ratings per condition"
             save_quality_model(quality, model.folder, regressor, scores, about)
 
@@ -168,11 +165,11 @@ def _conclude(
     config: DemoConfig, page: Path, places: Places, quality: Path, progress: bool
 ) -> None:
     """Print the table, and say what was written and what to run next."""
-    rows = read_table(places.benchmark / SUMMARY_FILE, ("regressor",))
+    rows = read_table(places.benchmark / SUMMARY_FILE, ("method",))
     say(f"{'':16}{'SROCC':>8}{'PLCC':>8}   (median; photographs never seen)", show=progress)
     for row in rows:
         say(
-            f"MLSP + {row['regressor'].upper():9}{float(row['srocc_median']):8.3f}"
+            f"MLSP + {row['method'].upper():9}{float(row['srocc_median']):8.3f}"
             f"{float(row['plcc_median']):8.3f}   {row['repetitions']} splits",
             show=progress,
         )

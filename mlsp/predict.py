@@ -1,8 +1,7 @@
 """The quality of any picture, without a reference."""
 
-import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,11 +11,10 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from fr_metrics import METRICS
-from mlsp.benchmark import RATINGS_FILE, REGRESSOR_FILE
 from mlsp.canvases import batch_size, canvas_for, check_size, free_memory, on_canvas
 from mlsp.conditions import Likely, load_conditions
-from mlsp.pooling import pooled
-from mlsp.regressor import load_regressor
+from mlsp.pooling import Kind, pooled
+from mlsp.quality_model import load_quality
 from mlsp.sources import Source, open_source
 from mtl import compilation_cache
 from mtl.files import InputError
@@ -60,20 +58,12 @@ class Predictor:
     def __init__(self, folder: str | os.PathLike, *, explain: bool = False):
         self.model = load_model(folder)
         self.conditions = load_conditions(self.model.folder) if explain else None
-        path = self.model.folder / REGRESSOR_FILE
-        self.regressor = load_regressor(path) if path.is_file() else None
+        quality = load_quality(self.model.folder)
+        self.regressor = None if quality is None else quality.regressor
         self.opinion = self.model.config.opinion if self.regressor is None else None
         self.scale = "0..1, weakly supervised: share of the training images that look worse"
-        if self.regressor is not None:
-            try:
-                known = json.loads((self.model.folder / RATINGS_FILE).read_text())
-                self.scale = (
-                    f"that of {known['ratings']}, {known['lowest']:g} to {known['highest']:g}"
-                )
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                raise InputError(
-                    f"{self.model.folder / RATINGS_FILE}: is missing or damaged ({error})"
-                ) from error
+        if quality is not None:
+            self.scale = f"that of {quality.ratings}, {quality.lowest:g} to {quality.highest:g}"
         elif self.opinion is not None:
             lowest, highest = self.opinion.lowest, self.opinion.highest
             self.scale = f"that of {self.opinion.ratings}, {lowest:g} to {highest:g}"
@@ -90,21 +80,20 @@ class Predictor:
             )
         self._weights = {name: jnp.asarray(w) for name, w in self.model.weights.items()}
         compilation_cache.enable()
+        kinds: set[Kind] = set() if quality is None else {quality.features}
+        if explain:
+            kinds.add("mlsp")
+        self._features: Kind = "mlsp" if quality is None else quality.features
 
         @jax.jit
         def judged(weights, images, sizes):
             model = self.model.functional.model(weights)
             last, blocks = model.body.maps(model.scaled(images), sizes)
             # What is not asked for is not computed.
-            features = pooled("mlsp", last, blocks) if self._describes else None
+            features = {kind: pooled(kind, last, blocks) for kind in kinds}
             return features, model.heads_of(last.mean())
 
         self._run = judged
-
-    @property
-    def _describes(self) -> bool:
-        """Whether features are needed, beside what the heads say."""
-        return self.regressor is not None or self.conditions is not None
 
     def __call__(self, name: str, image: UInt8[np.ndarray, "h w 3"]) -> Prediction:
         """Judge one picture.
@@ -148,18 +137,20 @@ class Predictor:
         batch, sizes = on_canvas(images, canvas, rows)
         features, outputs = jax.device_get(self._run(self._weights, batch, sizes))
         outputs = np.asarray(outputs[: len(images)], np.float64)
-        features = np.zeros((len(images), 0)) if features is None else features[: len(images)]
+        features = {kind: found[: len(images)] for kind, found in features.items()}
         qualities, scores = self._qualities(features, outputs)
         explained: list[list[Likely]] = [[] for _ in images]
         if self.conditions is not None:
-            explained = [self.conditions.likeliest(row) for row in features]
+            explained = [self.conditions.likeliest(row) for row in features["mlsp"]]
         return [
             Prediction(name, float(quality), row, likely)
             for name, quality, row, likely in zip(names, qualities, scores, explained, strict=True)
         ]
 
     def _qualities(
-        self, features: Float[np.ndarray, "n f"], outputs: Float[np.ndarray, "n k"]
+        self,
+        features: Mapping[Kind, Float[np.ndarray, "n ..."]],
+        outputs: Float[np.ndarray, "n k"],
     ) -> tuple[Sequence[float], list[dict[str, float]]]:
         """Quality, and the scores beside it, of each picture."""
         if self.opinion is not None:
@@ -176,7 +167,8 @@ class Predictor:
             heads = {m: np.clip(column, 0, 1) for m, column in heads.items()}
             scores = equalization.inverse(heads)
         if self.regressor is not None:
-            qualities = self.regressor.predict(features)
+            rows_of_features = features[self._features].reshape(len(outputs), -1)
+            qualities = self.regressor.predict(rows_of_features)
         else:
             turned = [v if METRICS[m].higher_is_better else 1 - v for m, v in heads.items()]
             qualities = np.mean(turned, axis=0)

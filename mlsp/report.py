@@ -11,7 +11,7 @@ import numpy as np
 from distortions import DISTORTIONS
 from fr_metrics import METRICS, HistogramEqualization
 from mlsp import figures
-from mlsp.benchmark import PREDICTIONS_FILE, SUMMARY_FILE
+from mlsp.benchmark_run import PREDICTIONS_FILE, SUMMARY_FILE
 from mtl.correlation import plcc, srocc
 from mtl.files import read_table, write_atomically
 from mtl.kadis.generate import EQUALIZATION
@@ -63,7 +63,7 @@ def write_report(
     manifest = read_manifest(places.data)
     rated = _rated(places.data, manifest["plan"], ratings)
     log = read_log(places.run)
-    summary = read_table(places.benchmark / SUMMARY_FILE, ("regressor", "srocc_median"))
+    summary = read_table(places.benchmark / SUMMARY_FILE, ("method", "srocc_median"))
     tests = _predictions(places.benchmark / PREDICTIONS_FILE)
     places.report.mkdir(parents=True, exist_ok=True)
 
@@ -101,12 +101,12 @@ def _rated(data: Path, plan: Mapping, ratings: Mapping[tuple[int, int], float]) 
 
 
 def _predictions(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    rows = read_table(path, ("regressor", "score", "predicted"))
-    kinds = dict.fromkeys(row["regressor"] for row in rows)
+    rows = read_table(path, ("method", "score", "predicted"))
+    kinds = dict.fromkeys(row["method"] for row in rows)
     return {
         kind: (
-            np.array([float(row["score"]) for row in rows if row["regressor"] == kind]),
-            np.array([float(row["predicted"]) for row in rows if row["regressor"] == kind]),
+            np.array([float(row["score"]) for row in rows if row["method"] == kind]),
+            np.array([float(row["predicted"]) for row in rows if row["method"] == kind]),
         )
         for kind in kinds
     }
@@ -123,7 +123,7 @@ def _page(
     photographs = len(plan["photographs"])
     regressors = [
         (
-            REGRESSORS[row["regressor"]],
+            REGRESSORS[row["method"]],
             f"unseen photographs, median of {row['repetitions']} splits",
             *(
                 f"{float(row[f'{m}_median']):.3f}"

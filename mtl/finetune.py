@@ -7,8 +7,7 @@ the weights with the best PLCC on the validation part so far, and those are test
 
 DeepFL-IQA, arXiv:2001.08113, section V-D1, schemes of table II, by what `init` is: (1) a body
 trained on ImageNet; (2) a body trained weakly supervised, by `mtl.train`. There the head is one
-linear layer; here it is KonCept512's for both. Schemes 3 and 4, features and a regressor, are
-`mlsp.benchmark`.
+linear layer (--head linear). Schemes 3 and 4 are features and a regressor; mlsp.compare does all.
 
 DeepBIQ, arXiv:1602.05531, sections 2.3 and 3.3: --loss classes sorts the scores into five classes
 of equal width, which are learned with cross-entropy and weights against their frequencies; the
@@ -124,6 +123,8 @@ class FinetuneConfig:
     loss: Loss = "mse"
     """Of scores (mae, mse, plcc, norm-in-norm), of distributions, which need c1..c5 (cross_entropy,
     huber, emd), or of five classes of scores (classes)."""
+    head: Literal["koncept", "linear"] = "koncept"
+    """On the body's 1,536 features: KonCept512's FC 2048, 1024 and 256, or one linear layer."""
     balance: Literal["none", "proportion"] = "none"
     """Weigh training pictures by how rare their scores are; classes always does, in its own way."""
     scale: tuple[float, float] | None = None
@@ -265,7 +266,15 @@ def _open(config: FinetuneConfig) -> _Data:
         names,
         {part: ratings.scores[rows[part]] for part in PARTS},
         size,
-        Opinion(loss.outputs, lowest, highest, config.size, config.ratings.name, classes),
+        Opinion(
+            loss.outputs,
+            lowest,
+            highest,
+            config.size,
+            config.ratings.name,
+            classes,
+            config.head == "koncept",
+        ),
         splits_text(ratings, rows),
         _training_loss(config, targets[rows[TRAINING]]),
     )
@@ -325,7 +334,7 @@ def _step_settings(config: FinetuneConfig) -> TrainConfig:
 
 def _differing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
     # Runs older than these settings had their defaults.
-    theirs = {"balance": "none", "scale": None, **theirs}
+    theirs = {"balance": "none", "scale": None, "head": "koncept", **theirs}
     return [name for name in ours if name not in FREE and theirs[name] != ours[name]]
 
 

@@ -55,6 +55,8 @@ class Opinion:
     """Where the scores came from, in words."""
     classes: bool = False
     """Whether the distribution is of classes that part `lowest`..`highest` evenly."""
+    hidden: bool = True
+    """Whether the head has KonCept512's hidden layers, or is one linear layer."""
 
 
 @dataclass(frozen=True)
@@ -94,12 +96,15 @@ class Head(nnx.Module):
 
 
 class OpinionHead(nnx.Module):
-    """FC 2048, 1024 and 256 with ReLU and dropout of .25, .25 and .5, then a linear layer."""
+    """FC 2048, 1024 and 256 with ReLU and dropout of .25, .25 and .5, then a linear layer.
 
-    def __init__(self, features: int, outputs: int, *, rngs: nnx.Rngs):
-        sizes = (features, *OPINION_UNITS)
+    Without the hidden ones, the linear layer alone.
+    """
+
+    def __init__(self, features: int, outputs: int, *, hidden: bool = True, rngs: nnx.Rngs):
+        sizes = (features, *(OPINION_UNITS if hidden else ()))
         self.hidden = nnx.List([nnx.Linear(a, b, rngs=rngs) for a, b in pairwise(sizes)])
-        self.dropout = nnx.List([nnx.Dropout(rate) for rate in OPINION_DROPOUT])
+        self.dropout = nnx.List([nnx.Dropout(rate) for rate in OPINION_DROPOUT[: len(self.hidden)]])
         self.out = nnx.Linear(sizes[-1], outputs, rngs=rngs)
 
     def __call__(self, x: Float[Array, "n f"], rngs: nnx.Rngs | None = None) -> Float[Array, "n k"]:
@@ -120,7 +125,12 @@ class MTLModel(nnx.Module):
         self.opinion = (
             None
             if config.opinion is None
-            else OpinionHead(self.body.features, config.opinion.outputs, rngs=rngs)
+            else OpinionHead(
+                self.body.features,
+                config.opinion.outputs,
+                hidden=config.opinion.hidden,
+                rngs=rngs,
+            )
         )
         self.metrics = config.metrics
         self.scaling = config.scaling

@@ -38,6 +38,7 @@ from mtl.train_config import (
     check,
     chosen_tasks,
     differing,
+    train_config,
 )
 from mtl.training_loop import CHECKPOINTS, Data, train_on
 from mtl.weights import (
@@ -125,6 +126,19 @@ def _open(config: TrainConfig) -> Data:
 def _claim(config: TrainConfig, plan: Mapping[str, Any]) -> None:
     digest = hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
     claim(config.out, as_json(config) | {"plan_sha256": digest}, differing)
+
+
+def read_config(run: Path) -> TrainConfig:
+    """The settings of a run.
+
+    Raises:
+        InputError: the folder is not a run of `deepfl train`.
+    """
+    path = run / CONFIG_FILE
+    try:
+        return train_config(json.loads(path.read_text()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: is missing or is not of a training run ({error})") from error
 
 
 def claim(

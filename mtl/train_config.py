@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -87,6 +87,26 @@ FREE = (
 def as_json(config: Any) -> dict[str, Any]:
     """A dataclass of settings in values that JSON has."""
     return json.loads(json.dumps(asdict(config), default=str))
+
+
+def train_config(values: Mapping[str, Any]) -> TrainConfig:
+    """Settings from what `as_json` made of them; other names are left out.
+
+    Raises:
+        KeyError: a setting is missing.
+        TypeError: a value is of another type.
+    """
+    settings = {field.name: values[field.name] for field in fields(TrainConfig)}
+    crop = settings["crop"]
+    return TrainConfig(
+        **settings
+        | {
+            "data": Path(settings["data"]),
+            "out": Path(settings["out"]),
+            "tasks": tuple(settings["tasks"]),
+            "crop": None if crop is None else (int(crop[0]), int(crop[1])),
+        }
+    )
 
 
 def differing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:

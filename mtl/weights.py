@@ -160,6 +160,7 @@ def _opinion(fields: Mapping[str, Any] | None) -> Opinion | None:
         None if size is None else (int(size[0]), int(size[1])),
         str(fields["ratings"]),
         bool(fields.get("classes", False)),
+        bool(fields.get("hidden", True)),
     )
 
 

@@ -1,26 +1,36 @@
-"""Train and test a regressor on your own rated pictures, and keep it for `deepfl predict`.
+"""Train and test regressors on rated pictures, and keep one for `deepfl predict`.
 
-RATINGS.csv has the columns image,score and, if several pictures show the same content, reference:
-pictures of one reference are never in two of the training, validation and test parts. Image names
-are relative to the CSV file's folder. The score's scale is yours.
+RATINGS is the folder of a public database as its authors distribute it (--download-help says where
+each is obtained), or a CSV file with the columns image,score and, if several pictures show the
+same content, reference: pictures of one reference are never in two of the training, validation and
+test parts. Image names are relative to the CSV file's folder. The score's scale is yours.
 
 Example, with the rated pictures that `deepfl distort` can make of a folder:
     deepfl distort deepfl-demo/photographs --out rated --type jpeg gaussian_blur
     ls rated | awk -F '[_.]' 'BEGIN {print "image,score,reference"}
         /_0[1-5].png$/ {print $0 "," 6 - $(NF-1) "," $1}' > rated/ratings.csv
     deepfl benchmark rated/ratings.csv --model deepfl-demo/run --out benchmark
+
+Several databases give the cross-database matrix, several models a row each:
+    deepfl benchmark kadid10k live csiq --model run imagenet --regressor mlp svr --out benchmark
 """
 
 from collections.abc import Sequence
 
-from mlsp.benchmark import BenchmarkConfig, run_benchmark
+from mlsp.benchmark_run import BenchmarkConfig, Judged, run_benchmark
+from mlsp.databases import download_help
 from mtl.progress import say
 from mtl.weights import FOLDER
 from scripts.command_line import parse
 
+HELP = "--download-help"
+
 
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
+    if HELP in arguments:
+        print(download_help())
+        return
     config = parse(
         BenchmarkConfig,
         arguments,
@@ -28,12 +38,29 @@ def main(arguments: Sequence[str]) -> None:
         description=__doc__ or "",
         positional=("ratings",),
     )
-    result = run_benchmark(config, progress=True)
-    print(f"{'regressor':<10}{'splits':>7}  {'SROCC':>6}  {'PLCC':>6}  {'KROCC':>6}  {'RMSE':>8}")
-    for row in result.summary:
-        print(
-            f"{row['regressor']:<10}{row['repetitions']:>7}  {row['srocc_median']:6.3f}"
-            f"  {row['plcc_median']:6.3f}  {row['krocc_median']:6.3f}  {row['rmse_median']:8.4g}"
-        )
+    tested = run_benchmark(config, progress=True)
+    print_summary(tested)
     say(f"{config.out}: medians of the test parts; all splits are in repetitions.csv")
-    say(f"next: deepfl predict PHOTO.jpg --model {config.out / FOLDER}")
+    if not config.crops:
+        say(f"next: deepfl predict PHOTO.jpg --model {config.out / FOLDER}")
+
+
+def print_summary(tested: Sequence[Judged]) -> None:
+    """The medians, a line per database, protocol and method."""
+    rows = [(each, row) for each in tested for row in each.result.summary]
+    widths = (
+        max(len(each.database) for each in tested),
+        max(len(each.protocol) for each in tested),
+        max(len(str(row["method"])) for _, row in rows),
+    )
+    places = f"{{:<{widths[0]}}}  {{:<{widths[1]}}}  {{:<{widths[2]}}}"
+    print(f"{places.format('', '', 'method')}  splits   SROCC    PLCC  fitted   KROCC      RMSE")
+    for each, row in rows:
+        numbers = "".join(
+            f"  {row[f'{measure}_median']:6.3f}"
+            for measure in ("srocc", "plcc", "plcc_logistic", "krocc")
+        )
+        print(
+            f"{places.format(each.database, each.protocol, row['method'])}"
+            f"  {row['repetitions']:>6}{numbers}  {row['rmse_median']:8.4g}"
+        )

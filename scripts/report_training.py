@@ -13,7 +13,7 @@ from mtl.files import InputError, table_text, write_atomically
 from mtl.kadis.plan import read_manifest
 from mtl.learning_curves import learning_curve, read_log
 from mtl.progress import say
-from mtl.train import CONFIG_FILE
+from mtl.train import read_config
 from mtl.train_config import FREE, TrainConfig, as_json
 from scripts.command_line import parse, run_script
 from scripts.provenance import provenance
@@ -41,11 +41,8 @@ def training_rows(run: Path) -> list[dict[str, float | str]]:
     log = read_log(run)
     if not log:
         raise InputError(f"{run}: no epoch has ended yet; let `deepfl train` continue")
-    try:
-        config = json.loads((run / CONFIG_FILE).read_text())
-        folder = Path(config["data"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{run / CONFIG_FILE}: is missing or damaged ({error})") from error
+    config = as_json(read_config(run))
+    folder = Path(config["data"])
     plan = read_manifest(folder)["plan"]
     height, width = plan["size"]
     data = (
@@ -56,7 +53,7 @@ def training_rows(run: Path) -> list[dict[str, float | str]]:
     settings = "; ".join(
         f"{name} {json.dumps(value)}"
         for name, value in config.items()
-        if name in papers and name not in PLACES and value != papers[name]
+        if name not in PLACES and value != papers[name]
     )
     origin = provenance(["jax", "flax", "optax", "grain"])
     return [{**row, "data": data, "settings": settings, **origin} for row in log]

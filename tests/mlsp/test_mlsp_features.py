@@ -9,9 +9,10 @@ import pytest
 
 from fr_metrics import HistogramEqualization
 from mlsp import BLOCKS, Predictor, extract
-from mlsp.benchmark import fit_for_use, save_quality_model
+from mlsp.benchmark import Method, fit_for_use
 from mlsp.blocks import LENGTH
 from mlsp.extract import extract_to
+from mlsp.quality_model import save_quality_model
 from mlsp.regressor import SVRSettings
 from mlsp.sources import Files, open_source, rated_files
 from mlsp.store import load_features
@@ -167,7 +168,7 @@ def test_a_body_without_heads_predicts_with_a_regressor_alone(model, sample, tmp
     known = features + 0.01 * rng.standard_normal((12, features.size), np.float32)
     scores = np.linspace(1, 5, 12)
     groups = [str(k) for k in range(12)]
-    regressor = fit_for_use(SVRSettings(), known, scores, groups, seed=0)
+    regressor = fit_for_use(Method("svr", known, SVRSettings()), scores, groups, seed=0)
     save_quality_model(tmp_path / "quality", tmp_path / "body", regressor, scores, "ratings.csv")
     prediction = Predictor(tmp_path / "quality")("cat.png", image)
     assert prediction.scores == {}

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.svm import SVR
 
-from mlsp.benchmark import MEASURES, Task, benchmark, fit_for_use, write_results
-from mlsp.protocol import judge
+from mlsp.benchmark import Method, Task, benchmark, fit_for_use
+from mlsp.benchmark_run import Judged, write_results
+from mlsp.protocol import MEASURES, judge
 from mlsp.regressor import MLPSettings, SVRSettings, fit, load_regressor, save_regressor
 from mtl.files import InputError, read_table
 from mtl.splits import split_by_group
@@ -43,7 +44,7 @@ def test_a_known_relation_is_learned_on_groups_never_seen(known, settings):
 @pytest.mark.parametrize("settings", SETTINGS, ids=["mlp", "svr"])
 def test_a_saved_regressor_predicts_the_same(known, settings, tmp_path):
     features, scores, groups = known
-    regressor = fit_for_use(settings, features, scores, groups, seed=0)
+    regressor = fit_for_use(Method("it", features, settings), scores, groups, seed=0)
     save_regressor(tmp_path / "r.npz", regressor)
     loaded = load_regressor(tmp_path / "r.npz")
     assert np.array_equal(loaded.predict(features), regressor.predict(features))
@@ -120,7 +121,7 @@ def test_results_are_written_as_tables(known, tmp_path):
     features, scores, groups = known
     result = benchmark(features, scores, groups, tasks=[Task(SETTINGS[1], 2)])
     names = [f"{k}.png" for k in range(len(scores))]
-    write_results(tmp_path, result, names, scores)
+    write_results(tmp_path, [Judged("own", "random", names, scores, result)])
     assert len(read_table(tmp_path / "repetitions.csv", ("srocc", "chosen"))) == 2
     (row,) = read_table(tmp_path / "summary.csv", ("srocc_median", "srocc_q1", "srocc_q3"))
     values = [float(r["srocc"]) for r in result.repetitions]

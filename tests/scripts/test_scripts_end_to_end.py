@@ -118,8 +118,9 @@ def test_own_rated_pictures_train_a_regressor(demo, deepfl):
     done = deepfl("benchmark", "rated/ratings.csv", "--model", "demo/run", "--out", "own",
                   "--repetitions", "3")  # fmt: skip
     assert "left out: missing.png" in done.stderr
-    header, row = done.stdout.strip().splitlines()
-    assert header.split()[2:] == ["SROCC", "PLCC", "KROCC", "RMSE"] and row.split()[0] == "svr"
+    header, svr, brisque = done.stdout.strip().splitlines()
+    assert header.split()[2:] == ["SROCC", "PLCC", "fitted", "KROCC", "RMSE"]
+    assert svr.split()[:4] == ["ratings", "random", "run", "svr"] and "brisque svr" in brisque
     done = deepfl("predict", "rated", "--model", "own", "--out", "predicted.csv")
     with (place / "predicted.csv").open() as file:
         predicted = list(csv.DictReader(file))
