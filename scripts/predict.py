@@ -20,7 +20,6 @@ A folder in, a table out:
 """
 
 import json
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
