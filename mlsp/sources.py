@@ -19,9 +19,15 @@ from mtl.pictures import list_pictures, picture_size, read_picture
 class Source(Protocol):
     """Named pictures with columns that describe them."""
 
-    names: Sequence[str]
-    columns: Sequence[Mapping[str, str]]
-    """For each picture, what the index should say of it beside its name."""
+    @property
+    def names(self) -> Sequence[str]:
+        """Of the pictures."""
+        ...
+
+    @property
+    def columns(self) -> Sequence[Mapping[str, str]]:
+        """For each picture, what the index should say of it beside its name."""
+        ...
 
     def size(self, index: int) -> tuple[int, int]:
         """(height, width) without decoding the pixels; InputError if it is not a picture."""

@@ -102,7 +102,7 @@ class FeatureWriter:
         }
         self.skipped: dict[int, str] = {}
         self._done = np.zeros(len(source.names), bool)
-        self._matrix: np.ndarray | None = None
+        self._matrix: np.memmap | None = None
         self._flushed = time.monotonic()
         path = out / IDENTITY_FILE
         if path.is_file():
