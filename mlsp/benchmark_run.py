@@ -1,0 +1,481 @@
+"""Benchmarks on rated databases: from folders of pictures to tables, pictures and a model.
+
+OUT/features/DATABASE/MODEL/    of the rated pictures
+OUT/baselines/DATABASE/         full-reference scores and BRISQUE's features
+OUT/splits/DATABASE-PROTOCOL.json  who trains, validates and tests, with a hash; see --splits
+OUT/repetitions.csv   one row per database, protocol, method and repetition
+OUT/summary.csv       medians and quartiles
+OUT/distortions.csv   SROCC within each distortion type, where types are known
+OUT/cross.csv         trained on one database, tested on all of each other
+OUT/predictions.csv   test predictions of each method's median repetition
+OUT/scatter-DATABASE-PROTOCOL.png  the same, drawn
+OUT/cross.png         the cross-database matrix, drawn
+OUT/model/            network and regressor, what `deepfl predict` takes
+
+Protocols: random, 60/20/20 by reference (DeepFL-IQA, section V-B); official, the sets of
+KonIQ-10k's table; opposing, KonIQ-10k-LT's (mlsp.imbalance), beside which the gap to the first
+other protocol is shown.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from mlsp import figures
+from mlsp.baselines import brisque_features, full_reference_scores
+from mlsp.benchmark import (
+    Benchmark,
+    Method,
+    Rated,
+    Row,
+    compare_methods,
+    fit_for_use,
+    random_splits,
+)
+from mlsp.crops import CROP_SIZE, CropPool, Crops, Pool
+from mlsp.databases import Database, open_database
+from mlsp.extract import extract_to
+from mlsp.imbalance import gap, opposing_split
+from mlsp.pooling import Kind as FeatureKind
+from mlsp.protocol import read_splits, write_splits
+from mlsp.quality_model import save_quality_model
+from mlsp.regressor import (
+    Kind,
+    MLPSettings,
+    SVRSettings,
+    Weighting,
+    settings_of,
+)
+from mlsp.regressor_training import Loss
+from mlsp.store import Features
+from mtl.balancing import proportion_weights
+from mtl.files import InputError, table_text, write_atomically
+from mtl.progress import say
+from mtl.rated import TEST, TRAINING, VALIDATION
+from mtl.splits import Split
+from mtl.weights import FOLDER, TrainedModel, load_model
+
+REPETITIONS_FILE, SUMMARY_FILE = "repetitions.csv", "summary.csv"
+DISTORTIONS_FILE, CROSS_FILE = "distortions.csv", "cross.csv"
+PREDICTIONS_FILE = "predictions.csv"
+
+Protocol = Literal["random", "official", "opposing"]
+
+BRISQUE = "brisque"
+
+
+@dataclass(frozen=True)
+class BenchmarkConfig:
+    """What to benchmark on what."""
+
+    ratings: tuple[Path, ...]
+    """Folders of LIVE, CSIQ, TID2008, TID2013, KADID-10k, LIVE in the Wild or KonIQ-10k as their
+    authors distribute them, or CSV files image,score[,reference]; with several, each trained
+    regressor is also tested on all of each other."""
+    model: tuple[Path, ...]
+    """Model folders, or the training runs that hold them."""
+    out: Path
+    """Folder for results; an unfinished one is continued."""
+    regressor: tuple[Kind, ...] = ("svr",)
+    """svr, svr-linear: support vectors, seconds per split. mlp, mlp-bn (with batch normalisation):
+    the paper's network, minutes per split on a CPU. The first is kept for `deepfl predict`."""
+    features: FeatureKind = "mlsp"
+    """As `deepfl extract` has them."""
+    repetitions: int = 100
+    """Random splits to train and test on; the paper's 100."""
+    protocol: tuple[Protocol, ...] = ("random",)
+    """random: 60/20/20 by reference. official: the sets of the database's table, once. opposing:
+    KonIQ-10k-LT's, high scores to train and low ones to test."""
+    splits: Path | None = None
+    """File of splits from another benchmark's OUT/splits, in the place of random ones."""
+    baselines: bool = True
+    """Beside the models: BRISQUE with support vectors, and the full-reference metrics by
+    themselves where there are references."""
+    loss: Loss = "mse"
+    """Of the networks, see mlsp.regressor_training."""
+    balance: bool = False
+    """Weight training pictures by how rare their scores are (Proportion Weighted Balancing)."""
+    crops: int = 0
+    """Random crops to describe each picture by (DeepBIQ); 0 describes the whole picture."""
+    crop_size: int = CROP_SIZE
+    """Height and width of a crop."""
+    pool: CropPool = "avg"
+    """Of the crops' features: min, avg, max, concat; none pools the crops' predictions."""
+    pool_predictions: Pool = "avg"
+    """Of the crops' predictions, with --pool none."""
+    epochs: int = MLPSettings.epochs
+    """Of the networks."""
+    database: str | None = None
+    """What RATINGS is, where its files do not tell: a name such as tid2008, or csv."""
+    seed: int = 0
+    """Decides splits, crops, initial weights and order."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A benchmark on one database by one protocol."""
+
+    database: str
+    protocol: str
+    names: Sequence[str]
+    """Of the pictures."""
+    scores: Float[np.ndarray, " n"]
+    result: Benchmark
+
+
+@dataclass(frozen=True)
+class _Described:
+    """A database's usable pictures and all that is known of them."""
+
+    name: str
+    database: Database
+    rows: np.ndarray
+    """Of the database: the pictures that every method can use."""
+    matrices: Mapping[str, np.ndarray]
+    """Features by model, of the usable pictures; `crops` rows each with --pool none."""
+    brisque: np.ndarray | None
+    judges: Mapping[str, np.ndarray]
+
+    @property
+    def names(self) -> list[str]:
+        return [self.database.names[row] for row in self.rows]
+
+    @property
+    def references(self) -> list[str]:
+        return [self.database.references[row] for row in self.rows]
+
+    @property
+    def scores(self) -> np.ndarray:
+        return self.database.scores[self.rows]
+
+
+def run_benchmark(config: BenchmarkConfig, *, progress: bool = False) -> list[Judged]:
+    """Features of the rated pictures, the benchmark, and a model folder to predict with.
+
+    Raises:
+        InputError: the databases, the pictures or the models cannot be used.
+    """
+    _check(config)
+    # Of a user's own table, pictures that are missing are left out as others that cannot be used.
+    opened = [open_database(p, config.database, check_files=p.is_dir()) for p in config.ratings]
+    databases = _named(opened)
+    models = _labelled([load_model(folder) for folder in config.model])
+    described = [
+        _describe(config, name, database, models, progress) for name, database in databases.items()
+    ]
+    tested = []
+    for each in described:
+        others = [other for other in described if other is not each]
+        for protocol in config.protocol:
+            splits = _splits(config, each, protocol, progress)
+            say(f"{each.name}, {protocol} split(s), {len(each.rows)} pictures", show=progress)
+            result = compare_methods(
+                _methods(config, each, others),
+                _rated(each, others),
+                splits,
+                judges=each.judges,
+                seed=config.seed,
+                progress=progress,
+            )
+            tested.append(Judged(each.name, protocol, each.names, each.scores, result))
+    write_results(config.out, tested)
+    draw(config.out, tested)
+    if not config.crops:
+        first = described[0]
+        say("fitting the regressor for use on all references ...", show=progress)
+        method = _methods(config, first, [])[0]
+        regressor = fit_for_use(method, first.scores, first.references, seed=config.seed)
+        save_quality_model(
+            config.out / FOLDER,
+            next(iter(models.values())).folder,
+            regressor,
+            first.scores,
+            config.ratings[0].name,
+            config.features,
+        )
+    return tested
+
+
+def write_results(out: Path, tested: Sequence[Judged]) -> None:
+    """Write the tables of benchmarks; a table without rows is not written."""
+    tables: dict[str, list[Row]] = {
+        REPETITIONS_FILE: [],
+        DISTORTIONS_FILE: [],
+        CROSS_FILE: [],
+        PREDICTIONS_FILE: [],
+    }
+    for each in tested:
+        place: Row = {"database": each.database, "protocol": each.protocol}
+        tables[REPETITIONS_FILE] += [place | row for row in each.result.repetitions]
+        tables[DISTORTIONS_FILE] += [place | row for row in each.result.distortions]
+        tables[CROSS_FILE] += [place | row for row in each.result.cross]
+        tables[PREDICTIONS_FILE] += [
+            place
+            | {
+                "method": method,
+                "image": each.names[i],
+                "score": float(each.scores[i]),
+                "predicted": float(p),
+            }
+            for method, (split, predicted) in each.result.median_tests.items()
+            for i, p in zip(split.test, predicted, strict=True)
+        ]
+    for name, rows in tables.items():
+        if rows:
+            write_atomically(out / name, table_text(_aligned(rows)))
+    write_atomically(out / SUMMARY_FILE, table_text(_aligned(summary(tested))))
+
+
+def summary(tested: Sequence[Judged]) -> list[Row]:
+    """A row per database, protocol and method; opposing ones with the gaps of SROCC and PLCC."""
+    rows: list[Row] = []
+    balanced: dict[tuple[str, str], Row] = {}
+    for each in sorted(tested, key=lambda t: t.protocol == "opposing"):
+        for found in each.result.summary:
+            row: Row = {"database": each.database, "protocol": each.protocol, **found}
+            key = (each.database, str(found["method"]))
+            if each.protocol == "opposing" and key in balanced:
+                measures = ("srocc", "plcc")
+                before, after = (
+                    {m: float(r[f"{m}_median"]) for m in measures} for r in (balanced[key], row)
+                )
+                row |= {f"gap_{m}": value for m, value in gap(before, after).items()}
+            balanced.setdefault(key, row)
+            rows.append(row)
+    return rows
+
+
+def _check(config: BenchmarkConfig) -> None:
+    if config.repetitions < 1 or config.epochs < 1:
+        raise InputError("--repetitions and --epochs must be at least 1")
+    if not config.ratings:
+        raise InputError("no ratings given; name database folders or CSV files")
+    for option in ("model", "regressor", "protocol"):
+        values = getattr(config, option)
+        if not values or len(set(values)) < len(values):
+            raise InputError(f"--{option}: give at least one, and none of them twice")
+    if config.splits is not None and (config.protocol, len(config.ratings)) != (("random",), 1):
+        raise InputError("--splits: is for one database, in the place of its random splits")
+    if config.crops < 0:
+        raise InputError(f"--crops {config.crops}: must not be negative")
+
+
+def _named(databases: Sequence[Database]) -> dict[str, Database]:
+    """Databases by name; a second of the same name gets a number."""
+    return dict(zip(_distinct([d.name for d in databases]), databases, strict=True))
+
+
+def _labelled(models: Sequence[TrainedModel]) -> dict[str, TrainedModel]:
+    """Models by what their users call them: the run's folder, or the model folder's own name."""
+    folders = [model.folder.resolve() for model in models]
+    labels = [f.parent.name if f.name == FOLDER else f.name for f in folders]
+    return dict(zip(_distinct(labels), models, strict=True))
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """The names, made different by numbers."""
+    found: list[str] = []
+    for name in names:
+        free = [name, *(f"{name}-{k}" for k in range(2, len(names) + 2))]
+        found.append(next(each for each in free if each not in found))
+    return found
+
+
+def _describe(
+    config: BenchmarkConfig,
+    name: str,
+    database: Database,
+    models: Mapping[str, TrainedModel],
+    progress: bool,
+) -> _Described:
+    """Features and scores of all usable pictures of a database."""
+    source = database.source()
+    crops = None
+    if config.crops:
+        crops = Crops(config.crops, config.crop_size, config.pool, config.seed)
+    folder = config.out / "features" / name
+    found: dict[str, Features] = {}
+    for label, model in models.items():
+        say(f"{name}: features of {label}", show=progress)
+        found[label] = extract_to(
+            model, source, folder / label, kind=config.features, crops=crops, progress=progress
+        )
+        for picture, reason in found[label].skipped.items():
+            say(f"left out: {picture}: {reason}", show=progress)
+    usable = set(database.names)
+    for features in found.values():
+        usable &= set(features.names)
+    brisque, judges = None, {}
+    if config.baselines:
+        baselines = config.out / "baselines" / name
+        brisque = brisque_features(source, baselines, progress=progress)
+        usable = _with(usable, database, np.isfinite(brisque).all(axis=1))
+        if any(database.reference_files):
+            judges = full_reference_scores(database, baselines, progress=progress)
+            scored = np.isfinite(np.stack(list(judges.values()))).all(axis=0)
+            if not scored.any():
+                say(f"{name}: full-reference metrics cannot be used, see above", show=progress)
+                judges = {}
+            else:
+                usable = _with(usable, database, scored)
+    rows = np.array([k for k, n in enumerate(database.names) if n in usable], int)
+    if not len(rows):
+        raise InputError(f"{name}: none of the {len(database)} pictures can be used by all methods")
+    if len(rows) < len(database):
+        say(
+            f"{name}: {len(rows)} of {len(database)} pictures can be used by all methods",
+            show=progress,
+        )
+    return _Described(
+        name,
+        database,
+        rows,
+        {
+            label: np.asarray(each.matrix)[[k for k, n in enumerate(each.names) if n in usable]]
+            for label, each in found.items()
+        },
+        None if brisque is None else brisque[rows],
+        {metric: values[rows] for metric, values in judges.items()},
+    )
+
+
+def _with(usable: set[str], database: Database, well: np.ndarray) -> set[str]:
+    """Those of the usable pictures for which a baseline is known."""
+    return usable & {name for name, known in zip(database.names, well, strict=True) if known}
+
+
+def _methods(
+    config: BenchmarkConfig, each: _Described, others: Sequence[_Described]
+) -> list[Method]:
+    """Every regressor on every model's features, then BRISQUE."""
+    weighting: Weighting | None = proportion_weights if config.balance else None
+    crops = config.crops if config.crops and config.pool == "none" else 1
+    methods = []
+    for label in each.matrices:
+        for kind in config.regressor:
+            settings = settings_of(kind)
+            if isinstance(settings, MLPSettings):
+                settings = MLPSettings(
+                    batch_norm=settings.batch_norm, loss=config.loss, epochs=config.epochs
+                )
+            methods.append(
+                Method(
+                    f"{label} {kind}",
+                    _flat(each.matrices[label]),
+                    settings,
+                    {other.name: _flat(other.matrices[label]) for other in others},
+                    weighting,
+                    crops,
+                    config.pool_predictions,
+                )
+            )
+    if each.brisque is not None:
+        beyond = {other.name: other.brisque for other in others if other.brisque is not None}
+        methods.append(Method(f"{BRISQUE} svr", each.brisque, SVRSettings(), beyond, weighting))
+    return methods
+
+
+def _flat(matrix: np.ndarray) -> np.ndarray:
+    return matrix.reshape(len(matrix), -1)
+
+
+def _rated(each: _Described, others: Sequence[_Described]) -> Rated:
+    database = each.database
+    types = [database.distortions[row] or "" for row in each.rows]
+    # KonIQ-10k's deviations are of the ratings 1..5, its scores 0..100 are not.
+    deviations = None if database.name == "koniq10k" else database.deviations
+    return Rated(
+        each.scores,
+        types if len(set(types)) > 1 else None,
+        None if deviations is None else deviations[each.rows],
+        {other.name: other.scores for other in others},
+    )
+
+
+def _splits(
+    config: BenchmarkConfig, each: _Described, protocol: Protocol, progress: bool
+) -> list[Split]:
+    """The splits of a protocol, written with their hash."""
+    names, references = each.names, each.references
+    if config.splits is not None:
+        saved = read_splits(config.splits, names, references)
+        say(f"{config.splits}: {len(saved.splits)} splits, {saved.sha256[:12]}", show=progress)
+        splits = saved.splits[: config.repetitions]
+    elif protocol == "random":
+        splits = random_splits(references, config.repetitions, seed=config.seed)
+    elif protocol == "official":
+        splits = [_official(each)]
+    else:
+        splits = [
+            opposing_split(
+                each.scores, seed=config.seed, repetition=k, references=references, **_range(each)
+            )
+            for k in range(config.repetitions)
+        ]
+    path = config.out / "splits" / f"{each.name}-{protocol}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    digest = write_splits(path, splits, names, references, database=each.name)
+    say(f"{path}: {digest[:12]}", show=progress)
+    return splits
+
+
+def _range(each: _Described) -> dict[str, float]:
+    """Ends of the scale that the opposing split cuts into bins: 0..100 as published, or what is."""
+    if each.database.name == "koniq10k":
+        return {}
+    return {"lowest": float(each.scores.min()), "highest": float(each.scores.max())}
+
+
+def _official(each: _Described) -> Split:
+    sets = each.database.sets
+    if sets is None:
+        raise InputError(
+            f"{each.name}: has no official split; only KonIQ-10k's table with the column set has"
+        )
+    of = np.array([sets[row] for row in each.rows])
+    return Split(*(np.flatnonzero(of == part) for part in (TRAINING, VALIDATION, TEST)))
+
+
+def draw(out: Path, tested: Sequence[Judged]) -> None:
+    """Scatter plots, and the cross-database matrix where there are several databases."""
+    for each in tested:
+        median = {str(row["method"]): row["srocc_median"] for row in each.result.summary}
+        panels = {
+            f"{method}\nmedian split, SROCC {median[method]:.3f}": (
+                each.scores[split.test],
+                predicted,
+            )
+            for method, (split, predicted) in each.result.median_tests.items()
+        }
+        figures.scatter(
+            out / f"scatter-{each.database}-{each.protocol}.png", panels, f"{each.database}: score"
+        )
+    databases = list(dict.fromkeys(each.database for each in tested))
+    matrices: dict[str, np.ndarray] = {}
+    for each in tested:
+        trained = databases.index(each.database)
+        if each.protocol != tested[0].protocol:
+            continue
+        for row in each.result.cross:
+            method = str(row["method"])
+            matrix = matrices.setdefault(method, np.full([len(databases)] * 2, np.nan))
+            matrix[trained, databases.index(str(row["tested_on"]))] = row["srocc_median"]
+        for row in each.result.summary:
+            if row["method"] in matrices:
+                matrices[str(row["method"])][trained, trained] = row["srocc_median"]
+    if matrices:
+        figures.cross_matrices(out / "cross.png", matrices, databases)
+
+
+def _aligned(rows: Sequence[Row]) -> list[Row]:
+    """The rows with the same columns, empty where a row has no such value or it is not a number."""
+    columns = dict.fromkeys(name for row in rows for name in row)
+
+    def shown(value: float | str | int) -> float | str | int:
+        return "" if isinstance(value, float) and np.isnan(value) else value
+
+    return [{name: shown(row.get(name, "")) for name in columns} for row in rows]

@@ -1,0 +1,256 @@
+"""The two comparisons of DeepFL-IQA, arXiv:2001.08113, section V-C1, on one's own rated pictures.
+
+Learning schemes (table II): the whole network fine-tuned, or a regressor on its MLSP features; from
+ImageNet's weights, or from weights that were trained weakly supervised.
+
+Tasks: MLSP features of a network trained to predict all full-reference metrics, and of networks
+trained to predict one, otherwise alike.
+
+    OUT/summary.csv repetitions.csv predictions.csv splits/ scatter-*.png   as of a benchmark
+    OUT/features/ OUT/finetune/SCHEME/REPETITION/ OUT/runs/METRIC/          what was made on the way
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from fr_metrics import METRICS
+from mlsp.benchmark import Benchmark, Rated, judged_tests, merged
+from mlsp.benchmark_run import BenchmarkConfig, Judged, draw, run_benchmark, write_results
+from mlsp.databases import Database, open_database
+from mlsp.protocol import read_splits
+from mlsp.regressor import Kind
+from mtl.files import InputError, read_table, table_text, write_atomically
+from mtl.finetune import PREDICTIONS_FILE, FinetuneConfig, finetune
+from mtl.inception_resnet_v2 import InceptionResNetV2
+from mtl.model import Body
+from mtl.progress import say
+from mtl.rated import PARTS
+from mtl.splits import Split
+from mtl.train import read_config, starting_folder, train
+
+IMAGENET_BODY, WEAK_BODY = "imagenet", "weakly supervised"
+
+
+@dataclass(frozen=True)
+class SchemesConfig:
+    """The four learning schemes of table II."""
+
+    ratings: Path
+    """Database folder or CSV file, as `deepfl benchmark` takes it."""
+    run: Path
+    """Run of `deepfl train`, or its model folder: the weakly supervised weights."""
+    out: Path
+    """Folder for results; an unfinished one is continued."""
+    imagenet: str = "imagenet"
+    """The other weights: imagenet, or a model folder."""
+    regressor: Kind = "mlp"
+    """On the MLSP features; mlp is the paper's."""
+    repetitions: int = 100
+    """Random splits for the regressors."""
+    finetune_repetitions: int = 1
+    """How many of these splits the whole network is trained on, hours each on a GPU."""
+    stages: tuple[tuple[float, int], ...] = ((1e-4, 30),)
+    """Learning rate and epochs of each stage of fine-tuning."""
+    batch_size: int = 64
+    """Pictures per step of fine-tuning."""
+    size: tuple[int, int] | None = None
+    """Height and width to resize to for fine-tuning; needed where pictures differ in size."""
+    momentum: float = 0.99
+    """Of batch normalisation's running statistics; below 0.99 for runs of under 500 steps."""
+    database: str | None = None
+    """What RATINGS is, where its files do not tell."""
+    seed: int = 0
+    """Decides splits, initial weights and order."""
+
+
+@dataclass(frozen=True)
+class TasksConfig:
+    """Multi-task against single-task training."""
+
+    ratings: Path
+    """Database folder or CSV file, as `deepfl benchmark` takes it."""
+    run: Path
+    """Finished multi-task run of `deepfl train`, whose settings the others get."""
+    out: Path
+    """Folder for results; an unfinished one is continued."""
+    tasks: tuple[str, ...] = ("vsi", "ssim")
+    """Metrics to train alone; the paper's are the best and the worst on KADID-10k."""
+    regressor: Kind = "mlp"
+    """On the MLSP features; mlp is the paper's."""
+    repetitions: int = 100
+    """Random splits."""
+    database: str | None = None
+    """What RATINGS is, where its files do not tell."""
+    seed: int = 0
+    """Decides splits, initial weights and order."""
+
+
+def compare_schemes(
+    config: SchemesConfig, *, progress: bool = False, body: Body = InceptionResNetV2
+) -> Judged:
+    """Train and test by the four schemes, on the same splits.
+
+    Args:
+        config: what to compare.
+        progress: report on standard error.
+        body: the network's convolutional part.
+
+    Raises:
+        InputError: ratings, pictures or weights cannot be used.
+    """
+    if not 0 <= config.finetune_repetitions <= config.repetitions:
+        raise InputError("--finetune-repetitions: give 0 (none) to --repetitions")
+    inits = {IMAGENET_BODY: config.imagenet, WEAK_BODY: str(config.run)}
+    folders = [starting_folder(init) for init in inits.values()]
+    if folders[0] is None or folders[1] is None:
+        raise InputError("--imagenet and --run: give weights that were trained, not `random`")
+    (shallow,) = run_benchmark(
+        BenchmarkConfig(
+            (config.ratings,),
+            (folders[0], folders[1]),
+            config.out,
+            (config.regressor,),
+            repetitions=config.repetitions,
+            baselines=False,
+            database=config.database,
+            seed=config.seed,
+        ),
+        progress=progress,
+    )
+    database = open_database(config.ratings, config.database, check_files=False)
+    place = {name: k for k, name in enumerate(database.names)}
+    references = [database.references[place[name]] for name in shallow.names]
+    path = config.out / "splits" / f"{shallow.database}-{shallow.protocol}.json"
+    splits = read_splits(path, shallow.names, references).splits[: config.finetune_repetitions]
+    tables = []
+    for scheme, init in inits.items() if splits else ():
+        predictions = []
+        for number, split in enumerate(splits):
+            say(f"fine-tuning from {init}, split {number + 1} of {len(splits)}", show=progress)
+            folder = config.out / "finetune" / scheme.replace(" ", "-") / f"{number:03d}"
+            table = _write_table(folder, database, shallow, references, split)
+            finetune(
+                FinetuneConfig(
+                    table,
+                    init,
+                    folder / "run",
+                    head="linear",
+                    stages=config.stages,
+                    size=config.size,
+                    batch_size=config.batch_size,
+                    momentum=config.momentum,
+                    seed=config.seed + number,
+                ),
+                progress=progress,
+                body=body,
+            )
+            predictions.append(_test_predictions(folder / "run", database, shallow, split))
+        rated = Rated(np.asarray(shallow.scores))
+        tables.append(judged_tests(f"fine-tune ({scheme})", rated, splits, predictions))
+    labels = list(shallow.result.median_tests)
+    names = {labels[0]: f"MLSP ({IMAGENET_BODY})", labels[1]: f"MLSP ({WEAK_BODY})"}
+    tested = replace(shallow, result=merged([*tables, _renamed(shallow.result, names)]))
+    write_results(config.out, [tested])
+    draw(config.out, [tested])
+    return tested
+
+
+def compare_tasks(
+    config: TasksConfig, *, progress: bool = False, body: Body = InceptionResNetV2
+) -> Judged:
+    """Train a network for each task as the multi-task run was trained, and test all features.
+
+    Raises:
+        InputError: ratings, pictures or the run cannot be used.
+    """
+    trained = read_config(config.run)
+    if len(trained.tasks) == 1:
+        raise InputError(f"{config.run}: was trained for {trained.tasks[0]} alone; give one of all")
+    for task in config.tasks:
+        if task not in METRICS:
+            raise InputError(f"--tasks {task}: is not one of {' '.join(METRICS)}")
+    folders = [config.run]
+    for task in config.tasks:
+        say(f"training for {task} alone", show=progress)
+        alone = replace(trained, tasks=(task,), out=config.out / "runs" / task)
+        folders.append(train(alone, progress=progress, body=body).out)
+    (tested,) = run_benchmark(
+        BenchmarkConfig(
+            (config.ratings,),
+            tuple(folders),
+            config.out,
+            (config.regressor,),
+            repetitions=config.repetitions,
+            baselines=False,
+            database=config.database,
+            seed=config.seed,
+        ),
+        progress=progress,
+    )
+    labels = list(tested.result.median_tests)
+    number = len(trained.tasks) or len(METRICS)
+    names = {labels[0]: f"multi-task ({number} metrics)"}
+    names |= {label: f"single-task ({METRICS[task].title})"
+              for label, task in zip(labels[1:], config.tasks, strict=True)}  # fmt: skip
+    tested = replace(tested, result=_renamed(tested.result, names))
+    write_results(config.out, [tested])
+    draw(config.out, [tested])
+    return tested
+
+
+def _write_table(
+    folder: Path,
+    database: Database,
+    shallow: Judged,
+    references: Sequence[str],
+    split: Split,
+) -> Path:
+    """The ratings with the sets of a split, as `finetune` reads them."""
+    part_of = {
+        int(row): part
+        for part, rows in zip(PARTS, (split.train, split.validation, split.test), strict=True)
+        for row in rows
+    }
+    root = database.root.resolve()
+    rows = [
+        {
+            "image": str(root / shallow.names[row]),
+            "score": repr(float(shallow.scores[row])),
+            "reference": references[row],
+            "set": part,
+        }
+        for row, part in sorted(part_of.items())
+    ]
+    path = folder / "ratings.csv"
+    text = table_text(rows)
+    if not path.is_file() or path.read_text() != text:
+        write_atomically(path, text)
+    return path
+
+
+def _test_predictions(run: Path, database: Database, shallow: Judged, split: Split) -> np.ndarray:
+    """The fine-tuned network's predictions in the order of the split's test rows."""
+    root = database.root.resolve()
+    found = {
+        row["image"]: float(row["predicted"])
+        for row in read_table(run / PREDICTIONS_FILE, ("image", "predicted"))
+    }
+    return np.array([found[str(root / shallow.names[row])] for row in split.test])
+
+
+def _renamed(result: Benchmark, names: Mapping[str, str]) -> Benchmark:
+    """The tables with methods called otherwise."""
+
+    def renamed(rows):
+        return [row | {"method": names[row["method"]]} for row in rows]
+
+    return Benchmark(
+        renamed(result.repetitions),
+        renamed(result.summary),
+        renamed(result.distortions),
+        renamed(result.cross),
+        {names[name]: test for name, test in result.median_tests.items()},
+    )

@@ -1,0 +1,95 @@
+"""A model folder that judges quality: a network, and a regressor on its features."""
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+from jaxtyping import Float
+
+from mlsp.pooling import Kind
+from mlsp.regressor import Regressor, load_regressor, save_regressor
+from mtl.files import InputError, write_atomically
+from mtl.weights import MODEL_FILE
+
+REGRESSOR_FILE, RATINGS_FILE = "regressor.npz", "ratings.json"
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What a model folder says of human scores."""
+
+    regressor: Regressor
+    features: Kind
+    """That the regressor takes."""
+    ratings: str
+    """Where the scores came from, in words."""
+    lowest: float
+    """Of the scores it learned."""
+    highest: float
+
+
+def save_quality_model(
+    folder: Path,
+    network: Path,
+    regressor: Regressor,
+    scores: Float[np.ndarray, " n"],
+    ratings: str,
+    features: Kind = "mlsp",
+) -> None:
+    """A model folder with a regressor in it: a copy of the network's, self-contained.
+
+    Args:
+        folder: to write.
+        network: the model folder the features came from.
+        regressor: fitted to `scores`.
+        scores: the human scores, for their range.
+        ratings: where the scores came from, in words.
+        features: which ones it was fitted on.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    save_regressor(folder / REGRESSOR_FILE, regressor)
+    known = {
+        "ratings": ratings,
+        "lowest": float(scores.min()),
+        "highest": float(scores.max()),
+        "features": features,
+    }
+    write_atomically(folder / RATINGS_FILE, json.dumps(known, indent=1))
+    names = sorted(p.name for p in network.iterdir() if p.is_file() and p.name[0] != ".")
+    # model.json, which makes a folder a model, comes last.
+    for name in sorted(names, key=lambda n: n == MODEL_FILE):
+        if name not in (REGRESSOR_FILE, RATINGS_FILE):
+            temporary = folder / f".{name}.{os.getpid()}.tmp"
+            shutil.copyfile(network / name, temporary)
+            temporary.replace(folder / name)
+
+
+def load_quality(folder: Path) -> Quality | None:
+    """What `save_quality_model` wrote; None where a folder holds no regressor.
+
+    Raises:
+        InputError: the files are damaged.
+    """
+    path = folder / REGRESSOR_FILE
+    if not path.is_file():
+        return None
+    regressor = load_regressor(path)
+    path = folder / RATINGS_FILE
+    try:
+        known = json.loads(path.read_text())
+        features = known.get("features", "mlsp")  # models older than the choice have these
+        if features not in get_args(Kind):
+            raise ValueError(f"unknown features {features!r}")
+        return Quality(
+            regressor,
+            features,
+            str(known["ratings"]),
+            float(known["lowest"]),
+            float(known["highest"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: is missing or damaged ({error})") from error

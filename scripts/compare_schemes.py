@@ -1,0 +1,29 @@
+"""The paper's four learning schemes on your own rated pictures (DeepFL-IQA, table II).
+
+Fine-tuning the whole network, or a regressor on its MLSP features; from ImageNet's weights
+(`deepfl import-keras imagenet` fetches them), or from a run of `deepfl train`. All are tested on
+the same splits.
+
+Example:
+    deepfl compare-schemes kadid10k --run run --out schemes --size 384 512
+"""
+
+from collections.abc import Sequence
+
+from mlsp.compare import SchemesConfig, compare_schemes
+from mtl.progress import say
+from scripts.benchmark import print_summary
+from scripts.command_line import parse
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    config = parse(
+        SchemesConfig,
+        arguments,
+        program="deepfl compare-schemes",
+        description=__doc__ or "",
+        positional=("ratings",),
+    )
+    print_summary([compare_schemes(config, progress=True)])
+    say(f"{config.out}: tables and scatter plots")
