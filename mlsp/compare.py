@@ -25,6 +25,7 @@ from mlsp.regressor import Kind
 from mtl.files import InputError, read_table, table_text, write_atomically
 from mtl.finetune import PREDICTIONS_FILE, FinetuneConfig, finetune
 from mtl.inception_resnet_v2 import InceptionResNetV2
+from mtl.kadis.plan import read_manifest
 from mtl.model import Body
 from mtl.progress import say
 from mtl.rated import PARTS
@@ -191,7 +192,7 @@ def compare_tasks(
         progress=progress,
     )
     labels = list(tested.result.median_tests)
-    number = len(trained.tasks) or len(METRICS)
+    number = len(trained.tasks or read_manifest(trained.data)["plan"]["metrics"])
     names = {labels[0]: f"multi-task ({number} metrics)"}
     names |= {label: f"single-task ({METRICS[task].title})"
               for label, task in zip(labels[1:], config.tasks, strict=True)}  # fmt: skip
