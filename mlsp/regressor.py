@@ -214,6 +214,7 @@ def train_and_test(
     seed: int = 0,
     weighting: Weighting | None = None,
     memory: int | None = None,
+    after_epoch: Callable[[], None] | None = None,
     progress: bool = False,
 ) -> list[Outcome]:
     """Fit a regressor for each split and test it, on one copy of the features.
@@ -232,6 +233,7 @@ def train_and_test(
             mtl.balancing.proportion_weights; validation and test have none.
         memory: bytes for the networks that train together; most of what the device has left where
             not given. At least one trains, whatever it takes.
+        after_epoch: called after each epoch of each group of networks, which time themselves by it.
         progress: report on standard error.
 
     Raises:
@@ -257,6 +259,7 @@ def train_and_test(
             seeds=[seed + k for k in range(len(splits))],
             others=elsewhere,
             memory=memory,
+            after_epoch=after_epoch,
             progress=progress,
         )
         return [

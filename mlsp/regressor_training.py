@@ -15,7 +15,7 @@ rounding of float32 (of TF32 in the matrix products of a GPU that has it).
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -57,6 +57,8 @@ class MLPSettings:
     """All are tried; the one that validates best is kept."""
     epochs: int = 30
     batch_size: int = 64
+    units: tuple[int, int, int] = UNITS
+    """Of the hidden layers; the paper's."""
     batch_norm: bool = False
     """The published program's variant, see the module."""
     momentum: float = 0.99
@@ -142,8 +144,8 @@ def member_bytes(settings: MLPSettings, features: int, *, keep: bool) -> int:
     Parameters, two moments of Adam, the gradient, and the best parameters if they are kept; and
     the rows of a batch: gathered, standardised, and multiplied.
     """
-    weights = sum(a * b + b for a, b in pairwise((features, *UNITS, 1)))
-    rows = max(settings.batch_size, ROWS_AT_ONCE) * (2 * features + 3 * sum(UNITS))
+    weights = sum(a * b + b for a, b in pairwise((features, *settings.units, 1)))
+    rows = max(settings.batch_size, ROWS_AT_ONCE) * (2 * features + 3 * sum(settings.units))
     return 4 * (weights * (4 + keep) + rows)
 
 
@@ -168,6 +170,7 @@ def train_networks(
     others: Sequence[Float[Array, "m f"]] = (),
     keep: bool = False,
     memory: int | None = None,
+    after_epoch: Callable[[], None] | None = None,
     progress: bool = False,
 ) -> list[Trained]:
     """Train a network per split and learning rate, in groups as large as the memory allows.
@@ -184,6 +187,7 @@ def train_networks(
         others: features of other databases.
         keep: give back the parameters.
         memory: bytes for the members; `available_bytes` where not given.
+        after_epoch: called after each epoch of each group.
         progress: report on standard error.
 
     Raises:
@@ -206,7 +210,17 @@ def train_networks(
                 *_padded([splits[s].validation for s in of]),
             )
             trained = _train_group(
-                settings, features, fixed, targets, splits, group, seeds, others, keep, bar
+                settings,
+                features,
+                fixed,
+                targets,
+                splits,
+                group,
+                seeds,
+                others,
+                keep,
+                bar,
+                after_epoch or (lambda: None),
             )
             for (split, _), found in zip(group, trained, strict=True):
                 known = best[split]
@@ -251,6 +265,7 @@ def _train_group(
     others: Sequence[Array],
     keep: bool,
     bar: Any,
+    after_epoch: Callable[[], None],
 ) -> list[Trained]:
     of = [number for number, _ in group]
     batch = min(settings.batch_size, len(splits[of[0]].train))
@@ -259,7 +274,7 @@ def _train_group(
     tested, _ = _padded([parts[s].test for s in of])
     keys = jnp.stack([jax.random.key(seeds[s]) for s in of])
     keep_best = keep or bool(others)
-    state = _begin(keys, features.shape[1], settings.batch_norm, keep_best)
+    state = _begin(keys, features.shape[1], settings.units, settings.batch_norm, keep_best)
 
     # Every learning rate of a repetition sees the same pictures in the same order.
     orders = {s: np.random.default_rng([seeds[s], 1]) for s in used}
@@ -293,6 +308,7 @@ def _train_group(
                 )
                 predicted[better] = np.asarray(found)[better]
         bar.update(len(group))
+        after_epoch()
     elsewhere = []
     if keep_best:
         if tested.size:
@@ -380,17 +396,19 @@ def _learned(parameters: Parameters) -> Parameters:
     return {n: p for n, p in parameters.items() if not n.startswith(_STATISTICS)}
 
 
-@partial(jax.jit, static_argnums=(1, 2, 3))
-def _begin(keys: Array, features: int, batch_norm: bool, keep_best: bool) -> _State:
+@partial(jax.jit, static_argnums=(1, 2, 3, 4))
+def _begin(
+    keys: Array, features: int, units: tuple[int, int, int], batch_norm: bool, keep_best: bool
+) -> _State:
     """He normal kernels (arXiv:1502.01852), biases 0."""
 
     def member(key):
         first, dropout = jax.random.split(key)
         parameters = {}
-        for k, (a, b) in enumerate(pairwise((features, *UNITS, 1))):
+        for k, (a, b) in enumerate(pairwise((features, *units, 1))):
             drawn = jax.random.normal(jax.random.fold_in(first, k), (a, b))
             parameters |= {f"w{k}": drawn * np.float32(np.sqrt(2 / a)), f"b{k}": jnp.zeros(b)}
-            if batch_norm and k < len(UNITS):
+            if batch_norm and k < len(units):
                 parameters |= {f"scale{k}": jnp.ones(b), f"shift{k}": jnp.zeros(b)}
                 parameters |= {f"mean{k}": jnp.zeros(b), f"variance{k}": jnp.ones(b)}
         best = parameters if keep_best else {}

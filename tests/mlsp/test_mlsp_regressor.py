@@ -1,6 +1,7 @@
 """All repetitions at once: the same as one alone, however grouped; kinds, losses, weights, others.
 
-The networks are the paper's, on few and small rows.
+The networks are small, but for the sizes that are counted; tests/mlsp/test_mlsp_regression.py has
+the paper's.
 """
 
 from dataclasses import replace
@@ -29,7 +30,8 @@ from mtl.balancing import proportion_weights
 from mtl.files import InputError
 from mtl.splits import Split, split_by_group
 
-NETWORK = MLPSettings((1e-3, 1e-4), epochs=3, batch_size=16)
+SMALL = (64, 32, 16)
+NETWORK = MLPSettings((1e-2, 1e-3), epochs=3, batch_size=16, units=SMALL)
 FITTING_ONE = 1  # bytes: each member trains alone
 
 
@@ -94,14 +96,14 @@ def test_groups_are_as_large_as_the_memory_allows():
     splits = [Split(np.arange(70), np.arange(5), np.arange(5))] * 4
     splits += [Split(np.arange(9), np.arange(5), np.arange(5))]
     each = training.member_bytes(NETWORK, 8, keep=False)
-    assert each > 4 * 4 * (8 * 2048 + 2048 * 1024 + 1024 * 256)
-    kept, plain = (training.member_bytes(NETWORK, 16928, keep=keep) for keep in (True, False))
+    kept, plain = (training.member_bytes(MLPSettings(), 16928, keep=keep) for keep in (True, False))
     assert kept - plain == 4 * sum(a * b + b for a, b in pairwise((16928, 2048, 1024, 256, 1)))
+    assert plain > 4 * (kept - plain)  # weights, gradient and two moments, and rows
     sizes = {}
     for at_once in (0.5, 1, 3, 5, 100):
         groups = training._groups(NETWORK, 8, splits, False, int(at_once * each))
         members = [member for group in groups for member in group]
-        assert sorted(members) == sorted((k, rate) for k in range(5) for rate in (1e-3, 1e-4))
+        assert sorted(members) == sorted((k, rate) for k in range(5) for rate in (1e-2, 1e-3))
         sizes[at_once] = [len(group) for group in groups]
     # Nine training rows make another batch, and another program.
     assert sizes == {0.5: [1] * 10, 1: [1] * 10, 3: [2, 3, 3, 2], 5: [4, 4, 2], 100: [8, 2]}
@@ -110,15 +112,15 @@ def test_groups_are_as_large_as_the_memory_allows():
 
 def test_batch_normalisation_learns_and_judges_by_running_statistics(plenty, tmp_path):
     features, scores, splits = plenty
-    settings = MLPSettings((1e-3,), epochs=6, batch_size=32, batch_norm=True, momentum=0.8)
+    settings = MLPSettings((1e-2,), 12, 32, SMALL, batch_norm=True, momentum=0.8)
     split = splits[0]
     parts = [(features[rows], scores[rows]) for rows in (split.train, split.validation)]
     regressor = fit(settings, *parts, seed=0)
     predicted = regressor.predict(features[split.test])
     assert scipy.stats.spearmanr(predicted, scores[split.test]).statistic > 0.7
     # One picture at a time has no statistics of its own.
-    single = [regressor.predict(features[k : k + 1])[0] for k in split.test]
-    np.testing.assert_allclose(single, predicted, rtol=1e-4)
+    single = [regressor.predict(features[k : k + 1])[0] for k in split.test[:3]]
+    np.testing.assert_allclose(single, predicted[:3], rtol=1e-4)
     save_regressor(tmp_path / "r.npz", regressor)
     loaded = load_regressor(tmp_path / "r.npz")
     assert loaded.kind == "mlp-bn" and set(loaded.arrays) == set(regressor.arrays)
@@ -130,7 +132,7 @@ def test_the_layer_with_batch_normalisation_is_keras():
     """Against the formula of Keras' layer in double precision, in training and after it."""
     rng = np.random.default_rng(0)
     keys = jnp.stack([jax.random.key(0)])
-    state = training._begin(keys, 4, True, False)
+    state = training._begin(keys, 4, SMALL, True, False)
     parameters = {name: array[0] for name, array in state.parameters.items()}
     x = rng.normal(size=(16, 4)).astype(np.float32)
     _, statistics = training.network(parameters, x, jax.random.key(1), 0.99)
@@ -149,8 +151,10 @@ def test_the_layer_with_batch_normalisation_is_keras():
 
 
 def test_initial_weights_are_he_normal():
-    state = training._begin(jnp.stack([jax.random.key(k) for k in (0, 1)]), 50, False, False)
-    for k, incoming in enumerate((50, 2048, 1024, 256)):
+    state = training._begin(
+        jnp.stack([jax.random.key(k) for k in (0, 1)]), 50, (200, 100, 400), False, False
+    )
+    for k, incoming in enumerate((50, 200, 100, 400)):
         drawn = np.asarray(state.parameters[f"w{k}"])
         assert drawn.std() == pytest.approx(np.sqrt(2 / incoming), rel=0.1)
         assert not np.asarray(state.parameters[f"b{k}"]).any()
@@ -160,7 +164,7 @@ def test_initial_weights_are_he_normal():
 @pytest.mark.parametrize("loss", ["mae", "plcc", "norm-in-norm"])
 def test_every_loss_learns_on_the_users_scale(plenty, loss):
     features, scores, splits = plenty
-    settings = MLPSettings((1e-3,), epochs=5, batch_size=32, loss=loss)
+    settings = MLPSettings((1e-2,), epochs=12, batch_size=32, units=SMALL, loss=loss)
     (found,) = train_and_test(settings, features, scores, splits, weighting=proportion_weights)
     true = scores[splits[0].test]
     assert scipy.stats.spearmanr(found.predicted, true).statistic > 0.7
@@ -185,7 +189,7 @@ def test_weights_are_those_of_the_training_part(known, together):
 def test_a_picture_without_weight_teaches_nothing(known):
     features, scores, splits = known
     split = splits[0]
-    settings = replace(NETWORK, learning_rates=(1e-3,), epochs=2)
+    settings = replace(NETWORK, learning_rates=(1e-2,), epochs=3)
     swapped = scores.copy()  # with the same mean and deviation
     swapped[split.train[:20]] = scores[split.train[:20]][::-1]
 
@@ -256,7 +260,7 @@ def test_standardisation_is_of_the_training_part_and_leaves_constants(known):
 
 def test_a_rate_that_diverges_never_wins(known):
     features, scores, splits = known
-    wild = MLPSettings((1e30, 1e-3), epochs=2, batch_size=16)
+    wild = MLPSettings((1e30, 1e-3), epochs=2, batch_size=16, units=SMALL)
     (found,) = train_and_test(wild, features, scores, splits[:1])
     assert found.chosen == 1e-3 and np.isfinite(found.predicted).all()
     with pytest.raises(InputError, match="diverged with every learning rate"):

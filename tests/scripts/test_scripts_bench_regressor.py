@@ -8,7 +8,7 @@ from scripts import bench_regressor
 
 def test_what_is_measured_and_what_is_computed_are_told_apart(tmp_path):
     out = tmp_path / "speed.csv"
-    size = ["--references", "5", "--features", "12", "--share", "0.2"]
+    size = ["--references", "5", "--features", "12", "--epochs", "2", "--share", "0.2"]
     bench_regressor.main(["--out", str(out), *size])
     rows = {row["what"]: row for row in read_table(out, ("what", "value", "how", "hardware"))}
     assert rows["features"]["value"] == "625×12"
