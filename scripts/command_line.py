@@ -56,10 +56,10 @@ def one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def run_script(main: Callable[[Sequence[str]], None], name: str) -> None:
-    """Run a script's `main` on the command line's arguments; a user's mistake is one line."""
+def run_script(main: Callable[[Sequence[str]], int | None], name: str) -> None:
+    """Run a script's `main`, which may return an exit code; a user's mistake is one line."""
     try:
-        main(sys.argv[1:])
+        sys.exit(main(sys.argv[1:]) or 0)
     except InputError as error:
         print(f"{name}: {one_line(error)}", file=sys.stderr)
         sys.exit(USAGE_ERROR)

@@ -76,7 +76,7 @@ def test_every_stage_left_what_it_should(demo):
     features = np.load(folder / "features" / "features.npy", mmap_mode="r")
     assert features.shape == (images, 16_928) and np.isfinite(features).all()
     with (folder / "benchmark" / "summary.csv").open() as file:
-        rows = {row["regressor"]: row for row in csv.DictReader(file)}
+        rows = {row["method"]: row for row in csv.DictReader(file)}
     assert set(rows) == {"svr", "mlp"}
     assert all(-1 <= float(row["srocc_median"]) <= 1 for row in rows.values())
     with (folder / "benchmark" / "predictions.csv").open() as file:
