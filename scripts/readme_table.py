@@ -1,4 +1,4 @@
-"""Write the README's tables of metrics and of generation's costs from the published measurements.
+"""Write the README's tables from the published measurements: metrics, generation, benchmark.
 
 Example:
     python -m scripts.readme_table --readme README.md --results results
@@ -40,8 +40,8 @@ class TableConfig:
     readme: Path = Path("README.md")
     """File with the pairs of comments between which the tables stand."""
     results: Path = Path("results")
-    """Folder of metrics_speed.csv, metrics_fidelity.csv, generate_speed.csv and
-    distortions_speed.csv."""
+    """Folder of metrics_speed.csv, metrics_fidelity.csv, generate_speed.csv,
+    distortions_speed.csv and agiqa3k.csv."""
 
 
 def metrics_table(results: Path) -> str:
@@ -112,9 +112,43 @@ def generation_table(results: Path) -> str:
     return "\n".join(lines)
 
 
+def benchmark_table(results: Path) -> str:
+    """Medians of a benchmark on human scores, with the quartiles of the SROCC, in Markdown.
+
+    Raises:
+        InputError: the file is missing or lacks a column.
+    """
+    rows = read_table(results / "agiqa3k.csv", ("method", "srocc_median", "mae_median"))
+    lines = [
+        "| method | SROCC (quartiles) | PLCC | after the logistic | KROCC | RMSE | MAE | within 1 σ |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        cells = [
+            row["method"],
+            f"{_short(row, 'srocc_median')} ({_short(row, 'srocc_q1')}–{_short(row, 'srocc_q3')})",
+            *(_short(row, f"{m}_median") for m in ("plcc", "plcc_logistic", "krocc")),
+            *(_short(row, f"{m}_median") for m in ("rmse", "mae", "within_1_sigma")),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    one = rows[0]
+    lines += [
+        "",
+        f"{one['pictures']}; {one['repetitions']} splits. {one['models']}."
+        f" {one['date']}, {one['hardware']}, {one['versions']}.",
+    ]
+    return "\n".join(lines)
+
+
+def _short(row: Mapping[str, str], name: str) -> str:
+    value = row.get(name, "")
+    return f"{float(value):.3f}" if value else "–"
+
+
 TABLES: Mapping[str, Callable[[Path], str]] = {
     "metrics": metrics_table,
     "generation": generation_table,
+    "benchmark": benchmark_table,
 }
 
 
