@@ -120,7 +120,7 @@ def benchmark_table(results: Path) -> str:
     """
     rows = read_table(results / "agiqa3k.csv", ("method", "srocc_median", "mae_median"))
     lines = [
-        "| method | SROCC (quartiles) | PLCC | after the logistic | KROCC | RMSE | MAE | within 1 σ |",
+        "| method | SROCC (quartiles) | PLCC | fitted | KROCC | RMSE | MAE | within 1 σ |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
