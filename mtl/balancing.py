@@ -15,10 +15,11 @@ are not scaled to mean 1: Adam does not see the scale of a loss.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
 SEGMENTS = 20  # KonIQ-10k-LT, section I
 EPSILON = 1e-6
@@ -27,8 +28,8 @@ CLASSES = 5  # DeepBIQ, section 2.3
 
 
 def segments_of(
-    scores: Float[Array, "..."], lowest: float, highest: float, segments: int
-) -> Int[Array, "..."]:
+    scores: Float[Any, "..."], lowest: float, highest: float, segments: int
+) -> Int[Any, "..."]:
     """Number 0..segments - 1 of the segment of each score; ]b_k, b_(k+1)], the first with b_0.
 
     Works on NumPy's and on JAX's arrays, inside compiled programs too.
@@ -57,7 +58,7 @@ class SegmentWeights:
     highest: float
     weights: Float[np.ndarray, " k"]
 
-    def __call__(self, scores: Float[Array, " n"]) -> Float[Array, " n"]:
+    def __call__(self, scores: Float[Any, " n"]) -> Float[Any, " n"]:
         """Weights of scores, NumPy in and NumPy out, or JAX."""
         place = segments_of(scores, self.lowest, self.highest, len(self.weights))
         if isinstance(scores, np.ndarray):
