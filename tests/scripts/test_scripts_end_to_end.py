@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 
 from mlsp.samples import PHOTOGRAPHS
+from scripts.check_results import check_rows, differences
+
+RESULTS = Path(__file__).resolve().parents[2] / "results"
 
 DEMO = (
     *("demo", "--out", "demo", "--types", "gaussian_blur", "jpeg", "--epochs", "1"),
@@ -82,6 +85,12 @@ def test_every_stage_left_what_it_should(demo):
     with (folder / "benchmark" / "predictions.csv").open() as file:
         tested = {row["image"].split("/")[0] for row in csv.DictReader(file)}
     assert len(tested) in (2, 3, 4)  # two of ten photographs a split, two regressors
+
+
+def test_the_published_figures_are_those_of_this_code(demo):
+    """What a small re-run gives is what it gave when results/ was measured."""
+    _, folder = demo
+    assert differences(RESULTS / "check.csv", check_rows(folder)) == []
 
 
 def test_a_second_run_says_that_all_is_done(demo, deepfl):
