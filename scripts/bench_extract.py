@@ -10,6 +10,7 @@ its own:
     python -m scripts.bench_extract --torch torch-env/bin/python
 """
 
+import itertools
 import json
 import os
 import statistics
@@ -17,6 +18,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,7 +70,11 @@ class Torch:
             text=True,
             env=environment,
         )
-        self.version = str(self._answer()["torch"])
+        try:
+            self.version = str(self._answer()["torch"])
+        except InputError:
+            self.close()
+            raise
 
     def ask(self, task: dict[str, Any]) -> dict[str, Any]:
         """The answer to a task."""
@@ -171,14 +177,13 @@ def main(arguments: Sequence[str]) -> None:
         folder = Path(place)
         body = {name: w for name, w in model.weights.items() if name.startswith("body/")}
         write_arrays(folder / "weights.npz", body)
-        theirs = Torch(config.torch, folder / "weights.npz", threads)
-        run = extractor(model)
-        source = provenance(["jax", "numpy"])
-        source["versions"] += f"; torch {theirs.version}"
-        device = {"device": jax.default_backend(), "threads": threads}
         rows = []
-        for size in config.sizes:
-            for batch in config.batches:
+        with closing(Torch(config.torch, folder / "weights.npz", threads)) as theirs:
+            run = extractor(model)
+            source = provenance(["jax", "numpy"])
+            source["versions"] += f"; torch {theirs.version}"
+            device = {"device": jax.default_backend(), "threads": threads}
+            for size, batch in itertools.product(config.sizes, config.batches):
                 row = measure(run, theirs, size, batch, config.rounds, folder)
                 rows.append({**device, **row, "load": round(os.getloadavg()[0], 1), **source})
                 write_atomically(config.out, table_text(rows))
@@ -187,7 +192,6 @@ def main(arguments: Sequence[str]) -> None:
                     f" {row['torch_ms']} ms, ratio {row['ratio']}, with sizes"
                     f" {row['ratio_mixed_sizes']}"
                 )
-        theirs.close()
     say(f"{config.out}: {len(rows)} rows")
 
 

@@ -27,8 +27,10 @@ from mtl.kadis.generate import generate
 from mtl.kadis.plan import GenerateConfig
 from mtl.kadis.shards import file_digest
 from mtl.model import ModelConfig, functional_model
+from mtl.train import Run, TrainConfig
 from mtl.weights import fresh_weights, load_model, save_model
 from scripts import predict as command
+from scripts import train as train_command
 
 LENGTH = 16_928
 EXTRACT = sys.modules["mlsp.extract"]  # the package has a function of this name
@@ -259,6 +261,31 @@ def test_without_photographs_pristine_is_no_condition(
     )
     assert PRISTINE in given.conditions
     source.write_text(before)
+    (network / CONDITIONS_FILE).unlink()
+
+
+def test_training_ends_with_conditions(
+    network, scored_by_type, scored, quick_features, monkeypatch, capsys
+):
+    trained = []
+
+    def train(config, progress):
+        trained.append(config)
+        return Run(config.out, network, [{"epoch": 1, "validation_loss": 1, "mean_srocc": 0}], 0)
+
+    monkeypatch.setattr(train_command, "train", train)
+    for data, options, said in (
+        (scored_by_type / "recipe", ["--condition-pictures", "0"], "next: deepfl benchmark"),
+        (scored, [], "the model cannot explain: "),
+        (scored_by_type / "recipe", ["--condition-pictures", "3"], "held-out pictures"),
+    ):
+        assert not has_conditions(network)
+        train_command.main(["--data", str(data), "--out", "run", *options])
+        assert said in capsys.readouterr().err
+        assert type(trained[-1]) is TrainConfig  # the run's own settings, nothing else
+    before = (network / CONDITIONS_FILE).stat().st_mtime_ns
+    train_command.main(["--data", str(scored_by_type / "recipe"), "--out", "run"])
+    assert (network / CONDITIONS_FILE).stat().st_mtime_ns == before
     (network / CONDITIONS_FILE).unlink()
 
 
