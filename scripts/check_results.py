@@ -13,7 +13,6 @@ Example:
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import cv2
@@ -22,10 +21,13 @@ import numpy as np
 from distortions import DISTORTIONS, distort
 from distortions.denoiser import load_denoiser
 from fr_metrics import METRICS
-from mlsp.benchmark_run import SUMMARY_FILE
+from mlsp.baselines import brisque_features
+from mlsp.benchmark import Task, benchmark
 from mlsp.brisque import brisque
 from mlsp.demo import DemoConfig, run_demo
 from mlsp.kadid import condition_means
+from mlsp.regressor import MLPSettings, SVRSettings
+from mlsp.sources import DataSet
 from mtl.correlation import srocc
 from mtl.denoiser import psnr
 from mtl.files import InputError, read_table, table_text, write_atomically
@@ -51,6 +53,13 @@ SMALL: Mapping[str, object] = {
 SAMPLE = "chelsea.png"
 SIDE = 192  # pixels of the crop for what needs no demonstration
 SIGMA = 25  # grey levels of the noise that the denoiser is given
+
+# The regressors that are re-run.
+TASKS = (
+    Task(SVRSettings(), 10),
+    Task(SVRSettings(kernel="linear"), 10),
+    Task(MLPSettings((1e-3,), epochs=5), 3),
+)
 
 Figures = dict[str, float]
 
@@ -117,12 +126,21 @@ def training_figures(demo: Path) -> Figures:
     return {name: row[name] for name in ("train_loss", "validation_loss")}
 
 
-def benchmark_figures(demo: Path, *, method: str) -> Figures:
-    """Median correlations of a regressor on the demonstration's features."""
-    rows = read_table(demo / "benchmark" / SUMMARY_FILE, ("method", "srocc_median"))
-    row = next(row for row in rows if row["method"] == method)
+def benchmark_figures(demo: Path) -> Figures:
+    """Median correlations of regressors on BRISQUE's features of the demonstration's images.
+
+    Not on the network's: so short a training multiplies roundings until they decide.
+    """
+    data = DataSet(demo / "kadis")
+    with tempfile.TemporaryDirectory() as folder:
+        features = brisque_features(data, Path(folder))
+    ratings = condition_means()
+    scores = np.array([ratings[int(c["distortion"]), int(c["level"])] for c in data.columns])
+    groups = [c["reference"] for c in data.columns]
+    found = benchmark(features.astype(np.float32), scores, groups, tasks=TASKS)
     return {
-        f"{method} {name}": float(row[f"{name}_median"])
+        f"{row['method']} {name}": float(row[f"{name}_median"])
+        for row in found.summary
         for name in ("srocc", "plcc", "plcc_logistic", "krocc")
     }
 
@@ -137,10 +155,9 @@ CHECKS: tuple[Check, ...] = (
     Check("metrics_fidelity.csv", score_figures, 1e-4),
     Check("metrics_kadid.csv", ranking_figures, 0.002),
     Check("denoiser.csv", denoiser_figures, 0.001),
-    Check("training_run.csv", training_figures, 0.03),
+    Check("training_run.csv", training_figures, 0.06),
     Check("agiqa3k.csv", brisque_figures, 1e-6),
-    Check("agiqa3k.csv", partial(benchmark_figures, method="svr"), 0.15),
-    Check("agiqa3k.csv", partial(benchmark_figures, method="mlp"), 0.25),
+    Check("agiqa3k.csv", benchmark_figures, 0.01),
 )
 
 
