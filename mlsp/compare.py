@@ -108,19 +108,7 @@ def compare_schemes(
     folders = [starting_folder(init) for init in inits.values()]
     if folders[0] is None or folders[1] is None:
         raise InputError("--imagenet and --run: give weights that were trained, not `random`")
-    (shallow,) = run_benchmark(
-        BenchmarkConfig(
-            (config.ratings,),
-            (folders[0], folders[1]),
-            config.out,
-            (config.regressor,),
-            repetitions=config.repetitions,
-            baselines=False,
-            database=config.database,
-            seed=config.seed,
-        ),
-        progress=progress,
-    )
+    shallow = _benchmark(config, (folders[0], folders[1]), progress)
     database = open_database(config.ratings, config.database, check_files=False)
     place = {name: k for k, name in enumerate(database.names)}
     references = [database.references[place[name]] for name in shallow.names]
@@ -178,19 +166,7 @@ def compare_tasks(
         say(f"training for {task} alone", show=progress)
         alone = replace(trained, tasks=(task,), out=config.out / "runs" / task)
         folders.append(train(alone, progress=progress, body=body).out)
-    (tested,) = run_benchmark(
-        BenchmarkConfig(
-            (config.ratings,),
-            tuple(folders),
-            config.out,
-            (config.regressor,),
-            repetitions=config.repetitions,
-            baselines=False,
-            database=config.database,
-            seed=config.seed,
-        ),
-        progress=progress,
-    )
+    tested = _benchmark(config, folders, progress)
     labels = list(tested.result.median_tests)
     number = len(trained.tasks or read_manifest(trained.data)["plan"]["metrics"])
     names = {labels[0]: f"multi-task ({number} metrics)"}
@@ -200,6 +176,26 @@ def compare_tasks(
     write_results(config.out, [tested])
     draw(config.out, [tested])
     return tested
+
+
+def _benchmark(
+    config: SchemesConfig | TasksConfig, models: Sequence[Path], progress: bool
+) -> Judged:
+    """The regressor on the MLSP features of each model."""
+    (judged,) = run_benchmark(
+        BenchmarkConfig(
+            (config.ratings,),
+            tuple(models),
+            config.out,
+            (config.regressor,),
+            repetitions=config.repetitions,
+            baselines=False,
+            database=config.database,
+            seed=config.seed,
+        ),
+        progress=progress,
+    )
+    return judged
 
 
 def _write_table(
