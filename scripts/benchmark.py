@@ -12,7 +12,7 @@ Example, with the rated pictures that `deepfl distort` can make of a folder:
     deepfl benchmark rated/ratings.csv --model deepfl-demo/run --out benchmark
 
 Several databases give the cross-database matrix, several models a row each:
-    deepfl benchmark kadid10k live csiq --model run imagenet --regressor mlp svr --out benchmark
+    deepfl benchmark kadid10k live csiq --model run other-run --regressor mlp svr --out benchmark
 """
 
 from collections.abc import Sequence
