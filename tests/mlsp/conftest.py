@@ -1,14 +1,267 @@
+"""Miniature databases, a rated table of small pictures, and features that are quickly described.
+
+The databases have the authors' layouts and counts, and pictures without pixels.
+"""
+
+import zipfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from xml.sax.saxutils import escape
 
 import cv2
 import numpy as np
 import pytest
+import scipy.io
 
 from distortions import distort
 from mlsp import benchmark_run
 from mlsp.store import Features
-from mtl.files import InputError
+from mtl.files import InputError, table_text
+
+MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+PACKAGE = "http://schemas.openxmlformats.org/package/2006/relationships"
+
+LIVE_COUNTS = {"jp2k": 227, "jpeg": 233, "wn": 174, "gblur": 174, "fastfading": 174}
+LIVE_COPIES = {"jp2k": 58, "jpeg": 58, "wn": 29, "gblur": 29, "fastfading": 29}
+
+
+def touch(folder: Path, names: Sequence[str]) -> None:
+    for parent in {(folder / name).parent for name in names}:
+        parent.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).touch()
+
+
+def cell_array(texts: Sequence[str], shape: tuple[int, int]) -> np.ndarray:
+    cells = np.empty(len(texts), object)
+    cells[:] = list(texts)
+    return cells.reshape(shape)
+
+
+def column_letters(column: int) -> str:
+    letters = ""
+    column += 1
+    while column:
+        column, rest = divmod(column - 1, 26)
+        letters = chr(ord("A") + rest) + letters
+    return letters
+
+
+def sheet_xml(rows: Sequence[Sequence[object]], shared: list[str], inline: Callable) -> str:
+    """A sheet; None leaves a cell out, `inline(row, column)` says where a text is kept."""
+    lines = []
+    for r, row in enumerate(rows):
+        cells = ""
+        for c, value in enumerate(row):
+            place = f'r="{column_letters(c)}{r + 1}"'
+            if value is None:
+                continue
+            if not isinstance(value, str):
+                cells += f"<c {place}><v>{value!r}</v></c>"
+            elif inline(r, c):
+                cells += f'<c {place} t="inlineStr"><is><t>{escape(value)}</t></is></c>'
+            else:
+                shared.append(value)
+                cells += f'<c {place} t="s"><v>{len(shared) - 1}</v></c>'
+        lines.append(f'<row r="{r + 1}">{cells}</row>')
+    return f'<worksheet xmlns="{MAIN}"><sheetData>{"".join(lines)}</sheetData></worksheet>'
+
+
+def write_workbook(
+    path: Path,
+    sheets: dict[str, Sequence[Sequence[object]]],
+    inline: Callable[[int, int], bool] = lambda row, column: bool((row + column) % 2),
+) -> None:
+    """A minimal .xlsx with shared and inline strings, alternating unless told otherwise."""
+    shared: list[str] = []
+    parts = {}
+    listed = related = ""
+    for k, (name, rows) in enumerate(sheets.items(), 1):
+        parts[f"xl/worksheets/sheet{k}.xml"] = sheet_xml(rows, shared, inline)
+        listed += f'<sheet name="{escape(name)}" sheetId="{k}" r:id="rId{k}"/>'
+        related += f'<Relationship Id="rId{k}" Target="worksheets/sheet{k}.xml"/>'
+    parts["xl/workbook.xml"] = (
+        f'<workbook xmlns="{MAIN}" xmlns:r="{RELATIONS}"><sheets>{listed}</sheets></workbook>'
+    )
+    parts["xl/_rels/workbook.xml.rels"] = (
+        f'<Relationships xmlns="{PACKAGE}">{related}</Relationships>'
+    )
+    # Half of the texts as runs of rich text, as spreadsheet programs write them.
+    items = "".join(
+        f"<si><t xml:space='preserve'>{escape(text)}</t></si>"
+        if k % 2
+        else f"<si><r><t xml:space='preserve'>{escape(text[:1])}</t></r>"
+        f"<r><t xml:space='preserve'>{escape(text[1:])}</t></r><rPh><t>hint</t></rPh></si>"
+        for k, text in enumerate(shared)
+    )
+    parts["xl/sharedStrings.xml"] = f'<sst xmlns="{MAIN}">{items}</sst>'
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in parts.items():
+            archive.writestr(name, text)
+
+
+def live(folder: Path, pictures: bool) -> None:
+    rng = np.random.default_rng(1)
+    total = sum(LIVE_COUNTS.values())
+    originals = np.zeros(total)
+    start = 0
+    for kind, count in LIVE_COUNTS.items():
+        originals[start : start + LIVE_COPIES[kind]] = 1
+        start += count
+    dmos = np.where(originals == 1, 0, rng.uniform(-2, 110, total))
+    names = [f"scene{k % 29:02d}.bmp" for k in range(total)]
+    realigned = {"dmos_new": dmos, "dmos_std": rng.uniform(3, 9, total), "orgs": originals}
+    scipy.io.savemat(folder / "dmos_realigned.mat", realigned)
+    raw = {"dmos": np.clip(dmos, 0, 100), "orgs": originals}
+    scipy.io.savemat(folder / "dmos.mat", raw, do_compression=True)
+    scipy.io.savemat(folder / "refnames_all.mat", {"refnames_all": cell_array(names, (1, total))})
+    place = iter(names)
+    for kind, count in LIVE_COUNTS.items():
+        (folder / kind).mkdir()
+        lines = [f"{next(place)} img{k}.bmp {k / 100:.4f}" for k in range(1, count + 1)]
+        (folder / kind / "info.txt").write_text("\n".join(reversed(lines)) + "\n\n")
+        if pictures:
+            touch(folder / kind, [f"img{k}.bmp" for k in range(1, count + 1)])
+    if pictures:
+        touch(folder / "refimgs", sorted(set(names)))
+
+
+def csiq(folder: Path, pictures: bool) -> None:
+    rng = np.random.default_rng(2)
+    types = {
+        "noise": "awgn/{}.AWGN.{}.png",
+        "jpeg": "jpeg/{}.JPEG.{}.png",
+        "jpeg 2000": "jpeg2000/{}.jpeg2000.{}.png",
+        "fnoise": "fnoise/{}.fnoise.{}.png",
+        "blur": "blur/{}.BLUR.{}.png",
+        "contrast": "contrast/{}.contrast.{}.png",
+    }
+    images = ["1600", *(f"scene{k:02d}" for k in range(29))]
+    rows: list[list[object]] = [
+        [None, "CSIQ"],
+        [],
+        [],
+        [None, None, None, "image", "dst_idx", "dst_type", "dst_lev", "dmos_std", "dmos"],
+    ]
+    files = []
+    for i, image in enumerate(images):
+        for t, (kind, file) in enumerate(types.items(), 1):
+            levels = 5 if kind != "contrast" else 3 + (i >= 4)
+            for level in range(1, levels + 1):
+                known = 1600 if image == "1600" else image
+                spread, dmos = rng.uniform(0, 0.2), rng.uniform(0, 1)
+                rows.append([None, None, None, known, t, kind, level, spread, dmos])
+                files.append("dst_imgs/" + file.format(image, level))
+    rows.append([None, None, "mean", None, None, None, None, 0.1])
+    write_workbook(
+        folder / "csiq.DMOS.xlsx", {"all_by_distortion": [["image"]], "all_by_image": rows}
+    )
+    if pictures:
+        unrated = ["dst_imgs/contrast/1600.contrast.5.png"]
+        touch(folder, [*files, *unrated, *(f"src_imgs/{image}.png" for image in images)])
+
+
+def tid(folder: Path, pictures: bool, types: int, levels: int) -> None:
+    rng = np.random.default_rng(types)
+    names = [
+        f"{'i' if r % 2 else 'I'}{r:02d}_{t:02d}_{level}.bmp"
+        for r in range(1, 26)
+        for t in range(1, types + 1)
+        for level in range(1, levels + 1)
+    ]
+    scores = rng.uniform(0.3, 8, len(names))
+    lines = [f"{score:.5f} {name}\r\n" for score, name in zip(scores, names, strict=True)]
+    (folder / "mos_with_names.txt").write_text("".join(lines), newline="")
+    deviations = [f"{value:.5f}\n" for value in rng.uniform(0, 0.5, len(names))]
+    (folder / "mos_std.txt").write_text("".join(deviations))
+    if pictures:
+        touch(folder / "distorted_images", [name.upper() for name in names])
+        pristine = [f"I{r:02d}.BMP" for r in range(1, 25)] + ["i25.bmp"]
+        touch(folder / "reference_images", pristine)
+
+
+def kadid(folder: Path, pictures: bool) -> None:
+    rng = np.random.default_rng(4)
+    rows = [
+        {
+            "dist_img": f"I{r:02d}_{t:02d}_{level:02d}.png",
+            "ref_img": f"I{r:02d}.png",
+            "dmos": round(float(rng.uniform(1, 5)), 2),
+            "var": round(float(rng.uniform(0, 1.5)), 3),
+        }
+        for r in range(1, 82)
+        for t in range(1, 26)
+        for level in range(1, 6)
+    ]
+    (folder / "dmos.csv").write_text(table_text(rows))
+    if pictures:
+        names = {str(row[column]) for row in rows for column in ("dist_img", "ref_img")}
+        touch(folder / "images", sorted(names))
+
+
+def livec(folder: Path, pictures: bool) -> None:
+    rng = np.random.default_rng(5)
+    practice = [f"t{k}.bmp" for k in range(1, 8)]
+    names = practice + [f"{k}.{'JPG' if k % 9 == 0 else 'bmp'}" for k in range(3, 1165)]
+    data = folder / "Data"
+    data.mkdir()
+    held = {
+        "AllImages_release": cell_array(names, (1169, 1)),
+        "AllMOS_release": rng.uniform(3, 93, (1, 1169)),
+        "AllStdDev_release": rng.uniform(8, 27, (1, 1169)),
+    }
+    for name, value in held.items():
+        scipy.io.savemat(data / f"{name}.mat", {name: value}, do_compression=True)
+    if pictures:
+        touch(folder / "Images" / "trainingImages", practice)
+        touch(folder / "Images", names[7:])
+
+
+def koniq(folder: Path, pictures: bool) -> None:
+    rng = np.random.default_rng(6)
+    counts = rng.integers(1, 40, (10073, 5))
+    rows = []
+    for k, row in enumerate(counts.tolist()):
+        mean = float(np.dot(row, np.arange(1, 6)) / sum(row))
+        known = {f"c{n}": count for n, count in enumerate(row, 1)}
+        rows.append(
+            {"image_name": f"{k:05d}.jpg", **known, "c_total": sum(row), "MOS": mean, "SD": 0.5}
+        )
+    (folder / "koniq10k_scores_and_distributions.csv").write_text(table_text(rows))
+    if pictures:
+        touch(folder / "512x384", [row["image_name"] for row in rows])
+
+
+MAKERS: dict[str, Callable[[Path, bool], None]] = {
+    "live": live,
+    "csiq": csiq,
+    "tid2008": lambda folder, pictures: tid(folder, pictures, 17, 4),
+    "tid2013": lambda folder, pictures: tid(folder, pictures, 24, 5),
+    "kadid10k": kadid,
+    "livec": livec,
+    "koniq10k": koniq,
+}
+
+
+@pytest.fixture
+def make_database() -> Callable[..., Path]:
+    """Writes a database by its name into a folder; without pictures, only its tables."""
+
+    def make(kind: str, folder: Path, *, pictures: bool = False) -> Path:
+        folder.mkdir(parents=True)
+        MAKERS[kind](folder, pictures)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def workbook() -> Callable[..., None]:
+    """Writes a minimal .xlsx."""
+    return write_workbook
+
 
 TYPES = ("gaussian_blur", "jpeg")
 
