@@ -16,6 +16,20 @@ PUBLIC = {
         "generate",
         "verify",
     ],
+    "mtl.ratings": [
+        "RatingsConfig",
+        "RawRatings",
+        "Scores",
+        "Screening",
+        "ScreeningSettings",
+        "Study",
+        "Votes",
+        "read_raw",
+        "run_ratings",
+        "score_images",
+        "screen",
+        "votes_of",
+    ],
     "mlsp": ["BLOCKS", "Predictor", "benchmark", "extract"],
     "mlsp.databases": ["DATABASES", "Database", "Layout", "download_help", "open_database"],
 }
@@ -36,6 +50,7 @@ def test_dependencies_point_one_way():
         "mtl.train": ("mlsp", "scripts", "tyro", "tensorflow", "keras", "torch"),
         "mtl.finetune": ("mlsp", "scripts", "tyro", "tensorflow", "keras", "torch"),
         "mtl.pretrained": ("mlsp", "scripts", "tyro", "tensorflow", "keras", "h5py", "torch"),
+        "mtl.ratings": ("mlsp", "scripts", "tyro", "tensorflow", "keras", "torch"),
         "mlsp": ("scripts", "tyro", "tensorflow", "keras", "torch"),
     }
     for package, forbidden in above.items():
