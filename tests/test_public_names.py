@@ -50,7 +50,6 @@ def test_dependencies_point_one_way():
         "mtl.train": ("mlsp", "scripts", "tyro", "tensorflow", "keras", "torch"),
         "mtl.finetune": ("mlsp", "scripts", "tyro", "tensorflow", "keras", "torch"),
         "mtl.pretrained": ("mlsp", "scripts", "tyro", "tensorflow", "keras", "h5py", "torch"),
-        "mtl.ratings": ("mlsp", "scripts", "tyro", "tensorflow", "keras", "torch"),
         "mlsp": ("scripts", "tyro", "tensorflow", "keras", "torch"),
     }
     for package, forbidden in above.items():

@@ -358,9 +358,7 @@ def reliability(config: RatingsConfig, study: Study) -> dict[str, Any]:
 
 
 def _jsonable(value: Any) -> Any:
-    """JSON has no infinity and no NaN: "above" (the largest group) and null stand for them."""
+    """JSON has neither infinity (more votes than the largest group's) nor NaN: both are null."""
     if isinstance(value, dict):
         return {k: _jsonable(v) for k, v in value.items()}
-    if isinstance(value, float) and not np.isfinite(value):
-        return None if np.isnan(value) else "above"
-    return value
+    return None if isinstance(value, float) and not np.isfinite(value) else value
