@@ -2,9 +2,10 @@
 
 The raters are simulated (mtl.ratings.simulation): every kind of cheater in turn, honest ones with
 noise and a scale of their own. results/ratings_screening.csv has a row per number of ratings that
-each rater gave and per share of cheaters: which share of the cheaters was found, and of the honest
-removed, among the raters of all studies. results/ratings_speed.csv has seconds of one core and
-memory of a study of KonIQ-10k's size, with a model's predictions of 2,015 images.
+each rater gave (half as many votes per image) and per share of cheaters: which share of the
+cheaters was found, and of the honest removed, among the raters of all studies.
+results/ratings_speed.csv has seconds and memory of a study of KonIQ-10k's size, with a model's
+predictions of 2,015 images.
 
 Example:
     python -m scripts.bench_ratings --out results
@@ -129,13 +130,13 @@ def main(arguments: Sequence[str]) -> None:
     )
     if config.studies < 1 or min(config.ratings) < 1:
         raise InputError("--studies and --ratings must be at least 1")
+    if config.speed and sys.platform != "linux":
+        raise InputError("the memory is measured on Linux only; use --no-speed elsewhere")
     source = provenance(PACKAGES)
     rows = [row | source for row in screening_rates(config, progress=True)]
     write_atomically(config.out / SCREENING_FILE, table_text(rows))
     say(f"{config.out / SCREENING_FILE}: {len(rows)} rows")
     if config.speed:
-        if sys.platform != "linux":
-            raise InputError("the memory is measured on Linux only; use --no-speed elsewhere")
         row = study_of_full_size(progress=True) | source
         write_atomically(config.out / SPEED_FILE, table_text([row]))
         say(f"{config.out / SPEED_FILE}: {row['processor_seconds']} s")

@@ -36,6 +36,10 @@ from scripts.command_line import parse
 
 SIMULATE = "--simulate"
 
+# With fewer, the PLCC of honest raters falls below 0.5 by chance in more than one case of fifty:
+# results/ratings_screening.csv.
+ADVISED_RATINGS = 80
+
 
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
@@ -58,6 +62,12 @@ def main(arguments: Sequence[str]) -> None:
     )
     study = run_ratings(config, progress=True)
     print_summary(study)
+    typical = np.median(study.screening.ratings)
+    if typical < ADVISED_RATINGS:
+        say(
+            f"raters gave {typical:.0f} ratings each (median); below {ADVISED_RATINGS} or so,"
+            " honest ones are taken for outliers by chance"
+        )
     left_out = int((~(study.written | study.tests_written)).sum())
     if left_out:
         say(f"{config.out / LEFT_OUT_FILE}: {left_out} images with too few votes")

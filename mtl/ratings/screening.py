@@ -27,7 +27,9 @@ What the paper leaves open, and what is done here:
   is no PLCC, and nobody is an outlier for that. One who always gives the same score has none
   either, and is a line clicker, of infinite ratio.
 - Nobody can be judged by a handful of ratings. The paper's workers had answered 20 questions before
-  they began; who gave fewer ratings than that is left out before step 2.
+  they began; who gave fewer ratings than that is left out before step 2. It is a lower limit:
+  the PLCC of an honest rater's 20 ratings is below 0.5 by chance in one case of ten or five, that
+  of 80 in one of a hundred (results/ratings_screening.csv, simulated).
 """
 
 from dataclasses import dataclass
@@ -44,6 +46,9 @@ from mtl.ratings.raw import RawRatings
 LOWEST_ACCURACY, LOWEST_PLCC, HIGHEST_RATIO = 0.7, 0.5, 2.0
 # The length of the quiz there; that it is asked of ratings is this program's rule.
 FEWEST_RATINGS = 20
+
+# Variance of scores 1..5 that is rounding: a single vote that differs among a million has 1e-6.
+TINY = 1e-12
 
 Reason = Literal["", "test questions", "few ratings", "outlier", "line clicker"]
 REASONS: tuple[Reason, ...] = ("test questions", "few ratings", "outlier", "line clicker")
@@ -182,10 +187,6 @@ def _agreement(
     # Of equal numbers the mean may be off by a last digit, whose square is no variance.
     varied = (xx > n * TINY) & (yy > n * TINY)
     return _ratio(np.where(varied, xy, np.nan), np.sqrt(xx * yy))
-
-
-# Variance of scores 1..5 that is rounding: a single vote that differs among a million has 1e-6.
-TINY = 1e-12
 
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:

@@ -55,6 +55,7 @@ def test_a_study_from_raw_ratings_to_a_table_for_training(place):
     assert "images: 60, with " in done.stdout and "ICC of single ratings: 0." in done.stdout
     assert "experts, 20 images: MOS_experts = " in done.stdout
     assert "predictions are as good as " in done.stdout
+    assert "raters gave 54 ratings each (median); below 80 or so, honest ones are" in done.stderr
     assert "next: deepfl benchmark rated/scores.csv --model RUN" in done.stderr
 
     out = place / "rated"
