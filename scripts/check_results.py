@@ -36,6 +36,7 @@ from mtl.kadis.shards import Shard, read_stats
 from mtl.learning_curves import read_log
 from mtl.pictures import read_picture
 from mtl.progress import say
+from scripts.bench_ratings import BenchConfig, screening_rates
 from scripts.command_line import parse, run_script
 from scripts.provenance import provenance
 
@@ -150,6 +151,13 @@ def brisque_figures(demo: Path) -> Figures:
     return {"mean of BRISQUE's features": float(brisque(_sample(demo)).mean())}
 
 
+def screening_figures(demo: Path) -> Figures:
+    """Rates among simulated raters, which are no part of a demonstration."""
+    del demo
+    (row,) = screening_rates(BenchConfig(ratings=(80,), shares=(0.2,), studies=3))
+    return {name: row[name] for name in ("cheaters_found", "honest_removed")}
+
+
 CHECKS: tuple[Check, ...] = (
     Check("distortions_fidelity.md", distortion_figures, 0.001),
     Check("metrics_fidelity.csv", score_figures, 1e-4),
@@ -158,6 +166,7 @@ CHECKS: tuple[Check, ...] = (
     Check("training_run.csv", training_figures, 0.06),
     Check("agiqa3k.csv", brisque_figures, 1e-6),
     Check("agiqa3k.csv", benchmark_figures, 0.01),
+    Check("ratings_screening.csv", screening_figures, 0.005),
 )
 
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "import-scores": "a data set from published scores and their pictures",
     "verify": "checks a data set: files, records, split, scores",
     "import-keras": "a model from Keras' ImageNet weights or from the paper's published body",
+    "ratings": "scores of pictures from raw ratings: screening of raters, reliability",
     "train": "multi-task training of InceptionResNetV2 on a data set",
     "extract": "MLSP features of pictures",
     "benchmark": "train and test regressors on rated pictures: your own, or a public database",

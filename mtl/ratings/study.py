@@ -1,0 +1,364 @@
+"""From a table of raw ratings to scores that can be trusted, and how far.
+
+OUT/scores.csv        image, c1 ... c5, c_total, MOS, SD, std: what `mtl.rated.read_ratings` takes
+OUT/test_scores.csv   the same of the test questions, where there are any
+OUT/raters.csv        who was kept, with the figures by which
+OUT/removed.csv       who was removed, why, and the same figures
+OUT/left_out.csv      images with too few votes of raters who were kept
+OUT/agreement.csv     SROCC of groups of raters with others; of the predicted images too
+OUT/reliability.json  counts, intra-class correlations, random halves, experts, predictions
+OUT/ratings.png       drawn
+
+reliability.json is written last: where it is, the tables are whole and belong together.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mtl.files import InputError, read_table, table_text, write_atomically
+from mtl.progress import stage
+from mtl.rated import read_ratings
+from mtl.ratings.figure import draw_study
+from mtl.ratings.groups import (
+    FEWEST_REPETITIONS,
+    REPETITIONS,
+    AsGoodAs,
+    Groups,
+    compare_groups,
+)
+from mtl.ratings.raw import IMAGE, RATER, Duplicates, RawRatings, read_raw
+from mtl.ratings.reliability import ExpertAgreement, IntraClass, against_experts, intra_class
+from mtl.ratings.scores import (
+    Scores,
+    Votes,
+    score_images,
+    seen_from,
+    table_rows_of,
+    votes_of,
+)
+from mtl.ratings.screening import REASONS, Screening, ScreeningSettings, screen
+
+SCORES_FILE, TEST_SCORES_FILE = "scores.csv", "test_scores.csv"
+RATERS_FILE, REMOVED_FILE, LEFT_OUT_FILE = "raters.csv", "removed.csv", "left_out.csv"
+AGREEMENT_FILE, RELIABILITY_FILE, PICTURE = "agreement.csv", "reliability.json", "ratings.png"
+
+# Columns of a table of predictions: a benchmark's, and those of `deepfl predict`.
+PREDICTED = ("predicted", "quality")
+
+FEWEST_RATERS, FEWEST_IMAGES = 4, 3  # for groups of raters
+DECIMALS = 6  # of figures in tables
+
+
+@dataclass(frozen=True, kw_only=True)
+class RatingsConfig(ScreeningSettings):
+    """What to make scores of, and how."""
+
+    raw: Path
+    """CSV file rater,image,score[,test][,accepted]."""
+    out: Path
+    """Folder for the results."""
+    experts: Path | None = None
+    """CSV file image,score of experts, on any scale, to compare the MOS with."""
+    predictions: Path | None = None
+    """CSV file image,predicted (or image,quality) of a model: how many raters it is as good as."""
+    pictures: Path | None = None
+    """Folder that the images' names are relative to; scores.csv then names them as seen from its
+    own folder, as training wants it. Names stay as they are without it."""
+    fewest_votes: int = 2
+    """Votes below which an image gets no score; a deviation needs two."""
+    duplicates: Duplicates = "refuse"
+    """Which rating counts where a rater rated an image twice."""
+    repetitions: int = REPETITIONS
+    """Random halvings of the raters."""
+    seed: int = 0
+    """Decides halvings and resamples."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """What came of it."""
+
+    raw: RawRatings
+    screening: Screening
+    scores: Scores
+    """Of all images of `raw`, test questions and those with too few votes too."""
+    written: np.ndarray
+    """Which of them are in scores.csv."""
+    tests_written: np.ndarray
+    """Which are in test_scores.csv."""
+    intra_class: Mapping[str, IntraClass]
+    """Of raw and of rescaled ratings."""
+    groups: Groups | None
+    """None with fewer than four raters or three images."""
+    experts: ExpertAgreement | None
+    model: tuple[Groups, AsGoodAs] | None
+    """Groups compared on the predicted images, and what the model is worth."""
+
+
+def run_ratings(config: RatingsConfig, *, progress: bool = False) -> Study:
+    """Screen raters, score images, measure the reliability, and write it all.
+
+    Raises:
+        InputError: a table cannot be used, nobody or no image is left, or a setting is out of its
+            range.
+    """
+    _check(config)
+    raw = read_raw(config.raw, duplicates=config.duplicates, progress=progress)
+    experts = None if config.experts is None else _expert_scores(config.experts)
+    predictions = None if config.predictions is None else _predictions(config.predictions)
+    screening = screen(raw, config)
+    votes = votes_of(raw, screening.kept)
+    scores = score_images(votes)
+    enough = scores.votes >= config.fewest_votes
+    written, tests = enough & ~raw.is_test, enough & raw.is_test
+    if not written.any():
+        raise InputError(
+            f"{raw.table}: no image has {config.fewest_votes} votes of the"
+            f" {votes.raters} raters who are left; collect more, or lower --fewest-votes"
+        )
+    names = _names(config, raw, written | tests)
+    rated = votes.of(written)
+    rng = np.random.default_rng(config.seed)
+    with stage("intra-class correlation", show=progress):
+        icc = {
+            kind: intra_class(values, rated.image, rated.images, rng)
+            for kind, values in (("raw", rated.score), ("rescaled", rated.value))
+        }
+    agreement = None
+    if experts is not None:
+        agreement = _compared_with_experts(config, raw, scores, enough, experts, rng)
+    groups, model = None, None
+    if votes.raters >= FEWEST_RATERS and written.sum() >= FEWEST_IMAGES:
+        groups, _ = compare_groups(rated, rng, repetitions=config.repetitions, progress=progress)
+    if predictions is not None:
+        model = _compared_with_model(config, raw, votes, written, predictions, rng, progress)
+    study = Study(raw, screening, scores, written, tests, icc, groups, agreement, model)
+    _write(config, study, names)
+    return study
+
+
+def _check(config: RatingsConfig) -> None:
+    if config.fewest_votes < 2:
+        raise InputError(f"--fewest-votes {config.fewest_votes}: must be at least 2")
+    if config.repetitions < FEWEST_REPETITIONS:
+        raise InputError(
+            f"--repetitions {config.repetitions}: must be at least {FEWEST_REPETITIONS}"
+        )
+    if config.seed < 0:
+        raise InputError(f"--seed {config.seed}: must not be negative")
+    if config.out.exists() and not config.out.is_dir():
+        raise InputError(f"{config.out}: is a file; give a folder for the results")
+
+
+def _names(config: RatingsConfig, raw: RawRatings, chosen: np.ndarray) -> Sequence[str]:
+    """The images' names in the tables."""
+    if config.pictures is None:
+        return raw.images
+    missing = [raw.images[k] for k in np.flatnonzero(chosen)]
+    missing = [name for name in missing if not (config.pictures / name).is_file()]
+    if missing:
+        raise InputError(
+            f"{config.pictures / missing[0]}: no such file ({len(missing)} of {chosen.sum()}"
+            f" images); {raw.table} must name pictures relative to --pictures"
+        )
+    return [seen_from(config.out, config.pictures, name) for name in raw.images]
+
+
+def _expert_scores(table: Path) -> dict[str, float]:
+    found = read_ratings(table)
+    return dict(zip(found.names, found.scores.tolist(), strict=True))
+
+
+def _predictions(table: Path) -> dict[str, float]:
+    rows = read_table(table, (IMAGE,))
+    column = next((name for name in PREDICTED if name in rows[0]), None)
+    if column is None:
+        raise InputError(f"{table}: must hold a column {' or '.join(PREDICTED)}")
+    found: dict[str, float] = {}
+    for line, row in enumerate(rows, 2):
+        name = (row[IMAGE] or "").strip()
+        try:
+            value = float(row[column])
+        except (TypeError, ValueError):
+            value = float("nan")
+        if not name or not np.isfinite(value):
+            raise InputError(
+                f"{table}: line {line}: {column} {row[column]!r} of {name!r} is not a number"
+            )
+        if name in found:
+            raise InputError(
+                f"{table}: line {line}: {name} is there twice; keep the rows of one method"
+            )
+        found[name] = value
+    return found
+
+
+def _compared_with_experts(
+    config: RatingsConfig,
+    raw: RawRatings,
+    scores: Scores,
+    enough: np.ndarray,
+    experts: Mapping[str, float],
+    rng: np.random.Generator,
+) -> ExpertAgreement:
+    both = [k for k in np.flatnonzero(enough) if raw.images[k] in experts]
+    theirs = np.array([experts[raw.images[k]] for k in both])
+    try:
+        return against_experts(scores.mos[both], theirs, rng)
+    except ValueError as error:
+        raise InputError(
+            f"{config.experts}: cannot be compared with {raw.table}: {error}; both name images"
+            " alike"
+        ) from error
+
+
+def _compared_with_model(
+    config: RatingsConfig,
+    raw: RawRatings,
+    votes: Votes,
+    written: np.ndarray,
+    predictions: Mapping[str, float],
+    rng: np.random.Generator,
+    progress: bool,
+) -> tuple[Groups, AsGoodAs]:
+    chosen = written & np.array([name in predictions for name in raw.images])
+    values = np.array([predictions[raw.images[k]] for k in np.flatnonzero(chosen)])
+    if len(values) >= FEWEST_IMAGES and np.ptp(values) == 0:
+        raise InputError(f"{config.predictions}: all predictions are {values[0]:g}")
+    try:
+        groups, model = compare_groups(
+            votes.of(chosen),
+            rng,
+            predicted=values,
+            repetitions=config.repetitions,
+            progress=progress,
+        )
+    except ValueError as error:
+        raise InputError(
+            f"{config.predictions}: cannot be compared with {raw.table}: {error}; both name"
+            " images alike"
+        ) from error
+    assert model is not None  # predictions were given
+    return groups, model
+
+
+def _write(config: RatingsConfig, study: Study, names: Sequence[str]) -> None:
+    out, raw, screening = config.out, study.raw, study.screening
+    (out / RELIABILITY_FILE).unlink(missing_ok=True)
+    optional: dict[str, list[dict[str, Any]]] = {
+        TEST_SCORES_FILE: table_rows_of(names, study.scores, study.tests_written),
+        LEFT_OUT_FILE: [
+            {IMAGE: raw.images[k], "votes": int(study.scores.votes[k])}
+            for k in np.flatnonzero(~(study.written | study.tests_written))
+        ],
+        RATERS_FILE: [_figures(study, k) for k in np.flatnonzero(screening.kept)],
+        REMOVED_FILE: [
+            _figures(study, k)
+            | {"reason": screening.reasons[k], "explanation": screening.explanation(int(k))}
+            for k in np.flatnonzero(~screening.kept)
+        ],
+        AGREEMENT_FILE: [
+            {"images": which, **row}
+            for which, groups in (
+                ("all", study.groups),
+                ("predicted", study.model[0] if study.model else None),
+            )
+            if groups is not None
+            for row in _group_rows(groups)
+        ],
+    }
+    for name, rows in optional.items():
+        if rows:
+            write_atomically(out / name, table_text(rows))
+        else:  # one of an earlier run would be taken for this one's
+            (out / name).unlink(missing_ok=True)
+    chosen = _of(study.scores, study.written)
+    drawn, worth = study.model or (study.groups, None)
+    draw_study(out / PICTURE, chosen, screening, drawn, worth)
+    write_atomically(
+        out / SCORES_FILE, table_text(table_rows_of(names, study.scores, study.written))
+    )
+    text = json.dumps(_jsonable(reliability(config, study)), indent=1, ensure_ascii=False)
+    write_atomically(out / RELIABILITY_FILE, text + "\n")
+
+
+def _of(scores: Scores, chosen: np.ndarray) -> Scores:
+    return Scores(scores.counts[chosen], scores.mos[chosen], scores.sd[chosen], scores.std[chosen])
+
+
+def _figures(study: Study, rater: np.integer) -> dict[str, Any]:
+    s = study.screening
+    return {
+        RATER: study.raw.raters[rater],
+        "ratings": int(s.ratings[rater]),
+        "test_questions": int(s.tests[rater]),
+        "test_accuracy": _shown(s.accuracy[rater]),
+        "plcc": _shown(s.plcc[rater]),
+        "line_ratio": _shown(s.line_ratio[rater]),
+    }
+
+
+def _shown(value: float) -> float | str:
+    return "" if np.isnan(value) else round(float(value), DECIMALS)
+
+
+def _group_rows(groups: Groups) -> list[dict[str, Any]]:
+    columns = ("raters", "votes", "srocc", "deviation", "low", "high")
+    return [
+        {name: _shown(value) for name, value in zip(columns, row, strict=True)}
+        for row in zip(*(getattr(groups, name).tolist() for name in columns), strict=True)
+    ]
+
+
+def reliability(config: RatingsConfig, study: Study) -> dict[str, Any]:
+    """What reliability.json says; the module's text and that of each measure explain it."""
+    screening, votes = study.screening, study.scores.votes[study.written]
+    steps = Counter(screening.reasons)
+    found: dict[str, Any] = {
+        "raters": len(screening.reasons),
+        "removed": {reason: steps[reason] for reason in REASONS},
+        "kept": int(screening.kept.sum()),
+        "kept_without_test_questions": int((screening.kept & (screening.tests == 0)).sum()),
+        "images": int(study.written.sum()),
+        "votes": int(votes.sum()),
+        "votes_per_image": {
+            "lowest": int(votes.min()),
+            "median": float(np.median(votes)),
+            "highest": int(votes.max()),
+        },
+        "intra_class_correlation": {k: asdict(icc) for k, icc in study.intra_class.items()},
+    }
+    if study.groups is not None:
+        found["random_halves"] = {
+            "srocc": asdict(study.groups.halves),
+            "deviation": float(study.groups.deviation[-1]),
+            "votes_per_image": float(study.groups.votes[-1]),
+            "repetitions": config.repetitions,
+        }
+    if study.experts is not None:
+        found["experts"] = asdict(study.experts)
+    if study.model is not None:
+        groups, worth = study.model
+        found["predictions"] = {
+            "images": groups.images,
+            "srocc": asdict(worth.srocc),
+            "as_good_as_votes": asdict(worth.votes),
+            "smallest_group_votes": float(groups.votes[0]),
+            "largest_group_votes": float(groups.votes[-1]),
+        }
+    settings = asdict(config)
+    found["settings"] = {k: str(v) if isinstance(v, Path) else v for k, v in settings.items()}
+    return found
+
+
+def _jsonable(value: Any) -> Any:
+    """JSON has neither infinity (more votes than the largest group's) nor NaN: both are null."""
+    if isinstance(value, dict):
+        return {k: _jsonable(v) for k, v in value.items()}
+    return None if isinstance(value, float) and not np.isfinite(value) else value
