@@ -10,6 +10,7 @@ OUT/cross.csv         trained on one database, tested on all of each other
 OUT/predictions.csv   test predictions of each method's median repetition
 OUT/scatter-DATABASE-PROTOCOL.png  the same, drawn
 OUT/cross.png         the cross-database matrix, drawn
+OUT/learning_curves/  test SROCC against training-set size, with --learning-curve
 OUT/model/            network and regressor, what `deepfl predict` takes
 
 Protocols: random, 60/20/20 by reference (DeepFL-IQA, section V-B); official, the sets of
@@ -40,6 +41,7 @@ from mlsp.crops import CROP_SIZE, CropPool, Crops, Pool
 from mlsp.databases import Database, open_database
 from mlsp.extract import extract_to
 from mlsp.imbalance import gap, opposing_split
+from mlsp.learning_curve import even_sizes, learning_curve, write_learning_curves
 from mlsp.pooling import Kind as FeatureKind
 from mlsp.protocol import read_splits, write_splits
 from mlsp.quality_model import save_quality_model
@@ -90,6 +92,9 @@ class BenchmarkConfig:
     protocol: tuple[Protocol, ...] = ("random",)
     """random: 60/20/20 by reference. official: the sets of the database's table, once. opposing:
     KonIQ-10k-LT's, high scores to train and low ones to test."""
+    learning_curve: bool = False
+    """Also train on a seventh, two sevenths ... of each training part, and draw the test SROCC
+    against the number of pictures, with a fitted curve (KonIQ-10k, figure 10)."""
     splits: Path | None = None
     """File of splits from another benchmark's OUT/splits, in the place of random ones."""
     baselines: bool = True
@@ -181,6 +186,22 @@ def run_benchmark(config: BenchmarkConfig, *, progress: bool = False) -> list[Ju
                 seed=config.seed,
                 progress=progress,
             )
+            if config.learning_curve:
+                rows = learning_curve(
+                    _methods(config, each, others),
+                    _rated(each, others),
+                    each.references,
+                    splits,
+                    even_sizes(splits),
+                    seed=config.seed,
+                    progress=progress,
+                )
+                write_learning_curves(
+                    config.out / "learning_curves" / f"{each.name}-{protocol}",
+                    rows,
+                    seed=config.seed,
+                    progress=progress,
+                )
             tested.append(Judged(each.name, protocol, each.names, each.scores, result))
     write_results(config.out, tested)
     draw(config.out, tested)

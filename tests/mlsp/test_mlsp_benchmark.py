@@ -117,6 +117,20 @@ def test_opposing_splits_have_a_gap(tmp_path, rated):
     assert float(opposing["gap_srocc"]) == pytest.approx(expected)
 
 
+def test_a_learning_curve_on_request(rated, tmp_path):
+    out = tmp_path / "out"
+    config = BenchmarkConfig(
+        (rated,), (tmp_path / "a",), out, repetitions=3, baselines=False, learning_curve=True
+    )
+    run_benchmark(config)
+    folder = out / "learning_curves" / "ratings-random"
+    rows = rows_of(folder / "learning_curve.csv")
+    assert {row["method"] for row in rows} == {"a svr"}
+    sizes = sorted({int(row["size"]) for row in rows})
+    assert len(sizes) >= 3 and len(rows) == 3 * len(sizes)
+    assert cv2.imread(str(folder / "learning_curve.png")) is not None
+
+
 def test_predictions_of_crops_are_pooled(rated, tmp_path):
     out = tmp_path / "out"
     config = BenchmarkConfig(
