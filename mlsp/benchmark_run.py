@@ -58,7 +58,7 @@ from mtl.balancing import proportion_weights
 from mtl.files import InputError, table_text, write_atomically
 from mtl.progress import say
 from mtl.rated import TEST, TRAINING, VALIDATION
-from mtl.splits import Split
+from mtl.splits import FEWEST_GROUPS, Split
 from mtl.weights import FOLDER, TrainedModel, load_model
 
 REPETITIONS_FILE, SUMMARY_FILE = "repetitions.csv", "summary.csv"
@@ -167,6 +167,8 @@ def run_benchmark(config: BenchmarkConfig, *, progress: bool = False) -> list[Ju
     _check(config)
     # Of a user's own table, pictures that are missing are left out as others that cannot be used.
     opened = [open_database(p, config.database, check_files=p.is_dir()) for p in config.ratings]
+    for path, database in zip(config.ratings, opened, strict=True):
+        _check_references(path, database, config)
     databases = _named(opened)
     models = _labelled([load_model(folder) for folder in config.model])
     described = [
@@ -283,6 +285,20 @@ def _check(config: BenchmarkConfig) -> None:
         raise InputError("--splits: is for one database, in the place of its random splits")
     if config.crops < 0:
         raise InputError(f"--crops {config.crops}: must not be negative")
+
+
+def _check_references(path: Path, database: Database, config: BenchmarkConfig) -> None:
+    """Refuse before the pictures are described what could not be split afterwards."""
+    references = len(set(database.references))
+    if "random" in config.protocol and references < FEWEST_GROUPS:
+        raise InputError(
+            f"{path}: rates pictures of {references} reference(s); at least {FEWEST_GROUPS} are"
+            " needed, one each to train, validate and test"
+        )
+    if "official" in config.protocol and database.sets is None:
+        raise InputError(
+            f"{path}: has no official split; only KonIQ-10k's table with the column set has"
+        )
 
 
 def _named(databases: Sequence[Database]) -> dict[str, Database]:
@@ -453,10 +469,7 @@ def _range(each: _Described) -> dict[str, float]:
 
 def _official(each: _Described) -> Split:
     sets = each.database.sets
-    if sets is None:
-        raise InputError(
-            f"{each.name}: has no official split; only KonIQ-10k's table with the column set has"
-        )
+    assert sets is not None  # checked before
     of = np.array([sets[row] for row in each.rows])
     return Split(*(np.flatnonzero(of == part) for part in (TRAINING, VALIDATION, TEST)))
 
