@@ -200,7 +200,7 @@ def _report(
         [
             paragraph(
                 f"Correlation of each metric with the human rating, over all {held.images} images;"
-                " nothing is trained. The benchmark below has no reference to compare with. Its"
+                " nothing is trained. The methods of the benchmark have no reference. Their"
                 " network saw the images of its own training split, without any human rating,"
                 " before the regressors were trained. PLCC is of raw scores, without a logistic."
             ),

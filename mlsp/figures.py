@@ -178,7 +178,8 @@ def training_curves(out: Path, log: Sequence[Mapping[str, float]], best: float) 
     for panel in axes.flat[:count]:
         panel.axvline(best, color="0.6", linewidth=0.8, linestyle=":")
         panel.tick_params(labelsize=8, labelbottom=True)
-        panel.xaxis.get_major_locator().set_params(integer=True)
+        panel.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
+        panel.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     for panel in axes.flat[count:]:
         panel.axis("off")
     figure.supxlabel("epoch", fontsize=9)

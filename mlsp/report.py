@@ -72,7 +72,7 @@ class Remarks:
     shown: str | None = None
     """Photograph on the contact sheet."""
     sections: Sequence[Section] = field(default_factory=tuple)
-    """Before all others."""
+    """After the benchmarks."""
     no_worst: str | None = None
     """Why the worst predictions are not shown."""
 
@@ -102,8 +102,7 @@ def write_report(
     out = config.out or config.run / REPORT
     _claim(out)
 
-    sections = list(remarks.sections) if remarks else []
-    sections.append(_story(config.run, held, settings, log, benchmarks))
+    sections = [_story(held, settings, log, benchmarks)]
     if isinstance(held, Held):
         shown = remarks.shown if remarks else None
         with stage("pictures of the data set", show=progress):
@@ -118,9 +117,10 @@ def write_report(
             sections.append(benchmark_section(out, benchmark, number, ratings=ratings, worst=worst))
     if not benchmarks:
         sections.append(Section("benchmarks", "Benchmarks", [_no_benchmark(config.run)]))
+    sections += remarks.sections if remarks else ()
     sections.append(_making(config.run))
 
-    title = remarks.title if remarks else f"Report of the run {config.run.resolve().name}"
+    title = remarks.title if remarks else f"DeepFL-IQA: {config.run.resolve().name}"
     lead = []
     if remarks:
         stressed, *others = remarks.note
@@ -206,7 +206,6 @@ def _tidy(out: Path, written: str) -> None:
 
 
 def _story(
-    run: Path,
     held: Held | Markup,
     settings: Mapping[str, Any],
     log: Log,

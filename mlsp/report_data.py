@@ -131,12 +131,14 @@ def data_section(
     ]
     height, width = plan["size"]
     types = len(plan["types"])
-    given = f"{plan['types_per_reference']} of {types} distortion types"
+    given = f"{plan['types_per_reference']} distortion types"
+    if plan["types_per_reference"] < types:
+        given = f"{plan['types_per_reference']} of {types} distortion types"
+    levels = len(plan["levels"])
     facts = paragraph(
-        f"{held.photographs():,} photographs, cropped to {width}×{height} pixels, each with"
-        f" {given if plan['types_per_reference'] < types else f'all {types} distortion types'} at"
-        f" {len(plan['levels'])} level{'s' * (len(plan['levels']) > 1)}:"
-        f" {held.images:,} images. No photograph is in both splits.",
+        f"{held.photographs():,} photographs, cropped to {width}×{height} pixels, each with {given}"
+        f" at {levels} level{'s' * (levels > 1)}: {held.images:,} images. No photograph is in more"
+        " than one split."
     )
     return Section(
         "data",
@@ -200,8 +202,8 @@ def _stored_rows(held: Held) -> dict[str, Iterator[UInt8[np.ndarray, "h w 3"]]]:
     found = {}
     for distortion in sorted(set(held.distortions.tolist())):
         of_type = np.flatnonzero(held.distortions == distortion)
-        first = held.references[of_type[0]]
-        rows = [int(row) for row in of_type if held.references[row] == first]
+        first = held.references[int(of_type[0])]
+        rows = [row for row in of_type.tolist() if held.references[row] == first]
         found[figures.type_title(distortion)] = images(sorted(rows, key=held.levels.__getitem__))
     return found
 
