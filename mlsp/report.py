@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from mlsp.report_benchmarks import (
+    WORST,
     Tables,
     benchmark_section,
     best_row,
     read_benchmark,
+    trained_rows,
 )
 from mlsp.report_data import Held, data_section, read_held
 from mlsp.report_training import Log, best_epoch, training_section
@@ -31,8 +33,6 @@ from mtl.train_config import as_json
 from mtl.weights import FOLDER, MODEL_FILE
 
 PAGE, REPORT = "index.html", "report"
-
-WORST = 12
 
 # What a report writes; nothing else in its folder is touched, and nothing else may be there.
 OURS = re.compile(
@@ -248,16 +248,11 @@ def _story(
             if best is not None:
                 told.append(
                     f"On {place[0]} ({place[1]} split), the best of"
-                    f" {_methods(benchmark, place)} is {best['method']}: its predictions for"
-                    " pictures it never saw have a median SROCC of"
+                    f" {len(trained_rows(benchmark, place))} trained on human scores is"
+                    f" {best['method']}: its predictions for pictures it never saw have a median SROCC of"
                     f" {float(best['srocc_median']):.3f} with the human scores."
                 )
     return Section("story", "In short", [bullets(told)])
-
-
-def _methods(benchmark: Tables, place: tuple[str, str]) -> str:
-    number = sum((row["database"], row["protocol"]) == place for row in benchmark.summary)
-    return f"{number} method{'s' * (number > 1)}"
 
 
 def _duration(settings: Mapping[str, Any], log: Log, images: int | None) -> str:

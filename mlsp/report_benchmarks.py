@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 
 import cv2
@@ -38,6 +39,7 @@ from mtl.pictures import encode_png, read_picture
 TABLES = (SUMMARY_FILE, REPETITIONS_FILE, DISTORTIONS_FILE, CROSS_FILE, PREDICTIONS_FILE)
 CROSS_PICTURE = "cross.png"
 
+WORST = 12  # predictions shown of each database
 THUMBNAIL = 256  # pixels of the longer side
 
 TITLES = {
@@ -95,7 +97,7 @@ def read_benchmark(folder: Path) -> Tables:
         found = read_table(path, (*place, *needed, *numbers)) if path.is_file() else []
         for row in found:
             for column in row:
-                if column in numbers or str(column).endswith(("_median", "_q1", "_q3")):
+                if column in numbers or _is_measured(str(column)):
                     _checked(path, column, row[column], column in numbers)
         return found
 
@@ -103,16 +105,20 @@ def read_benchmark(folder: Path) -> Tables:
         folder,
         rows(SUMMARY_FILE, "srocc_median", numbers=("repetitions",)),
         rows(DISTORTIONS_FILE, "distortion", "srocc_median"),
-        rows(CROSS_FILE, "tested_on", "pictures", "srocc_median"),
+        rows(CROSS_FILE, "tested_on", "srocc_median", numbers=("pictures",)),
         rows(PREDICTIONS_FILE, "image", numbers=("score", "predicted")),
         _roots(folder / PLACES_FILE),
     )
 
 
+def _is_measured(column: str) -> bool:
+    return column.startswith("gap_") or column.endswith(("_median", "_q1", "_q3"))
+
+
 def _checked(path: Path, column: str, value: str | None, needed: bool) -> None:
     try:
-        if value or needed:
-            float(value or "")
+        if (value or needed) and not isfinite(float(value or "")):
+            raise ValueError("it is not finite")
     except (TypeError, ValueError) as error:
         raise InputError(
             f"{path}: {column} {value!r} is not a number; run `deepfl benchmark` again"
@@ -128,18 +134,18 @@ def _roots(path: Path) -> dict[str, Path]:
         raise InputError(f"{path}: is damaged ({error}); delete it") from error
 
 
-def best_row(benchmark: Tables, place: Place) -> Row | None:
-    """The method with the highest median SROCC of those that predict scores on the raters' scale.
-
-    None where there is none: metrics have scales of their own, which errors mean nothing on.
-    """
-    rows = [
+def trained_rows(benchmark: Tables, place: Place) -> list[Row]:
+    """The methods that predict scores on the raters' scale; metrics have scales of their own."""
+    return [
         row
-        for row in benchmark.summary
-        if (row["database"], row["protocol"]) == place
-        and row["srocc_median"]
-        and row.get("rmse_median")
+        for row in _of_place(benchmark.summary, place)
+        if row["srocc_median"] and row.get("rmse_median")
     ]
+
+
+def best_row(benchmark: Tables, place: Place) -> Row | None:
+    """Of the trained methods the one with the highest median SROCC; None where there is none."""
+    rows = trained_rows(benchmark, place)
     return max(rows, key=lambda row: float(row["srocc_median"]), default=None)
 
 
@@ -149,7 +155,7 @@ def benchmark_section(
     number: int,
     *,
     ratings: Sequence[Path] = (),
-    worst: int | str = 12,
+    worst: int | str = WORST,
 ) -> Section:
     """Draw a benchmark's pictures, copy its tables, and write them down.
 
@@ -362,6 +368,8 @@ def _worst(
     out: Path, benchmark: Tables, number: int, ratings: Sequence[Path], worst: int
 ) -> list[Markup]:
     """The worst test predictions of each database's best method, by its first protocol."""
+    if not worst:
+        return [missing("Left out; ", element("code", f"--worst {WORST}"), " shows them.")]
     if not benchmark.predictions:
         return [_not_there(benchmark, PREDICTIONS_FILE)]
     first: dict[str, Place] = {}
@@ -391,7 +399,7 @@ def _worst(
             paragraph(
                 f"{database}, {place[1]}: the {len(rows)} test pictures that ",
                 element("b", best["method"]),
-                ", the method with the highest SROCC, judged worst in its median split.",
+                ", the trained method with the highest SROCC, judged worst in its median split.",
             )
         )
         if not seen:

@@ -229,7 +229,7 @@ def _counts(held: Held) -> Markup:
     return table(
         ["type", *(f"level {level}" for level in levels), "all"],
         rows,
-        caption="Both splits together; the darker, the more.",
+        caption="Both splits together; the stronger the colour, the more.",
     )
 
 

@@ -216,6 +216,7 @@ def test_the_story_and_the_worst_errors_are_told(place, shown):
     places = [shown.text.index(f"{name}true") for name in worst]
     assert places == sorted(places)
     assert f"error {errors[worst[0]]:+.3g}" in shown.text
+    assert f"On {DATABASE} (random split), the best of 2 trained on human scores is a" in shown.text
     # The metric correlates perfectly, but has a scale of its own.
     assert "that ssim" not in shown.text and "is ssim: its" not in shown.text
 
@@ -285,6 +286,8 @@ def test_pictures_are_found_where_the_user_says(place, alone, tmp_path):
 def test_another_report_in_the_same_folder_leaves_nothing_of_the_first(place, alone):
     write_report(ReportConfig(alone, (place.benchmark,)))
     assert (alone / "report" / "scatter.png").is_file()
+    write_report(ReportConfig(alone, (place.benchmark,), worst=0))
+    assert not list((alone / "report").glob("worst-*"))
     write_report(ReportConfig(alone))
     assert [path.name for path in (alone / "report").iterdir()] == [PAGE]
 
@@ -316,6 +319,7 @@ MISTAKES = {
     "{run} --ratings gone": "gone: no such folder or file",
     "{run} --benchmark {run}": "is not a benchmark (summary.csv is missing)",
     "{run} --benchmark {words}": "srocc_median 'high' is not a number",
+    "{run} --benchmark {endless}": "repetitions 'inf' is not a number",
     "{run} --benchmark {lists}": "benchmark.json: is damaged",
     "{run} --out {data}": "which is not of a report; choose another --out",
     "{run} --out {data}/manifest.json": "is a file; choose another --out",
@@ -333,17 +337,18 @@ def test_a_mistake_is_one_line_and_writes_nothing(
     manifest = json.loads((other / "manifest.json").read_text())
     manifest["plan"]["seed"] += 1
     (other / "manifest.json").write_text(json.dumps(manifest))
-    for name in ("words", "lists", "torn"):
+    for name in ("words", "endless", "lists", "torn"):
         (tmp_path / name).mkdir()
     header = "database,protocol,method,repetitions,srocc_median\n"
     (tmp_path / "words" / "summary.csv").write_text(f"{header}a,random,svr,3,high\n")
+    (tmp_path / "endless" / "summary.csv").write_text(f"{header}a,random,svr,inf,0.5\n")
     (tmp_path / "lists" / "summary.csv").write_text(f"{header}a,random,svr,3,0.5\n")
     (tmp_path / "lists" / "benchmark.json").write_text("[1]")
     shutil.copyfile(place.run / "config.json", tmp_path / "torn" / "config.json")
     (tmp_path / "torn" / "log.csv").write_text("epoch,validation_loss\n1\n")
     before = sorted(place.root.rglob("*")), sorted(tmp_path.rglob("*"))
     names = {"data": place.data, "run": place.run, "other": other} | {
-        name: tmp_path / name for name in ("words", "lists", "torn")
+        name: tmp_path / name for name in ("words", "endless", "lists", "torn")
     }
     assert main(["report", *arguments.format(**names).split()]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
