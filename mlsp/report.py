@@ -13,15 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlsp.report_benchmarks import (
-    WORST,
-    Tables,
-    benchmark_section,
-    best_row,
-    read_benchmark,
-    trained_rows,
-)
+from mlsp.report_benchmarks import WORST, benchmark_section
 from mlsp.report_data import Held, data_section, read_held
+from mlsp.report_tables import Tables, best_row, read_benchmark, trained_rows
 from mlsp.report_training import Log, best_epoch, training_section
 from mlsp.web_page import GENERATOR, Markup, Section, bullets, element, missing, page, paragraph
 from mtl.files import InputError, write_atomically
@@ -248,9 +242,9 @@ def _story(
             if best is not None:
                 told.append(
                     f"On {place[0]} ({place[1]} split), the best of"
-                    f" {len(trained_rows(benchmark, place))} trained on human scores is"
-                    f" {best['method']}: its predictions for pictures it never saw have a median SROCC of"
-                    f" {float(best['srocc_median']):.3f} with the human scores."
+                    f" {len(trained_rows(benchmark, place))} method(s) trained on human scores is"
+                    f" {best['method']}: its predictions for pictures it never saw have a median"
+                    f" SROCC of {float(best['srocc_median']):.3f} with the human scores."
                 )
     return Section("story", "In short", [bullets(told)])
 

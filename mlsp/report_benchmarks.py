@@ -1,10 +1,7 @@
 """The report's part on benchmarks: their tables, scatter plots, and the worst predictions."""
 
-import json
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from math import isfinite
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -21,6 +18,7 @@ from mlsp.benchmark_run import (
     SUMMARY_FILE,
 )
 from mlsp.report_data import beside
+from mlsp.report_tables import Place, Row, Tables, best_row, of_place
 from mlsp.web_page import (
     Markup,
     Number,
@@ -33,7 +31,7 @@ from mlsp.web_page import (
     table,
 )
 from mtl.correlation import srocc
-from mtl.files import InputError, read_table, write_atomically
+from mtl.files import InputError, write_atomically
 from mtl.pictures import encode_png, read_picture
 
 TABLES = (SUMMARY_FILE, REPETITIONS_FILE, DISTORTIONS_FILE, CROSS_FILE, PREDICTIONS_FILE)
@@ -55,98 +53,6 @@ TITLES = {
     "gap_srocc": "gap of SROCC",
     "gap_plcc": "gap of PLCC",
 }
-
-Place = tuple[str, str]
-"""Database and protocol."""
-Row = Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Tables:
-    """A folder of `deepfl benchmark`, read."""
-
-    folder: Path
-    summary: Sequence[Row]
-    distortions: Sequence[Row]
-    cross: Sequence[Row]
-    predictions: Sequence[Row]
-    roots: Mapping[str, Path]
-    """Where each database's pictures were."""
-
-    @property
-    def places(self) -> list[Place]:
-        """Databases and protocols, in the order of the summary."""
-        return list(dict.fromkeys((row["database"], row["protocol"]) for row in self.summary))
-
-
-def read_benchmark(folder: Path) -> Tables:
-    """Read the tables of a benchmark; those without rows were not written.
-
-    Raises:
-        InputError: the folder is not of a benchmark, or a table is damaged.
-    """
-    if not (folder / SUMMARY_FILE).is_file():
-        raise InputError(
-            f"{folder}: is not a benchmark ({SUMMARY_FILE} is missing); give a folder that"
-            " `deepfl benchmark` wrote"
-        )
-    place = ("database", "protocol", "method")
-
-    def rows(name: str, *needed: str, numbers: Sequence[str] = ()) -> list[dict[str, str]]:
-        path = folder / name
-        found = read_table(path, (*place, *needed, *numbers)) if path.is_file() else []
-        for row in found:
-            for column in row:
-                if column in numbers or _is_measured(str(column)):
-                    _checked(path, column, row[column], column in numbers)
-        return found
-
-    return Tables(
-        folder,
-        rows(SUMMARY_FILE, "srocc_median", numbers=("repetitions",)),
-        rows(DISTORTIONS_FILE, "distortion", "srocc_median"),
-        rows(CROSS_FILE, "tested_on", "srocc_median", numbers=("pictures",)),
-        rows(PREDICTIONS_FILE, "image", numbers=("score", "predicted")),
-        _roots(folder / PLACES_FILE),
-    )
-
-
-def _is_measured(column: str) -> bool:
-    return column.startswith("gap_") or column.endswith(("_median", "_q1", "_q3"))
-
-
-def _checked(path: Path, column: str, value: str | None, needed: bool) -> None:
-    try:
-        if (value or needed) and not isfinite(float(value or "")):
-            raise ValueError("it is not finite")
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"{path}: {column} {value!r} is not a number; run `deepfl benchmark` again"
-        ) from error
-
-
-def _roots(path: Path) -> dict[str, Path]:
-    if not path.is_file():
-        return {}
-    try:
-        return {str(name): Path(root) for name, root in json.loads(path.read_text()).items()}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: is damaged ({error}); delete it") from error
-
-
-def trained_rows(benchmark: Tables, place: Place) -> list[Row]:
-    """The methods that predict scores on the raters' scale; metrics have scales of their own."""
-    return [
-        row
-        for row in _of_place(benchmark.summary, place)
-        if row["srocc_median"] and row.get("rmse_median")
-    ]
-
-
-def best_row(benchmark: Tables, place: Place) -> Row | None:
-    """Of the trained methods the one with the highest median SROCC; None where there is none."""
-    rows = trained_rows(benchmark, place)
-    return max(rows, key=lambda row: float(row["srocc_median"]), default=None)
 
 
 def benchmark_section(
@@ -251,10 +157,6 @@ def _summary(benchmark: Tables) -> Markup:
     )  # fmt: skip
 
 
-def _of_place(rows: Sequence[Row], place: Place) -> list[Row]:
-    return [row for row in rows if (row["database"], row["protocol"]) == place]
-
-
 def _arrays(rows: Sequence[Row]) -> tuple[np.ndarray, np.ndarray]:
     """True and predicted scores."""
     return (
@@ -273,7 +175,7 @@ def _scatter(out: Path, benchmark: Tables, number: int) -> list[Markup]:
         return [_not_there(benchmark, PREDICTIONS_FILE)]
     found = []
     for k, place in enumerate(benchmark.places, start=1):
-        rows = _of_place(benchmark.predictions, place)
+        rows = of_place(benchmark.predictions, place)
         panels = {}
         for method in dict.fromkeys(row["method"] for row in rows):
             true, predicted = _arrays([row for row in rows if row["method"] == method])
@@ -306,7 +208,7 @@ def _types(benchmark: Tables) -> list[Markup]:
         ]
     found = []
     for place in benchmark.places:
-        rows = _of_place(benchmark.distortions, place)
+        rows = of_place(benchmark.distortions, place)
         if not rows:
             continue
         methods = list(dict.fromkeys(row["method"] for row in rows))
@@ -383,7 +285,7 @@ def _worst(
                 missing(f"{database}: no method predicts scores on the scale of the ratings.")
             )
             continue
-        rows = [r for r in _of_place(benchmark.predictions, place) if r["method"] == best["method"]]
+        rows = [r for r in of_place(benchmark.predictions, place) if r["method"] == best["method"]]
         if not rows:
             found.append(_not_there(benchmark, PREDICTIONS_FILE))
             continue
