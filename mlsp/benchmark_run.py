@@ -8,6 +8,7 @@ OUT/summary.csv       medians and quartiles
 OUT/distortions.csv   SROCC within each distortion type, where types are known
 OUT/cross.csv         trained on one database, tested on all of each other
 OUT/predictions.csv   test predictions of each method's median repetition
+OUT/benchmark.json    folders that the pictures' names are relative to, by database
 OUT/scatter-DATABASE-PROTOCOL.png  the same, drawn
 OUT/cross.png         the cross-database matrix, drawn
 OUT/learning_curves/  test SROCC against training-set size, with --learning-curve
@@ -18,6 +19,7 @@ KonIQ-10k's table; opposing, KonIQ-10k-LT's (mlsp.imbalance), beside which the g
 other protocol is shown.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +65,7 @@ from mtl.weights import FOLDER, TrainedModel, load_model
 
 REPETITIONS_FILE, SUMMARY_FILE = "repetitions.csv", "summary.csv"
 DISTORTIONS_FILE, CROSS_FILE = "distortions.csv", "cross.csv"
-PREDICTIONS_FILE = "predictions.csv"
+PREDICTIONS_FILE, PLACES_FILE = "predictions.csv", "benchmark.json"
 
 Protocol = Literal["random", "official", "opposing"]
 
@@ -130,6 +132,8 @@ class Judged:
     """Of the pictures."""
     scores: Float[np.ndarray, " n"]
     result: Benchmark
+    root: Path | None = None
+    """Folder that the names are relative to, where they are files."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +208,8 @@ def run_benchmark(config: BenchmarkConfig, *, progress: bool = False) -> list[Ju
                     seed=config.seed,
                     progress=progress,
                 )
-            tested.append(Judged(each.name, protocol, each.names, each.scores, result))
+            root = each.database.root
+            tested.append(Judged(each.name, protocol, each.names, each.scores, result, root))
     write_results(config.out, tested)
     draw(config.out, tested)
     if not config.crops:
@@ -224,7 +229,10 @@ def run_benchmark(config: BenchmarkConfig, *, progress: bool = False) -> list[Ju
 
 
 def write_results(out: Path, tested: Sequence[Judged]) -> None:
-    """Write the tables of benchmarks; a table without rows is not written."""
+    """Write the tables of benchmarks, and where their pictures are, for `deepfl report`.
+
+    A table without rows is not written.
+    """
     tables: dict[str, list[Row]] = {
         REPETITIONS_FILE: [],
         DISTORTIONS_FILE: [],
@@ -250,6 +258,8 @@ def write_results(out: Path, tested: Sequence[Judged]) -> None:
     for name, rows in tables.items():
         if rows:
             write_atomically(out / name, table_text(_aligned(rows)))
+    places = {t.database: str(t.root.resolve()) for t in tested if t.root is not None}
+    write_atomically(out / PLACES_FILE, json.dumps(places, indent=1))
     write_atomically(out / SUMMARY_FILE, table_text(_aligned(summary(tested))))
 
 

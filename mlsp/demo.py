@@ -6,25 +6,30 @@ stage continues where it stopped, so a second run resumes or finds all done.
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
+from fr_metrics import METRICS
 from mlsp.benchmark import Method, Task, benchmark, fit_for_use
 from mlsp.benchmark_run import SUMMARY_FILE, Judged, write_results
 from mlsp.extract import extract_to
 from mlsp.kadid import condition_means
 from mlsp.quality_model import save_quality_model
 from mlsp.regressor import MLPSettings, SVRSettings
-from mlsp.report import PAGE, Places, write_report
+from mlsp.report import PAGE, Remarks, ReportConfig, write_report
+from mlsp.report_data import read_held
 from mlsp.samples import copy_photographs
 from mlsp.sources import DataSet
+from mlsp.web_page import Number, Section, paragraph, table
+from mtl.correlation import plcc, srocc
 from mtl.files import InputError, read_table, write_atomically
 from mtl.kadis.generate import generate
 from mtl.kadis.plan import GenerateConfig
+from mtl.learning_curves import read_log
 from mtl.progress import say
 from mtl.train import TrainConfig, train
 from mtl.weights import MODEL_FILE, load_model
@@ -69,6 +74,17 @@ class DemoConfig:
     """Learning rates it chooses from."""
     seed: int = 0
     """Decides everything random."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the parts of a demonstration are."""
+
+    photographs: Path
+    data: Path
+    run: Path
+    benchmark: Path
+    report: Path
 
 
 def run_demo(config: DemoConfig, *, progress: bool = True) -> Path:
@@ -156,9 +172,70 @@ def run_demo(config: DemoConfig, *, progress: bool = True) -> Path:
             save_quality_model(quality, model.folder, regressor, scores, about)
 
     say("[6/6] report", show=progress)
-    page = write_report(places, ratings, SHOWN, seconds.read())
+    page = _report(places, ratings, seconds.read(), progress)
     _conclude(config, page, places, quality, progress)
     return page
+
+
+def _report(
+    places: Places,
+    ratings: Mapping[tuple[int, int], float],
+    seconds: Mapping[str, float],
+    progress: bool,
+) -> Path:
+    """The report of the run, with what a reader has to know of a demonstration."""
+    held = read_held(places.data)
+    human = np.array(
+        [ratings[condition] for condition in zip(held.distortions, held.levels, strict=True)]
+    )
+    judges = []
+    for metric, scores in held.scores.items():
+        sign = 1 if METRICS[metric].higher_is_better else -1
+        correlations = (Number(measure(sign * scores, human)) for measure in (srocc, plcc))
+        judges.append((METRICS[metric].title, *correlations))
+    photographs, epochs = held.photographs(), len(read_log(places.run))
+    with_reference = Section(
+        "with-reference",
+        "What the metrics achieve with the reference",
+        [
+            paragraph(
+                f"Correlation of each metric with the human rating, over all {held.images} images;"
+                " nothing is trained. The methods of the benchmark have no reference. Their"
+                " network saw the images of its own training split, without any human rating,"
+                " before the regressors were trained. PLCC is of raw scores, without a logistic."
+            ),
+            table(["metric", "SROCC", "PLCC"], judges),
+            paragraph(
+                "Seconds of each stage of the last run: "
+                + (", ".join(f"{name} {value:.0f}" for name, value in seconds.items()) or "unknown")
+                + "."
+            ),
+        ],
+    )
+    remarks = Remarks(
+        f"From {photographs} photographs to a quality score",
+        (
+            "This is a demonstration, not a benchmark.",
+            f"It runs every stage of DeepFL-IQA for real, but on {photographs} photographs instead"
+            f" of 140,000, for {epochs} epoch{'s' * (epochs > 1)} from random weights instead of"
+            " ten from ImageNet's, on small crops. Its human target is KADID-10k's published mean"
+            " rating of each distortion and level, not ratings of these very pictures. The figures"
+            " show that the parts work together; they say nothing about how good the method is.",
+        ),
+        SHOWN,
+        (with_reference,),
+        "Not shown here: the target is a mean rating of distortion and level, and how far a"
+        " prediction is from it says little of the picture. With pictures that people rated,"
+        " deepfl benchmark and deepfl report show them.",
+    )
+    config = ReportConfig(
+        places.run,
+        (places.benchmark,),
+        places.data,
+        places.photographs,
+        out=places.report,
+    )
+    return write_report(config, remarks, progress=progress)
 
 
 def _conclude(

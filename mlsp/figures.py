@@ -1,6 +1,6 @@
 """Pictures of data sets, runs and benchmarks, drawn with matplotlib and written as PNG."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
 from itertools import product
 from pathlib import Path
@@ -10,7 +10,7 @@ import matplotlib
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from distortions import DISTORTIONS, distort
+from distortions import DISTORTIONS, Distortion, distort
 from fr_metrics import METRICS
 from mlsp.protocol import fit_logistic5, logistic5
 from mtl.files import write_atomically
@@ -23,7 +23,7 @@ DOTS_PER_INCH = 110
 TILE_WIDTH = 150  # pixels of one picture in a contact sheet
 SHEET_COLUMNS = 2  # of types, five levels each
 
-PANEL_COLUMNS = 4  # of scatter plots
+PANEL_COLUMNS = 4  # of small plots
 DARK = 0.6  # SROCC from which the text on a cell is white
 
 BEFORE, AFTER = "#b3432b", "#2b6ab3"
@@ -31,30 +31,53 @@ BEFORE, AFTER = "#b3432b", "#2b6ab3"
 
 def contact_sheet(out: Path, photo: UInt8[np.ndarray, "h w 3"], *, seed: int = 0) -> None:
     """All distortions at all levels of one photograph, with names, as a PNG file."""
-    height = max(1, round(TILE_WIDTH * photo.shape[0] / photo.shape[1]))
+
+    def versions(distortion: Distortion) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+        for level in LEVELS:
+            yield distort(photo, distortion.id, level, seed=named_seed(seed, distortion.id, level))
+
+    rows = {
+        f"{type_title(d.id)}   ({d.parameter}: {', '.join(f'{a:g}' for a in d.levels)})": versions(
+            d
+        )
+        for d in DISTORTIONS.values()
+    }
+    sheet(out, rows, photo.shape[:2])
+
+
+def type_title(distortion: int) -> str:
+    """Number and name of a distortion type, as a person reads them."""
+    return f"{distortion:02d} {DISTORTIONS[distortion].name.replace('_', ' ')}"
+
+
+def sheet(
+    out: Path,
+    rows: Mapping[str, Iterable[UInt8[np.ndarray, "_ _ 3"]]],
+    shape: tuple[int, int],
+) -> None:
+    """Rows of up to five pictures, each row with a title, in two columns, as a PNG file.
+
+    Args:
+        out: PNG file.
+        rows: pictures by title; a row may make them while it is drawn.
+        shape: height and width of the pictures.
+    """
+    height = max(1, round(TILE_WIDTH * shape[0] / shape[1]))
     tile = (TILE_WIDTH, height)
-    rows = -(-len(DISTORTIONS) // SHEET_COLUMNS)
+    columns = min(SHEET_COLUMNS, len(rows))
+    down = -(-len(rows) // columns)
     gap = 0.03
     label = 0.30  # inches above each row of pictures
     cell = (TILE_WIDTH / DOTS_PER_INCH + gap, height / DOTS_PER_INCH)
-    width = SHEET_COLUMNS * (len(LEVELS) * cell[0] + 0.25)
-    figure = pyplot.figure(figsize=(width, rows * (cell[1] + label) + 0.1), dpi=DOTS_PER_INCH)
+    width = columns * (len(LEVELS) * cell[0] + 0.25)
+    figure = pyplot.figure(figsize=(width, down * (cell[1] + label) + 0.1), dpi=DOTS_PER_INCH)
     total = figure.get_size_inches()
-    for k, distortion in enumerate(DISTORTIONS.values()):
-        column, row = divmod(k, rows)
-        left = column * width / SHEET_COLUMNS + 0.1
+    for k, (title, images) in enumerate(rows.items()):
+        column, row = divmod(k, down)
+        left = column * width / columns + 0.1
         top = total[1] - row * (cell[1] + label) - 0.05
-        figure.text(
-            left / total[0],
-            (top - 0.2) / total[1],
-            f"{distortion.id:02d} {distortion.name.replace('_', ' ')}"
-            f"   ({distortion.parameter}: {', '.join(f'{a:g}' for a in distortion.levels)})",
-            fontsize=7.5,
-        )
-        for j, level in enumerate(LEVELS):
-            image = distort(
-                photo, distortion.id, level, seed=named_seed(seed, distortion.id, level)
-            )
+        figure.text(left / total[0], (top - 0.2) / total[1], title, fontsize=7.5)
+        for j, image in enumerate(images):
             # Distorted at full size, shown small: the strongest levels stay visible.
             shown = cv2.resize(image, tile, interpolation=cv2.INTER_AREA)
             axes = figure.add_axes(
@@ -76,26 +99,96 @@ def score_histograms(
     equalized: Mapping[str, Float[np.ndarray, " n"]],
     bins: int = 20,
 ) -> None:
-    """Histograms of each metric's scores before and after equalisation (the paper's figure 5)."""
+    """Histograms of each metric's scores before and after equalisation (the paper's figure 5).
+
+    Args:
+        out: PNG file.
+        raw: scores by metric.
+        equalized: the same, equalised to 0..1.
+        bins: of each histogram.
+    """
+    columns = min(PANEL_COLUMNS, len(raw))
+    bands = -(-len(raw) // columns)
     figure, axes = pyplot.subplots(
-        2,
-        len(raw),
-        figsize=(1.9 * len(raw) + 0.6, 4.2),
+        2 * bands,
+        columns,
+        figsize=(2.6 * columns, 3.4 * bands + 0.3),
         dpi=DOTS_PER_INCH,
         squeeze=False,
         layout="constrained",
     )
+    for panel in axes[-2:, len(raw) - columns * (bands - 1) :].flat:
+        panel.axis("off")
     for k, metric in enumerate(raw):
-        title = METRICS[metric].title
-        for row, values, color in ((0, raw, BEFORE), (1, equalized, AFTER)):
-            axes[row, k].hist(values[metric], bins=bins, color=color)
-            axes[row, k].tick_params(labelsize=7)
-        axes[0, k].set_title(title, fontsize=10)
-        axes[1, k].set_xlim(0, 1)
-    axes[0, 0].set_ylabel("images\nbefore", fontsize=9)
-    axes[1, 0].set_ylabel("images\nafter", fontsize=9)
+        band, column = divmod(k, columns)
+        for below, values, color in ((0, raw, BEFORE), (1, equalized, AFTER)):
+            panel = axes[2 * band + below, column]
+            panel.hist(values[metric], bins=bins, color=color)
+            panel.tick_params(labelsize=8)
+        axes[2 * band, column].set_title(METRICS[metric].title, fontsize=10)
+        axes[2 * band + 1, column].set_xlim(0, 1)
+    for band in range(bands):
+        axes[2 * band, 0].set_ylabel("images\nbefore", fontsize=9)
+        axes[2 * band + 1, 0].set_ylabel("images\nafter", fontsize=9)
     figure.supxlabel("score", fontsize=9)
     _save(out, figure)
+
+
+def training_curves(out: Path, log: Sequence[Mapping[str, float]], best: float) -> None:
+    """Losses, then a panel per metric with SROCC and PLCC on the validation split, by epoch.
+
+    Args:
+        out: PNG file.
+        log: rows of a run's log.csv, at least one.
+        best: the epoch that was kept, marked in each panel.
+    """
+    metrics = {"mean": "mean of the metrics"} | {m: METRICS[m].title for m in logged_metrics(log)}
+    count = 1 + len(metrics)
+    rows = -(-count // PANEL_COLUMNS)
+    figure, axes = pyplot.subplots(
+        rows,
+        PANEL_COLUMNS,
+        figsize=(2.6 * PANEL_COLUMNS, 2.1 * rows + 0.3),
+        dpi=DOTS_PER_INCH,
+        squeeze=False,
+        sharex=True,
+        layout="constrained",
+    )
+    epochs = [row["epoch"] for row in log]
+    losses, *panels = axes.flat
+    for name, color in (("train_loss", BEFORE), ("validation_loss", AFTER)):
+        label = name.removesuffix("_loss").replace("train", "training")
+        losses.plot(epochs, [row[name] for row in log], ".-", color=color, label=label)
+    losses.set_yscale("log")
+    losses.set_title("loss", fontsize=10)
+    losses.legend(frameon=False, fontsize=7)
+    measured: list[float] = []
+    for panel, (metric, title) in zip(panels, metrics.items(), strict=False):
+        for measure, color in (("srocc", AFTER), ("plcc", BEFORE)):
+            column = f"mean_{measure}" if metric == "mean" else f"{measure}_{metric}"
+            values = [row.get(column, np.nan) for row in log]
+            measured += [value for value in values if np.isfinite(value)]
+            panel.plot(epochs, values, ".-", color=color, linewidth=1, label=measure.upper())
+        panel.set_title(title, fontsize=10)
+        panel.axhline(0, color="0.7", linewidth=0.8)
+    panels[0].legend(frameon=False, fontsize=7)
+    lowest = min([0.0, *measured])
+    for panel in panels[: len(metrics)]:
+        panel.set_ylim(lowest - 0.05, 1.05)  # one scale, so that metrics can be compared
+    for panel in axes.flat[:count]:
+        panel.axvline(best, color="0.6", linewidth=0.8, linestyle=":")
+        panel.tick_params(labelsize=8, labelbottom=True)
+        panel.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
+        panel.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    for panel in axes.flat[count:]:
+        panel.axis("off")
+    figure.supxlabel("epoch", fontsize=9)
+    _save(out, figure)
+
+
+def logged_metrics(log: Sequence[Mapping[str, float]]) -> list[str]:
+    """The metrics whose correlations a run's log holds, in the paper's order."""
+    return [metric for metric in METRICS if f"srocc_{metric}" in log[0]]
 
 
 def scatter(

@@ -1,222 +1,285 @@
-"""One static HTML page that tells the story of a demonstration: no server, pictures beside it."""
+"""One static HTML page that tells the story of a run: no server, its pictures beside it.
 
-import html
-import shutil
+    OUT/index.html      the page, readable from the file, without a network and without JavaScript
+    OUT/*.png, *.csv    its pictures, and the benchmarks' tables
+
+What is not there is said on the page, with the command that makes it.
+"""
+
+import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+from mlsp.report_benchmarks import WORST, benchmark_section
+from mlsp.report_data import Held, data_section, read_held
+from mlsp.report_tables import Tables, best_row, read_benchmark, trained_rows
+from mlsp.report_training import Log, best_epoch, training_section
+from mlsp.web_page import GENERATOR, Markup, Section, bullets, element, missing, page, paragraph
+from mtl.files import InputError, write_atomically
+from mtl.kadis.plan import plan_digest, read_manifest
+from mtl.learning_curves import LOG_FILE, read_log
+from mtl.progress import stage
+from mtl.train import CONFIG_FILE, PLAN_DIGEST, read_config
+from mtl.train_config import as_json
+from mtl.weights import FOLDER, MODEL_FILE
 
-from distortions import DISTORTIONS
-from fr_metrics import METRICS, HistogramEqualization
-from mlsp import figures
-from mlsp.benchmark_run import PREDICTIONS_FILE, SUMMARY_FILE
-from mtl.correlation import plcc, srocc
-from mtl.files import read_table, write_atomically
-from mtl.kadis.generate import EQUALIZATION
-from mtl.kadis.plan import read_manifest
-from mtl.kadis.pristine import pristine_crop
-from mtl.kadis.shards import Shard, read_stats
-from mtl.learning_curves import learning_curve, read_log
-from mtl.pictures import read_picture
-from mtl.training_loop import versions
+PAGE, REPORT = "index.html", "report"
 
-PAGE = "index.html"
-REGRESSORS = {"mlp": "MLSP + the paper's network (MLP)", "svr": "MLSP + support vectors (SVR)"}
+# What a report writes; nothing else in its folder is touched, and nothing else may be there.
+OURS = re.compile(
+    r"index\.html|(distortions|histograms|learning|((scatter|cross|worst)(-\d+)*))\.png"
+    r"|benchmark-\d+-\w+\.csv"
+)
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where the parts of a demonstration are."""
+class ReportConfig:
+    """Which run, and what belongs to it."""
 
-    photographs: Path
-    data: Path
     run: Path
-    benchmark: Path
-    report: Path
+    """Folder of `deepfl train`."""
+    benchmark: tuple[Path, ...] = ()
+    """Folders of `deepfl benchmark`, `compare-schemes` or `compare-tasks`."""
+    data: Path | None = None
+    """The run's data set, where it is not where it was."""
+    photos: Path | None = None
+    """Folder of the data set's photographs, where they are not where they were."""
+    ratings: tuple[Path, ...] = ()
+    """Folders that the benchmarks' picture names are relative to, or the CSV files in them, where
+    the pictures are not where they were."""
+    out: Path | None = None
+    """Folder for the report; RUN/report when not given."""
+    worst: int = WORST
+    """Worst predictions to show of each database."""
 
 
 @dataclass(frozen=True)
-class _Rated:
-    """The data set's images: raw scores and human rating."""
+class Remarks:
+    """What a report says beside what its files say."""
 
-    scores: Mapping[str, np.ndarray]
-    training: np.ndarray
-    ratings: np.ndarray
+    title: str
+    note: Sequence[str]
+    """What has to be known first: a phrase that is stressed, and text."""
+    shown: str | None = None
+    """Photograph on the contact sheet."""
+    sections: Sequence[Section] = field(default_factory=tuple)
+    """After the benchmarks."""
+    no_worst: str | None = None
+    """Why the worst predictions are not shown."""
 
 
 def write_report(
-    places: Places,
-    ratings: Mapping[tuple[int, int], float],
-    shown: str,
-    seconds: Mapping[str, float],
+    config: ReportConfig, remarks: Remarks | None = None, *, progress: bool = False
 ) -> Path:
     """Draw the pictures and write the page; returns the page's path.
 
     Args:
-        places: the finished parts.
-        ratings: human rating by distortion and level.
-        shown: file name of the photograph on the contact sheet.
-        seconds: how long each stage took, by name, where known.
+        config: the run and what belongs to it.
+        remarks: what else to say.
+        progress: report on standard error.
+
+    Raises:
+        InputError: a folder that was named is not what it should be, or `out` holds other files.
     """
-    manifest = read_manifest(places.data)
-    rated = _rated(places.data, manifest["plan"], ratings)
-    log = read_log(places.run)
-    summary = read_table(places.benchmark / SUMMARY_FILE, ("method", "srocc_median"))
-    tests = _predictions(places.benchmark / PREDICTIONS_FILE)
-    places.report.mkdir(parents=True, exist_ok=True)
+    if config.worst < 0:
+        raise InputError(f"--worst {config.worst}: must not be negative")
+    settings, digest = _settings(config.run)
+    log = _log(config.run)
+    held = _data(config, settings, digest, progress)
+    if config.photos is not None and not config.photos.is_dir():
+        raise InputError(f"{config.photos}: no such folder; give that of the photographs")
+    ratings = [_ratings_folder(path) for path in config.ratings]
+    benchmarks = [read_benchmark(folder) for folder in config.benchmark]
+    out = config.out or config.run / REPORT
+    _claim(out)
 
-    size = tuple(manifest["plan"]["size"])
-    photo = pristine_crop(read_picture(places.photographs / shown), size)
-    figures.contact_sheet(places.report / "distortions.png", photo)
-    equalization = HistogramEqualization.from_json((places.data / EQUALIZATION).read_text())
-    raw = {m: s[rated.training] for m, s in rated.scores.items()}
-    figures.score_histograms(places.report / "histograms.png", raw, equalization.transform(raw))
-    learning_curve(places.report / "learning.png", log)
-    panels = {
-        f"{REGRESSORS[kind]}\nmedian split, SROCC {srocc(predicted, true):.3f}": (true, predicted)
-        for kind, (true, predicted) in tests.items()
-    }
-    figures.scatter(places.report / "scatter.png", panels, "mean human rating (KADID-10k)")
-    for name in (SUMMARY_FILE, PREDICTIONS_FILE):
-        shutil.copyfile(places.benchmark / name, places.report / name)
-    page = places.report / PAGE
-    write_atomically(page, _page(manifest, rated, log, summary, seconds))
-    return page
-
-
-def _rated(data: Path, plan: Mapping, ratings: Mapping[tuple[int, int], float]) -> _Rated:
-    records, training = [], []
-    for fields in plan["shards"]:
-        shard = Shard(**fields)
-        found = (read_stats(data, shard) or {"records": []})["records"]
-        records += found
-        training += [shard.split == "train"] * len(found)
-    return _Rated(
-        {m: np.array([r["scores"][m] for r in records]) for m in plan["metrics"]},
-        np.array(training),
-        np.array([ratings[r["distortion"], r["level"]] for r in records]),
-    )
-
-
-def _predictions(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    rows = read_table(path, ("method", "score", "predicted"))
-    kinds = dict.fromkeys(row["method"] for row in rows)
-    return {
-        kind: (
-            np.array([float(row["score"]) for row in rows if row["method"] == kind]),
-            np.array([float(row["predicted"]) for row in rows if row["method"] == kind]),
-        )
-        for kind in kinds
-    }
-
-
-def _page(
-    manifest: Mapping,
-    rated: _Rated,
-    log: Sequence[Mapping[str, float]],
-    summary: Sequence[Mapping[str, str]],
-    seconds: Mapping[str, float],
-) -> str:
-    plan = manifest["plan"]
-    photographs = len(plan["photographs"])
-    regressors = [
-        (
-            REGRESSORS[row["method"]],
-            f"unseen photographs, median of {row['repetitions']} splits",
-            *(
-                f"{float(row[f'{m}_median']):.3f}"
-                f" <small>[{float(row[f'{m}_q1']):.3f}, {float(row[f'{m}_q3']):.3f}]</small>"
-                for m in ("srocc", "plcc")
-            ),
-        )
-        for row in summary
-    ]
-    metrics = []
-    for m, scores in rated.scores.items():
-        sign = 1 if METRICS[m].higher_is_better else -1
-        metrics.append(
-            (
-                f"{METRICS[m].title} <small>with the reference</small>",
-                f"all {len(scores)} images, nothing trained",
-                f"{srocc(sign * scores, rated.ratings):.3f}",
-                f"{plcc(sign * scores, rated.ratings):.3f}",
-            )
-        )
-    names = [DISTORTIONS[t].name.replace("_", " ") for t in plan["types"]]
-    if plan["types_per_reference"] == len(names):
-        given = ", ".join(names)
+    sections = [_story(held, settings, log, benchmarks)]
+    if isinstance(held, Held):
+        shown = remarks.shown if remarks else None
+        with stage("pictures of the data set", show=progress):
+            sections.append(data_section(out, held, config.photos, shown))
     else:
-        given = f"{plan['types_per_reference']} of {len(names)} types, drawn at random"
-    rejected = "".join(
-        f"<li>{html.escape(r['file'])}: {html.escape(r['reason'])}</li>"
-        for r in manifest["rejected"]
+        sections.append(Section("data", "The data set", [held]))
+    with stage("training curves", show=progress):
+        sections.append(training_section(out, config.run, settings, log))
+    worst: int | str = (remarks and remarks.no_worst) or config.worst
+    for number, benchmark in enumerate(benchmarks, start=1):
+        with stage(str(benchmark.folder), show=progress):
+            sections.append(benchmark_section(out, benchmark, number, ratings=ratings, worst=worst))
+    if not benchmarks:
+        sections.append(Section("benchmarks", "Benchmarks", [_no_benchmark(config.run)]))
+    sections += remarks.sections if remarks else ()
+    sections.append(_making(config.run))
+
+    title = remarks.title if remarks else f"DeepFL-IQA: {config.run.resolve().name}"
+    lead = []
+    if remarks:
+        stressed, *others = remarks.note
+        note = [element("strong", stressed), *(f" {each}" for each in others)]
+        lead.append(element("p", *note, class_="note"))
+    written = page(title, lead, sections)
+    write_atomically(out / PAGE, written)
+    _tidy(out, written)
+    return out / PAGE
+
+
+def _settings(run: Path) -> tuple[dict[str, Any], str | None]:
+    """A run's settings, and its data set's digest."""
+    if not run.is_dir():
+        raise InputError(f"{run}: no such folder; give that of a run of `deepfl train`")
+    settings = as_json(read_config(run))
+    digest = json.loads((run / CONFIG_FILE).read_text()).get(PLAN_DIGEST)
+    return settings, digest
+
+
+def _log(run: Path) -> Log:
+    try:
+        return read_log(run)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{run / LOG_FILE}: is damaged ({error})") from error
+
+
+def _data(
+    config: ReportConfig, settings: Mapping[str, Any], digest: str | None, progress: bool
+) -> Held | Markup:
+    """The run's data set, or what to say where it is not there."""
+    if config.data is not None:
+        held = read_held(config.data, progress=progress)
+        if digest not in (None, plan_digest(held.plan)):
+            raise InputError(
+                f"{config.data}: is not the data set that {config.run} was trained on; give that"
+            )
+        return held
+    named = Path(settings["data"])
+    remedy = element("code", f"deepfl report {config.run} --data FOLDER")
+    # A relative name was relative to where the run was started, often beside the run.
+    problem = f"The data set {named} is not there"
+    for folder in dict.fromkeys((named, config.run.resolve().parent / named)):
+        try:
+            if digest not in (None, plan_digest(read_manifest(folder)["plan"])):
+                problem = f"{folder} holds another data set now"
+                continue
+            return read_held(folder, progress=progress)
+        except InputError as error:
+            if folder.exists():
+                problem = f"The data set cannot be used: {error}"
+    return missing(f"{problem}. ", remedy, " says where it is.")
+
+
+def _ratings_folder(path: Path) -> Path:
+    if not path.exists():
+        raise InputError(f"{path}: no such folder or file; --ratings names the rated pictures'")
+    return path if path.is_dir() else path.parent
+
+
+def _claim(out: Path) -> None:
+    """Make sure that the folder is free, or holds an earlier report."""
+    another = "choose another --out"
+    if not out.exists():
+        out.mkdir(parents=True)
+        return
+    if not out.is_dir():
+        raise InputError(f"{out}: is a file; {another}")
+    others = [path.name for path in sorted(out.iterdir()) if not OURS.fullmatch(path.name)]
+    others = [name for name in others if not name.endswith(".tmp")]  # of a call that was killed
+    there = out / PAGE
+    if there.is_file() and GENERATOR not in there.read_text(errors="replace"):
+        others.append(PAGE)
+    if others:
+        raise InputError(f"{out}: holds {others[0]}, which is not of a report; {another}")
+
+
+def _tidy(out: Path, written: str) -> None:
+    """Delete an earlier report's files that the page does not show."""
+    for path in out.iterdir():
+        if path.name != PAGE and OURS.fullmatch(path.name) and f'"{path.name}"' not in written:
+            path.unlink()
+
+
+def _story(
+    held: Held | Markup,
+    settings: Mapping[str, Any],
+    log: Log,
+    benchmarks: Sequence[Tables],
+) -> Section:
+    """What was done and what came of it, in plain words."""
+    told: list[object] = []
+    if isinstance(held, Held):
+        training = int(held.in_split("train").sum())
+        told.append(
+            f"{held.photographs():,} photographs were distorted into {held.images:,} images, and"
+            f" {len(held.scores)} full-reference metrics scored each image against its photograph."
+        )
+    else:
+        training = None
+        told.append("The data set is not at hand; the part on it says what to do.")
+    start = {"random": "random weights", "imagenet": "ImageNet's weights"}
+    if log:
+        best = best_epoch(log)
+        epochs = "1 epoch" if len(log) == 1 else f"{len(log)} epochs"
+        of = "" if len(log) >= settings["epochs"] else f" (of {settings['epochs']} planned)"
+        told.append(
+            f"A network learned to predict these scores without seeing the photograph: {epochs}{of}"
+            f" in batches of {settings['batch_size']}, from"
+            f" {start.get(settings['init'], settings['init'])}{_duration(settings, log, training)}."
+        )
+        mean = best.get("mean_srocc")
+        correlation = (
+            "" if mean is None else f", where the mean SROCC over the metrics is {mean:.3f}"
+        )
+        told.append(
+            f"The best epoch is number {best['epoch']:.0f} with a validation loss of"
+            f" {best['validation_loss']:.4f}{correlation}."
+        )
+    else:
+        told.append("A network is to predict these scores; no epoch of its training has ended yet.")
+    for benchmark in benchmarks:
+        for place in benchmark.places:
+            best = best_row(benchmark, place)
+            if best is not None:
+                told.append(
+                    f"On {place[0]} ({place[1]} split), the best of"
+                    f" {len(trained_rows(benchmark, place))} method(s) trained on human scores is"
+                    f" {best['method']}: its predictions for pictures it never saw have a median"
+                    f" SROCC of {float(best['srocc_median']):.3f} with the human scores."
+                )
+    return Section("story", "In short", [bullets(told)])
+
+
+def _duration(settings: Mapping[str, Any], log: Log, images: int | None) -> str:
+    """How long training took by its measured speed, where that and the images are known."""
+    rates = [row.get("images_per_second", 0) for row in log]
+    if images is None or not all(rate > 0 for rate in rates):
+        return ""
+    seen = images // settings["batch_size"] * settings["batch_size"]
+    minutes = sum(seen / rate for rate in rates) / 60
+    took = f"{minutes:.1f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
+    return f"; its steps took about {took}, without validation"
+
+
+def _no_benchmark(run: Path) -> Markup:
+    return missing(
+        "No benchmark was named: it says how well people's ratings are predicted. ",
+        element("code", f"deepfl benchmark RATINGS.csv --model {run} --out benchmark"),
+        " makes one, ",
+        element("code", f"deepfl report {run} --benchmark benchmark"),
+        " puts it here.",
     )
-    timing = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())
-    made_with = ", ".join(f"{name} {version}" for name, version in versions().items())
-    best = min(log, key=lambda row: row["validation_loss"])
-    return f"""<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>DeepFL-IQA: demonstration</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 0 auto; padding: 1rem;
-  color: #222; background: #fff; }}
-h1 {{ line-height: 1.2; }}
-h2 {{ margin-top: 2.5rem; border-bottom: 1px solid #ddd; }}
-img {{ max-width: 100%; height: auto; }}
-table {{ border-collapse: collapse; width: 100%; }}
-th, td {{ text-align: left; padding: .35rem .6rem; border-bottom: 1px solid #e5e5e5; }}
-th:nth-child(n+3), td:nth-child(n+3) {{ text-align: right; white-space: nowrap; }}
-small {{ color: #666; }}
-.scroll {{ overflow-x: auto; }}
-.note {{ background: #fff6dd; border-left: 4px solid #d9a400; padding: .6rem 1rem; }}
-</style>
-<h1>From {photographs} photographs to a quality score</h1>
-<p class="note"><strong>This is a demonstration, not a benchmark.</strong> It runs every stage of
-DeepFL-IQA for real, but on {photographs} photographs instead of 140,000, for {len(log)} epochs from
-random weights instead of ten from ImageNet's, on small crops. Its human target is KADID-10k's
-published mean rating of each distortion and level, not ratings of these very pictures. The figures
-show that the parts work together; they say nothing about how good the method is.</p>
-
-<h2>Result</h2>
-<div class="scroll"><table>
-<tr><th>judge<th>judged on<th>SROCC<th>PLCC</tr>
-{_rows(regressors)}
-{_rows(metrics)}
-</table></div>
-<p><small>Correlation with the mean human rating; quartiles over the splits in brackets. No split
-has a photograph in more than one of its training, validation and test parts. PLCC is of the raw
-predictions, without a fitted logistic. The network saw the images of its own training split,
-without any human rating, before the regressor was trained.</small></p>
-<p><img src="scatter.png" alt="Predicted against true rating of test pictures"></p>
-
-<h2>1 · Distorted versions</h2>
-<p>{len(DISTORTIONS)} distortion types at five levels, shown on one photograph. The data set gives
-each photograph {given}, at all levels: {len(rated.ratings)} images of
-{plan["size"][1]}×{plan["size"][0]} pixels.</p>
-{f"<p>Left out:</p><ul>{rejected}</ul>" if rejected else ""}
-<p><img src="distortions.png" alt="Contact sheet: all distortions at all levels"></p>
-
-<h2>2 · Full-reference scores, before and after histogram equalisation</h2>
-<p>{len(plan["metrics"])} metrics score every version against its reference. Equalisation, fitted on
-the training split, spreads each metric's scores evenly over 0..1.</p>
-<p><img src="histograms.png" alt="Histograms of the scores before and after equalisation"></p>
-
-<h2>3 · Multi-task training without the reference</h2>
-<p>InceptionResNetV2 with one head per metric. The epoch with the smallest validation loss, number
-{best["epoch"]:.0f} with {best["validation_loss"]:.3f}, gave the features.</p>
-<p><img src="learning.png" alt="Learning curve"></p>
-
-<h2>How it was made</h2>
-<p>{html.escape(made_with)}.{f" Seconds of the last run: {html.escape(timing)}." if timing else ""}
-Tables: <a href="{SUMMARY_FILE}">{SUMMARY_FILE}</a>,
-<a href="{PREDICTIONS_FILE}">{PREDICTIONS_FILE}</a>.</p>
-</html>
-"""
 
 
-def _rows(rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join("<tr>" + "".join(f"<td>{cell}" for cell in row) + "</tr>" for row in rows)
+def _making(run: Path) -> Section:
+    """With which versions the network was trained."""
+    path = run / FOLDER / MODEL_FILE
+    try:
+        versions = json.loads(path.read_text())["notes"]["versions"]
+        found = ", ".join(f"{name} {version}" for name, version in versions.items())
+        said = paragraph(f"Trained with {found}.")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        said = missing(
+            f"{path} is not there or does not say with which versions the network was trained;"
+            " deepfl train writes it at the end of each epoch that is the best so far."
+        )
+    return Section("making", "How it was made", [said])

@@ -10,7 +10,6 @@ epoch with the smallest validation loss kept.
 continues from, at the step where it stopped. A file RUN/stop, made by anyone, stops the run.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -26,7 +25,7 @@ from mtl.files import InputError, write_atomically
 from mtl.inception_resnet_v2 import InceptionResNetV2
 from mtl.input_pipeline import ScoredImages
 from mtl.kadis.generate import EQUALIZATION
-from mtl.kadis.plan import read_manifest
+from mtl.kadis.plan import plan_digest, read_manifest
 from mtl.learning_curves import read_log
 from mtl.model import Body
 from mtl.progress import say
@@ -52,6 +51,7 @@ from mtl.weights import (
 )
 
 CONFIG_FILE, RAY = "config.json", "ray"
+PLAN_DIGEST = "plan_sha256"  # in config.json: which data set the run is of
 
 
 @dataclass(frozen=True)
@@ -124,8 +124,7 @@ def _open(config: TrainConfig) -> Data:
 
 
 def _claim(config: TrainConfig, plan: Mapping[str, Any]) -> None:
-    digest = hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
-    claim(config.out, as_json(config) | {"plan_sha256": digest}, differing)
+    claim(config.out, as_json(config) | {PLAN_DIGEST: plan_digest(plan)}, differing)
 
 
 def read_config(run: Path) -> TrainConfig:

@@ -27,6 +27,7 @@ COMMANDS = {
     "finetune": "end-to-end training on your own rated pictures",
     "conditions": "teaches a model to name distortions, for `deepfl predict --explain`",
     "predict": "the quality of pictures",
+    "report": "one page that tells the story of a run: data, training, benchmarks, worst errors",
 }
 
 USAGE_ERROR = 2

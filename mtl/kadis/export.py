@@ -9,7 +9,6 @@ with the fewest digits that give the same float32 back. Nothing but names is kep
 """
 
 import csv
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,7 +25,7 @@ from fr_metrics import METRICS
 from mtl.files import InputError, write_atomically
 from mtl.kadis.generate import SOURCE
 from mtl.kadis.names import exported_stems, is_inside, version_name
-from mtl.kadis.plan import read_manifest
+from mtl.kadis.plan import plan_digest, read_manifest
 from mtl.kadis.pristine import pristine_crop
 from mtl.kadis.records import DataSet
 from mtl.kadis.shards import Shard, read_stats
@@ -134,8 +133,7 @@ def export(config: ExportConfig, *, progress: bool = False) -> Exported:
 
 def _claim(pictures: Path, plan: Mapping[str, Any]) -> None:
     """Mark a folder as that of this data set's pictures, or make sure that it is."""
-    digest = hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
-    mark, text = pictures / MARK, json.dumps({"format": FORMAT, "plan": digest})
+    mark, text = pictures / MARK, json.dumps({"format": FORMAT, "plan": plan_digest(plan)})
     if not mark.exists():
         if pictures.exists() and (not pictures.is_dir() or any(pictures.iterdir())):
             raise InputError(f"{pictures}: exists and is not an export; choose other --pictures")

@@ -1,5 +1,6 @@
 """What a data set will hold, decided before any pixel is touched, and the manifest that says so."""
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -265,6 +266,11 @@ def read_manifest(data: Path) -> dict[str, Any]:
     if not complete:
         raise InputError(f"{data}: is unfinished; run the command that began it again")
     return manifest
+
+
+def plan_digest(plan: Mapping[str, Any]) -> str:
+    """SHA-256 of a manifest's plan, by which a run knows its data set wherever that is."""
+    return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
 
 
 def _check_metric_sizes(metrics: Sequence[str], size: tuple[int, int]) -> None:

@@ -53,6 +53,8 @@ def test_tables_pictures_and_a_model(rated, tmp_path):
     assert found["srocc"] == pytest.approx(np.median(values))
     for name in ("scatter-ratings-random.png",):
         assert cv2.imread(str(out / name)).shape[0] > 300
+    places = json.loads((out / "benchmark.json").read_text())
+    assert places == {"ratings": str(rated.parent)}
     quality = load_quality(out / "model")
     assert quality is not None and quality.ratings == "ratings.csv"
     assert (quality.lowest, quality.highest) == (1.0, 4.3)

@@ -1,0 +1,113 @@
+"""The tables that a benchmark left behind, read and checked for the report."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+
+from mlsp.benchmark_run import (
+    CROSS_FILE,
+    DISTORTIONS_FILE,
+    PLACES_FILE,
+    PREDICTIONS_FILE,
+    SUMMARY_FILE,
+)
+from mtl.files import InputError, read_table
+
+Place = tuple[str, str]
+"""Database and protocol."""
+Row = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """A folder of `deepfl benchmark`, read."""
+
+    folder: Path
+    summary: Sequence[Row]
+    distortions: Sequence[Row]
+    cross: Sequence[Row]
+    predictions: Sequence[Row]
+    roots: Mapping[str, Path]
+    """Where each database's pictures were."""
+
+    @property
+    def places(self) -> list[Place]:
+        """Databases and protocols, in the order of the summary."""
+        return list(dict.fromkeys((row["database"], row["protocol"]) for row in self.summary))
+
+
+def read_benchmark(folder: Path) -> Tables:
+    """Read the tables of a benchmark; those without rows were not written.
+
+    Raises:
+        InputError: the folder is not of a benchmark, or a table is damaged.
+    """
+    if not (folder / SUMMARY_FILE).is_file():
+        raise InputError(
+            f"{folder}: is not a benchmark ({SUMMARY_FILE} is missing); give a folder that"
+            " `deepfl benchmark` wrote"
+        )
+    place = ("database", "protocol", "method")
+
+    def rows(name: str, *needed: str, numbers: Sequence[str] = ()) -> list[dict[str, str]]:
+        path = folder / name
+        found = read_table(path, (*place, *needed, *numbers)) if path.is_file() else []
+        for row in found:
+            for column in row:
+                if column in numbers or _is_measured(str(column)):
+                    _checked(path, column, row[column], column in numbers)
+        return found
+
+    return Tables(
+        folder,
+        rows(SUMMARY_FILE, "srocc_median", numbers=("repetitions",)),
+        rows(DISTORTIONS_FILE, "distortion", "srocc_median"),
+        rows(CROSS_FILE, "tested_on", "srocc_median", numbers=("pictures",)),
+        rows(PREDICTIONS_FILE, "image", numbers=("score", "predicted")),
+        _roots(folder / PLACES_FILE),
+    )
+
+
+def _is_measured(column: str) -> bool:
+    return column.startswith("gap_") or column.endswith(("_median", "_q1", "_q3"))
+
+
+def _checked(path: Path, column: str, value: str | None, needed: bool) -> None:
+    try:
+        if (value or needed) and not isfinite(float(value or "")):
+            raise ValueError("it is not finite")
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{path}: {column} {value!r} is not a number; run `deepfl benchmark` again"
+        ) from error
+
+
+def _roots(path: Path) -> dict[str, Path]:
+    if not path.is_file():
+        return {}
+    try:
+        return {str(name): Path(root) for name, root in json.loads(path.read_text()).items()}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: is damaged ({error}); delete it") from error
+
+
+def trained_rows(benchmark: Tables, place: Place) -> list[Row]:
+    """The methods that predict scores on the raters' scale; metrics have scales of their own."""
+    return [
+        row
+        for row in of_place(benchmark.summary, place)
+        if row["srocc_median"] and row.get("rmse_median")
+    ]
+
+
+def best_row(benchmark: Tables, place: Place) -> Row | None:
+    """Of the trained methods the one with the highest median SROCC; None where there is none."""
+    rows = trained_rows(benchmark, place)
+    return max(rows, key=lambda row: float(row["srocc_median"]), default=None)
+
+
+def of_place(rows: Sequence[Row], place: Place) -> list[Row]:
+    """The rows of a database and protocol."""
+    return [row for row in rows if (row["database"], row["protocol"]) == place]
