@@ -14,7 +14,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Num
 
-from mlsp.canvases import BATCH_SIZE, Size, batch_size, canvases, check_size, free_memory, on_canvas
+from mlsp.canvases import BATCH_SIZE, Size, batch_size, canvases, check_size, on_canvas
 from mlsp.crops import CropRows, Crops, pool_features
 from mlsp.pooling import SHAPES, Kind, pooled
 from mlsp.sources import Source
@@ -22,6 +22,7 @@ from mlsp.store import Features, FeatureWriter, load_features
 from mtl import compilation_cache
 from mtl.files import InputError
 from mtl.kadis.shards import file_digest
+from mtl.memory import free_memory
 from mtl.progress import progress_bar, say
 from mtl.weights import WEIGHTS_FILE, TrainedModel
 

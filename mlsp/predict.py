@@ -11,13 +11,14 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from fr_metrics import METRICS
-from mlsp.canvases import batch_size, canvas_for, check_size, free_memory, on_canvas
+from mlsp.canvases import batch_size, canvas_for, check_size, on_canvas
 from mlsp.conditions import Likely, load_conditions
 from mlsp.pooling import Kind, pooled
 from mlsp.quality_model import load_quality
 from mlsp.sources import Source, open_source
 from mtl import compilation_cache
 from mtl.files import InputError
+from mtl.memory import free_memory
 from mtl.opinion_losses import opinion_scores
 from mtl.pictures import Rejected
 from mtl.progress import progress_bar

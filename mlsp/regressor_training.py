@@ -14,7 +14,6 @@ repetition's seed and split and on its learning rate, not on the members beside 
 rounding of float32 (of TF32 in the matrix products of a GPU that has it).
 """
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +27,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from mtl.files import InputError
+from mtl.memory import free_memory
 from mtl.opinion_losses import LOSSES, line_onto
 from mtl.progress import progress_bar
 from mtl.splits import Split
@@ -41,8 +41,9 @@ BATCH_NORM_EPSILON = 1e-3
 # Rows a network is given at once where it only predicts.
 ROWS_AT_ONCE = 256
 
-# Of the memory a device says it has left; of the machine's where it says nothing, as CPUs do.
+# Of the free memory: of a device that is for this alone, and of a machine that others use, too.
 DEVICE_SHARE, MACHINE_SHARE = 0.9, 0.5
+LITTLE = 2**31  # bytes, where nothing is known
 
 Loss = Literal["mse", "mae", "plcc", "norm-in-norm"]
 
@@ -150,11 +151,14 @@ def member_bytes(settings: MLPSettings, features: int, *, keep: bool) -> int:
 
 
 def available_bytes() -> int:
-    """Memory that members may take: most of what the device has left, or half of the machine's."""
-    known = jax.devices()[0].memory_stats()
-    if known and "bytes_limit" in known:
-        return int(DEVICE_SHARE * (known["bytes_limit"] - known.get("bytes_in_use", 0)))
-    return int(MACHINE_SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    """Memory that members may take: most of what a device has left, or half of what a machine has.
+
+    A machine's is not all taken, since others use it, too.
+    """
+    free = free_memory()
+    if free is None:
+        return LITTLE
+    return int((MACHINE_SHARE if jax.default_backend() == "cpu" else DEVICE_SHARE) * free)
 
 
 def train_networks(

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from mlsp import canvases
 from mlsp.blocks import BLOCKS
-from mlsp.canvases import batch_size, canvas_for, canvas_side, check_size, free_memory, on_canvas
+from mlsp.canvases import batch_size, canvas_for, canvas_side, check_size, on_canvas
 from mlsp.pooling import PYRAMID, SHAPES, WIDE, grid_means, pooled
 from mtl.files import InputError
 from mtl.inception_resnet_v2 import Map
+from mtl.memory import free_memory
 
 
 def adaptive_average(x, cells):
