@@ -35,6 +35,7 @@ STEEPNESS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 PLACES = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)
 REFINED = 4  # of the best beginnings
 EVALUATIONS = 400  # of a refinement
+LOWEST = (0.0, 0.0, -np.inf, 0.0, -np.inf)  # of b1 ... b5: the curve does not fall
 
 SPLITS_FORMAT = 1
 
@@ -54,6 +55,8 @@ def fit_logistic5(
 ) -> tuple[float, float, float, float, float]:
     """The b1 ... b5 with which `logistic5` of the predictions has the least squared error found.
 
+    Among those that rise, or fall, throughout, as a mapping of scores has to: without that, a few
+    pictures bend the curve to and fro and the correlation after it flatters.
     The same, but for rounding, after any change of the predictions' scale, offset or direction;
     never worse than the straight line of least squares, which fewer than six pictures get. Constant
     predictions get a constant, the mean.
@@ -331,10 +334,10 @@ def _scaled(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, float
 
 
 def _fit_scaled(u: np.ndarray, v: np.ndarray) -> tuple[float, ...]:
-    """b1 ... b5 for predictions and scores of mean 0 and deviation 1.
+    """b1 ... b5 for predictions and scores of mean 0 and deviation 1, positively correlated.
 
-    For given b2 and b3 the others are a linear problem. The best of a grid of such problems, and
-    the line itself, are refined by Levenberg and Marquardt's method in all five.
+    For given b2 and b3 the others are a linear problem, in which b1 and b4 are not negative. The
+    best of a grid of such problems are refined in all five within those bounds.
     """
     slope = float(u @ v / (u @ u))
     line = (0.0, 1.0, 0.0, slope, 0.0)
@@ -355,15 +358,16 @@ def _fit_scaled(u: np.ndarray, v: np.ndarray) -> tuple[float, ...]:
 
     starts = [line]
     for b2, b3 in product(STEEPNESS, np.quantile(u, PLACES)):
-        columns = np.stack([scipy.special.expit(b2 * (u - b3)) - 0.5, u, np.ones_like(u)], axis=1)
-        b1, b4, b5 = np.linalg.lstsq(columns, v, rcond=None)[0]
-        starts.append((float(b1), b2, float(b3), float(b4), float(b5)))
+        share = scipy.special.expit(b2 * (u - b3)) - 0.5
+        offset = float(share.mean())  # those of u and v are 0
+        (b1, b4), _ = scipy.optimize.nnls(np.stack([share - offset, u], axis=1), v)
+        starts.append((float(b1), b2, float(b3), float(b4), -float(b1) * offset))
     starts.sort(key=error)
     found = [line, *starts[:REFINED]]
     with np.errstate(all="ignore"):  # a step may go too far; what is not finite is not chosen
         for start in starts[:REFINED]:
             refined = scipy.optimize.least_squares(
-                residual, start, jacobian, method="lm", max_nfev=EVALUATIONS
+                residual, start, jacobian, bounds=(LOWEST, np.inf), max_nfev=EVALUATIONS
             )
             if np.isfinite(refined.x).all():
                 b1, b2, b3, b4, b5 = map(float, refined.x)

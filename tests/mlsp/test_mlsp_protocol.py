@@ -66,8 +66,21 @@ def test_scipys_own_fit_from_the_truth_is_not_better():
     for _ in range(5):
         x = rng.normal(size=120)
         y = np.tanh(2 * x) + 0.3 * rng.normal(size=120)
-        theirs, _ = scipy.optimize.curve_fit(logistic5, x, y, (2, 4, 0, 0, 0), maxfev=5000)
+        rising = ([0, 0, -np.inf, 0, -np.inf], np.inf)
+        theirs, _ = scipy.optimize.curve_fit(
+            logistic5, x, y, (2, 4, 0, 1e-3, 0), bounds=rising, max_nfev=5000
+        )
         assert squared_error(fit_logistic5(x, y), x, y) <= squared_error(theirs, x, y) * (1 + 1e-6)
+
+
+@given(pairs)
+def test_the_logistic_never_turns_back(pair):
+    x, y = pair
+    if np.ptp(x) == 0:
+        return
+    steps = np.diff(logistic5(np.linspace(x.min(), x.max(), 200), *fit_logistic5(x, y)))
+    slack = 1e-9 * max(1.0, float(np.ptp(y)))
+    assert (steps >= -slack).all() or (steps <= slack).all()
 
 
 @given(pairs)
