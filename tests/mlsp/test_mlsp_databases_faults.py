@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 import scipy.io
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlsp.databases import DATABASES, open_database
@@ -242,6 +242,8 @@ def test_a_users_table_is_checked(tmp_path):
     refused(table, "is not a CSV text file")
 
 
+# Each example reads four files, each in a process of its own.
+@settings(max_examples=6)
 @given(share=st.floats(0, 0.999), place=st.floats(0, 0.999), byte=st.integers(0, 255))
 def test_damaged_mat_files_never_crash(tmp_path_factory, share, place, byte):
     folder = tmp_path_factory.mktemp("mat")
