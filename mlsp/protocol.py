@@ -37,6 +37,10 @@ REFINED = 4  # of the best beginnings
 EVALUATIONS = 400  # of a refinement
 LOWEST = (0.0, 0.0, -np.inf, 0.0, -np.inf)  # of b1 ... b5: the curve does not fall
 
+# What is fitted is rounded to this part of a deviation. Far finer than it matters; but where steps
+# are the best curves, their valley is flat, and the last digit would say where a search in it ends.
+GRAIN = 2.0**-32
+
 SPLITS_FORMAT = 1
 
 
@@ -320,7 +324,7 @@ def _pair(predicted: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarr
 def _scaled(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, float, float] | None:
     """Both with mean 0 and deviation 1, positively correlated, and the scales; None: x constant.
 
-    A constant y stays 0, with scale 1.
+    Rounded to GRAIN, so that they are the same numbers for predictions on any scale. A constant y stays 0, with scale 1.
     """
     u, v = x - x.mean(), y - y.mean()
     deviation, spread = float(np.sqrt(np.mean(u**2))), float(np.sqrt(np.mean(v**2)))
@@ -330,7 +334,11 @@ def _scaled(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, float
     if np.ptp(y) == 0 or spread == 0:
         v, spread = np.zeros_like(y), 1.0
     slope = (1.0 if u @ v >= 0 else -1.0) / deviation
-    return u * slope, v / spread, slope, spread
+    return _rounded(u * slope), _rounded(v / spread), slope, spread
+
+
+def _rounded(values: np.ndarray) -> np.ndarray:
+    return np.round(values / GRAIN) * GRAIN
 
 
 def _fit_scaled(u: np.ndarray, v: np.ndarray) -> tuple[float, ...]:
