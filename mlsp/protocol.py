@@ -324,7 +324,8 @@ def _pair(predicted: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarr
 def _scaled(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, float, float] | None:
     """Both with mean 0 and deviation 1, positively correlated, and the scales; None: x constant.
 
-    Rounded to GRAIN, so that they are the same numbers for predictions on any scale. A constant y stays 0, with scale 1.
+    Rounded to GRAIN, so that they are the same numbers for predictions on any scale. A constant y
+    stays 0, with scale 1.
     """
     u, v = x - x.mean(), y - y.mean()
     deviation, spread = float(np.sqrt(np.mean(u**2))), float(np.sqrt(np.mean(v**2)))

@@ -141,8 +141,7 @@ def mat_strings(path: Path, name: str, cells: np.ndarray) -> list[str]:
     """
     texts = []
     for place, cell in enumerate(cells.ravel(), 1):
-        value = cell.item() if isinstance(cell, np.ndarray) and cell.size == 1 else cell
-        text = value.strip() if isinstance(value, str) else ""
+        text = cell.strip() if isinstance(cell, str) else ""
         if not text or any(sign in text for sign in "/\\\0"):
             raise InputError(f"{path}: entry {place} of {name} is no file name; {AGAIN}")
         texts.append(text)

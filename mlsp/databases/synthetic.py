@@ -215,7 +215,7 @@ def _read_tid(edition: str, finder: Finder, table: Path) -> Database:
     for match in names:
         if int(match[2]) > most[0] or int(match[3]) > most[1]:
             title = DATABASES[edition].title
-            raise InputError(f"{table}: {match[0]} is no picture of {title}; leave out --kind")
+            raise InputError(f"{table}: {match[0]} is no picture of {title}; leave out --database")
     original = np.array([number(table, name, score) for score, name in lines])
     path = finder.path("mos_std.txt")
     deviations = [number(path, f"line {k}", v) for k, (v,) in enumerate(read_lines(path, 1), 1)]

@@ -3,14 +3,13 @@
 The databases have the authors' layouts and counts, and pictures without pixels.
 """
 
-import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from xml.sax.saxutils import escape
 
 import cv2
 import numpy as np
+import openpyxl
 import pytest
 import scipy.io
 
@@ -18,10 +17,6 @@ from distortions import distort
 from mlsp import benchmark_run
 from mlsp.store import Features
 from mtl.files import InputError, table_text
-
-MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
-RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
-PACKAGE = "http://schemas.openxmlformats.org/package/2006/relationships"
 
 LIVE_COUNTS = {"jp2k": 227, "jpeg": 233, "wn": 174, "gblur": 174, "fastfading": 174}
 LIVE_COPIES = {"jp2k": 58, "jpeg": 58, "wn": 29, "gblur": 29, "fastfading": 29}
@@ -40,66 +35,14 @@ def cell_array(texts: Sequence[str], shape: tuple[int, int]) -> np.ndarray:
     return cells.reshape(shape)
 
 
-def column_letters(column: int) -> str:
-    letters = ""
-    column += 1
-    while column:
-        column, rest = divmod(column - 1, 26)
-        letters = chr(ord("A") + rest) + letters
-    return letters
-
-
-def sheet_xml(rows: Sequence[Sequence[object]], shared: list[str], inline: Callable) -> str:
-    """A sheet; None leaves a cell out, `inline(row, column)` says where a text is kept."""
-    lines = []
-    for r, row in enumerate(rows):
-        cells = ""
-        for c, value in enumerate(row):
-            place = f'r="{column_letters(c)}{r + 1}"'
-            if value is None:
-                continue
-            if not isinstance(value, str):
-                cells += f"<c {place}><v>{value!r}</v></c>"
-            elif inline(r, c):
-                cells += f'<c {place} t="inlineStr"><is><t>{escape(value)}</t></is></c>'
-            else:
-                shared.append(value)
-                cells += f'<c {place} t="s"><v>{len(shared) - 1}</v></c>'
-        lines.append(f'<row r="{r + 1}">{cells}</row>')
-    return f'<worksheet xmlns="{MAIN}"><sheetData>{"".join(lines)}</sheetData></worksheet>'
-
-
-def write_workbook(
-    path: Path,
-    sheets: dict[str, Sequence[Sequence[object]]],
-    inline: Callable[[int, int], bool] = lambda row, column: bool((row + column) % 2),
-) -> None:
-    """A minimal .xlsx with shared and inline strings, alternating unless told otherwise."""
-    shared: list[str] = []
-    parts = {}
-    listed = related = ""
-    for k, (name, rows) in enumerate(sheets.items(), 1):
-        parts[f"xl/worksheets/sheet{k}.xml"] = sheet_xml(rows, shared, inline)
-        listed += f'<sheet name="{escape(name)}" sheetId="{k}" r:id="rId{k}"/>'
-        related += f'<Relationship Id="rId{k}" Target="worksheets/sheet{k}.xml"/>'
-    parts["xl/workbook.xml"] = (
-        f'<workbook xmlns="{MAIN}" xmlns:r="{RELATIONS}"><sheets>{listed}</sheets></workbook>'
-    )
-    parts["xl/_rels/workbook.xml.rels"] = (
-        f'<Relationships xmlns="{PACKAGE}">{related}</Relationships>'
-    )
-    # Half of the texts as runs of rich text, as spreadsheet programs write them.
-    items = "".join(
-        f"<si><t xml:space='preserve'>{escape(text)}</t></si>"
-        if k % 2
-        else f"<si><r><t xml:space='preserve'>{escape(text[:1])}</t></r>"
-        f"<r><t xml:space='preserve'>{escape(text[1:])}</t></r><rPh><t>hint</t></rPh></si>"
-        for k, text in enumerate(shared)
-    )
-    parts["xl/sharedStrings.xml"] = f'<sst xmlns="{MAIN}">{items}</sst>'
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in parts.items():
-            archive.writestr(name, text)
+def write_workbook(path: Path, sheets: dict[str, Sequence[Sequence[object]]]) -> None:
+    workbook = openpyxl.Workbook()
+    workbook.remove(workbook.active)
+    for name, rows in sheets.items():
+        sheet = workbook.create_sheet(name)
+        for row in rows:
+            sheet.append(list(row))
+    workbook.save(path)
 
 
 def live(folder: Path, pictures: bool) -> None:
@@ -259,7 +202,7 @@ def make_database() -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def workbook() -> Callable[..., None]:
-    """Writes a minimal .xlsx."""
+    """Writes an .xlsx of sheets by name."""
     return write_workbook
 
 
