@@ -132,6 +132,10 @@ class Judged:
     """Of the pictures."""
     scores: Float[np.ndarray, " n"]
     result: Benchmark
+    references: Sequence[str] = ()
+    """Of the pictures, where the benchmark was made from a database."""
+    splits: Sequence[Split] = ()
+    """Likewise, by repetition."""
     root: Path | None = None
     """Folder that the names are relative to, where they are files."""
 
@@ -184,9 +188,10 @@ def run_benchmark(config: BenchmarkConfig, *, progress: bool = False) -> list[Ju
         for protocol in config.protocol:
             splits = _splits(config, each, protocol, progress)
             say(f"{each.name}, {protocol} split(s), {len(each.rows)} pictures", show=progress)
+            methods, rated = _methods(config, each, others), _rated(each, others)
             result = compare_methods(
-                _methods(config, each, others),
-                _rated(each, others),
+                methods,
+                rated,
                 splits,
                 judges=each.judges,
                 seed=config.seed,
@@ -194,8 +199,8 @@ def run_benchmark(config: BenchmarkConfig, *, progress: bool = False) -> list[Ju
             )
             if config.learning_curve:
                 rows = learning_curve(
-                    _methods(config, each, others),
-                    _rated(each, others),
+                    methods,
+                    rated,
                     each.references,
                     splits,
                     even_sizes(splits),
@@ -208,8 +213,18 @@ def run_benchmark(config: BenchmarkConfig, *, progress: bool = False) -> list[Ju
                     seed=config.seed,
                     progress=progress,
                 )
-            root = each.database.root
-            tested.append(Judged(each.name, protocol, each.names, each.scores, result, root))
+            tested.append(
+                Judged(
+                    each.name,
+                    protocol,
+                    each.names,
+                    each.scores,
+                    result,
+                    each.references,
+                    splits,
+                    each.database.root,
+                )
+            )
     write_results(config.out, tested)
     draw(config.out, tested)
     if not config.crops:

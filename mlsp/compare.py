@@ -19,8 +19,6 @@ import numpy as np
 from fr_metrics import METRICS
 from mlsp.benchmark import Benchmark, Rated, judged_tests, merged
 from mlsp.benchmark_run import BenchmarkConfig, Judged, draw, run_benchmark, write_results
-from mlsp.databases import Database, open_database
-from mlsp.protocol import read_splits
 from mlsp.regressor import Kind
 from mtl.files import InputError, read_table, table_text, write_atomically
 from mtl.finetune import PREDICTIONS_FILE, FinetuneConfig, finetune
@@ -109,18 +107,14 @@ def compare_schemes(
     if folders[0] is None or folders[1] is None:
         raise InputError("--imagenet and --run: give weights that were trained, not `random`")
     shallow = _benchmark(config, (folders[0], folders[1]), progress)
-    database = open_database(config.ratings, config.database, check_files=False)
-    place = {name: k for k, name in enumerate(database.names)}
-    references = [database.references[place[name]] for name in shallow.names]
-    path = config.out / "splits" / f"{shallow.database}-{shallow.protocol}.json"
-    splits = read_splits(path, shallow.names, references).splits[: config.finetune_repetitions]
+    splits = shallow.splits[: config.finetune_repetitions]
     tables = []
     for scheme, init in inits.items() if splits else ():
         predictions = []
         for number, split in enumerate(splits):
             say(f"fine-tuning from {init}, split {number + 1} of {len(splits)}", show=progress)
             folder = config.out / "finetune" / scheme.replace(" ", "-") / f"{number:03d}"
-            table = _write_table(folder, database, shallow, references, split)
+            table = _write_table(folder, shallow, split)
             finetune(
                 FinetuneConfig(
                     table,
@@ -136,7 +130,7 @@ def compare_schemes(
                 progress=progress,
                 body=body,
             )
-            predictions.append(_test_predictions(folder / "run", database, shallow, split))
+            predictions.append(_test_predictions(folder / "run", shallow, split))
         rated = Rated(np.asarray(shallow.scores))
         tables.append(judged_tests(f"fine-tune ({scheme})", rated, splits, predictions))
     labels = list(shallow.result.median_tests)
@@ -198,25 +192,18 @@ def _benchmark(
     return judged
 
 
-def _write_table(
-    folder: Path,
-    database: Database,
-    shallow: Judged,
-    references: Sequence[str],
-    split: Split,
-) -> Path:
+def _write_table(folder: Path, shallow: Judged, split: Split) -> Path:
     """The ratings with the sets of a split, as `finetune` reads them."""
     part_of = {
         int(row): part
         for part, rows in zip(PARTS, (split.train, split.validation, split.test), strict=True)
         for row in rows
     }
-    root = database.root.resolve()
     rows = [
         {
-            "image": str(root / shallow.names[row]),
+            "image": _file(shallow, row),
             "score": repr(float(shallow.scores[row])),
-            "reference": references[row],
+            "reference": shallow.references[row],
             "set": part,
         }
         for row, part in sorted(part_of.items())
@@ -228,14 +215,18 @@ def _write_table(
     return path
 
 
-def _test_predictions(run: Path, database: Database, shallow: Judged, split: Split) -> np.ndarray:
+def _file(judged: Judged, row: int) -> str:
+    assert judged.root is not None  # a benchmark's own pictures are files
+    return str(judged.root.resolve() / judged.names[row])
+
+
+def _test_predictions(run: Path, shallow: Judged, split: Split) -> np.ndarray:
     """The fine-tuned network's predictions in the order of the split's test rows."""
-    root = database.root.resolve()
     found = {
         row["image"]: float(row["predicted"])
         for row in read_table(run / PREDICTIONS_FILE, ("image", "predicted"))
     }
-    return np.array([found[str(root / shallow.names[row])] for row in split.test])
+    return np.array([found[_file(shallow, row)] for row in split.test])
 
 
 def _renamed(result: Benchmark, names: Mapping[str, str]) -> Benchmark:

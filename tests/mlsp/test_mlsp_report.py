@@ -123,7 +123,7 @@ def place(tmp_path_factory, scored) -> SimpleNamespace:
         rated = Rated(scores, types, others={other: scores})
         judges = {"ssim": scores + 100}
         result = compare_methods(methods, rated, splits, judges=judges)
-        tested.append(Judged(database, "random", names, scores, result, pictures))
+        tested.append(Judged(database, "random", names, scores, result, root=pictures))
     benchmark = root / "benchmark"
     write_results(benchmark, tested)
     draw(benchmark, tested)
