@@ -23,7 +23,6 @@ import scipy.special
 from jaxtyping import Bool, Float, Int, UInt8
 
 from distortions import DISTORTIONS
-from mlsp.blocks import LENGTH
 from mlsp.extract import extract_to
 from mlsp.sources import DataSet
 from mlsp.store import Features
@@ -270,10 +269,10 @@ def load_conditions(folder: Path) -> Conditions:
             level_accuracy,
             int(arrays["held_out"]),
         )
-        number, width = len(known), read.components.shape[1]
+        (length,), number, width = read.mean.shape, len(known), read.components.shape[1]
         sound = (
-            read.mean.shape == read.deviation.shape == (LENGTH,)
-            and read.components.shape == (LENGTH, width)
+            read.deviation.shape == (length,)
+            and read.components.shape == (length, width)
             and read.centroids.shape == (number, width)
             and all(c == PRISTINE or c[0] in DISTORTIONS for c in known)
         )

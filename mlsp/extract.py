@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Num
 
 from mlsp.canvases import BATCH_SIZE, Size, batch_size, canvases, check_size, on_canvas
 from mlsp.crops import CropRows, Crops, pool_features
-from mlsp.pooling import SHAPES, Kind, pooled
+from mlsp.pooling import Kind, feature_shape, pooled
 from mlsp.sources import Source
 from mlsp.store import Features, FeatureWriter, load_features
 from mtl import compilation_cache
@@ -49,7 +49,7 @@ def extractor(model: TrainedModel, kind: Kind = "mlsp") -> Extractor:
 def extract(
     model: TrainedModel, images: Num[np.ndarray, "n h w 3"], kind: Kind = "mlsp"
 ) -> Float[np.ndarray, "n ..."]:
-    """Features of a batch of pictures of one size: (n, 16928), or (n, *SHAPES[kind]).
+    """Features of a batch of pictures of one size: (n, 16928), or (n, *feature_shape(kind)).
 
     Args:
         model: read by `mtl.weights.load_model`.
@@ -67,7 +67,8 @@ def extract(
         np.asarray(run(images[start : start + BATCH_SIZE], None))
         for start in range(0, len(images), BATCH_SIZE)
     ]
-    return np.concatenate(parts) if parts else np.zeros((0, *SHAPES[kind]), np.float32)
+    nothing = np.zeros((0, *feature_shape(kind, model.config.width)), np.float32)
+    return np.concatenate(parts) if parts else nothing
 
 
 def extract_to(
@@ -100,7 +101,7 @@ def extract_to(
         "scaling": model.config.scaling,
         "features": kind,
     }
-    shape, parts = SHAPES[kind], 1
+    shape, parts = feature_shape(kind, model.config.width), 1
     rows = source
     if crops is not None:
         identity["crops"] = f"{crops.number} of {crops.size}, {crops.pool}, seed {crops.seed}"

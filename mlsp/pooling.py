@@ -10,7 +10,8 @@
   pooling and sizes 1, 2, 3", table 5): 21,504 numbers, the grids in this order, each row by row.
 
 Cell i of k covers the places floor(i·h/k) ... ceil((i+1)·h/k) - 1 of h, so that cells share a place
-where the size does not divide (adaptive average pooling).
+where the size does not divide (adaptive average pooling). The lengths are those of the network at
+its full width.
 """
 
 from collections.abc import Mapping
@@ -28,17 +29,20 @@ Kind = Literal["mlsp", "gap", "spp", "mlsp-wide"]
 WIDE = 5  # cells a side of the wide MLSP features
 PYRAMID = (1, 2, 3)  # cells a side of the grids of spatial pyramid pooling
 
-SHAPES: Mapping[Kind, tuple[int, ...]] = {
-    "mlsp": (LENGTH,),
-    "gap": (FEATURES,),
-    "spp": (FEATURES * sum(k * k for k in PYRAMID),),
-    "mlsp-wide": (WIDE, WIDE, LENGTH),
-}
-"""Shape of one picture's features."""
+
+def feature_shape(kind: Kind, width: float = 1.0) -> tuple[int, ...]:
+    """Shape of one picture's features, from a network of one of the WIDTHS."""
+    length, last = round(LENGTH * width), round(FEATURES * width)
+    return {
+        "mlsp": (length,),
+        "gap": (last,),
+        "spp": (last * sum(k * k for k in PYRAMID),),
+        "mlsp-wide": (WIDE, WIDE, length),
+    }[kind]
 
 
 def pooled(kind: Kind, last: Map, blocks: Mapping[str, Map]) -> Float[Array, "n ..."]:
-    """Features of a batch from `InceptionResNetV2.maps`: (n, *SHAPES[kind])."""
+    """Features of a batch from `InceptionResNetV2.maps`: (n, *feature_shape(kind))."""
     if kind == "mlsp":
         return jnp.concatenate([blocks[name].mean() for name, _ in BLOCKS], axis=1)
     if kind == "mlsp-wide":

@@ -364,10 +364,12 @@ def _finetune_on(
 ) -> list[dict[str, float]]:
     """Do what is left of a run on all devices, the test included; the whole log."""
     placement = Placement()
-    scaling = {} if given is None else {"scaling": given.config.scaling}
+    kept = {}
+    if given is not None:
+        kept = {"scaling": given.config.scaling, "width": given.config.width}
     with stage("building the network", show=progress):
         functional = functional_model(
-            ModelConfig((), momentum=config.momentum, opinion=data.opinion, **scaling),
+            ModelConfig((), momentum=config.momentum, opinion=data.opinion, **kept),
             computing_as(settings, body),
         )
     steps = len(data.parts[TRAINING]) // config.batch_size

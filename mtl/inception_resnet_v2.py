@@ -22,7 +22,11 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
+RGB = 3
 FEATURES = 1536  # channels of the last convolution, conv_7b
+# Shares of every layer's channels, which are multiples of 16 in the paper's network: the width
+# multipliers of Howard et al. 2017, arXiv:1704.04861, section 3.3.
+WIDTHS = (1.0, 0.5, 0.25, 0.125, 0.0625)
 SMALLEST_SIDE = 75  # pixels; below it a 'valid' convolution has nothing left to see
 
 BATCH_NORM_EPSILON = 1e-3  # Keras' InceptionResNetV2
@@ -201,29 +205,51 @@ class InceptionResNetV2(nnx.Module):
     """The convolutional body.
 
     Args:
+        width: one of WIDTHS, the share of the channels that every layer has.
         momentum: of batch normalisation's running statistics; Keras' 0.99 needs hundreds of steps
             to forget the initial ones, so short runs take less.
         dtype: of the convolutions; parameters, statistics and the pooled feature are float32.
         remat: in training, compute the inside of every block a second time for the gradient
             instead of keeping it: a third more arithmetic, much less memory. XLA undoes it on CPUs.
         rngs: random streams; see `mtl.weights.fresh_weights` for building it quickly.
-    """
 
-    features = FEATURES
+    Raises:
+        ValueError: the width is not one of WIDTHS.
+    """
 
     def __init__(
         self,
         *,
+        width: float = 1.0,
         momentum: float = BATCH_NORM_MOMENTUM,
         dtype: DTypeLike = jnp.float32,
         remat: bool = False,
         rngs: nnx.Rngs,
     ):
+        if width not in WIDTHS:
+            raise ValueError(f"width {width} is not one of {' '.join(map(str, WIDTHS))}")
         self.remat = remat
+        self.features = round(FEATURES * width)
+
+        def narrowed(channels: int) -> int:
+            return channels if channels == RGB else round(channels * width)
+
+        def block(
+            chains: list[list[ConvUnit]], mixed: int, channels: int, scale: float, relu: bool = True
+        ) -> ResidualBlock:
+            return ResidualBlock(
+                chains,
+                narrowed(mixed),
+                narrowed(channels),
+                scale,
+                relu=relu,
+                dtype=dtype,
+                rngs=rngs,
+            )
 
         def unit(a: int, b: int, kernel: Size, stride: int = 1, padding: str = "SAME") -> ConvUnit:
             return ConvUnit(
-                (a, b),
+                (narrowed(a), narrowed(b)),
                 kernel,
                 stride=stride,
                 padding=padding,
@@ -234,7 +260,7 @@ class InceptionResNetV2(nnx.Module):
 
         self.stem = nnx.List(
             [
-                unit(3, 32, 3, 2, "VALID"),
+                unit(RGB, 32, 3, 2, "VALID"),
                 unit(32, 32, 3, 1, "VALID"),
                 unit(32, 64, 3),
                 unit(64, 80, 1, 1, "VALID"),
@@ -252,7 +278,7 @@ class InceptionResNetV2(nnx.Module):
         )
         self.block35 = nnx.List(
             [
-                ResidualBlock(
+                block(
                     [
                         [unit(320, 32, 1)],
                         [unit(320, 32, 1), unit(32, 32, 3)],
@@ -261,8 +287,6 @@ class InceptionResNetV2(nnx.Module):
                     128,
                     320,
                     BLOCK35_SCALE,
-                    dtype=dtype,
-                    rngs=rngs,
                 )
                 for _ in range(BLOCK35_REPEATS)
             ]
@@ -276,7 +300,7 @@ class InceptionResNetV2(nnx.Module):
         )
         self.block17 = nnx.List(
             [
-                ResidualBlock(
+                block(
                     [
                         [unit(1088, 192, 1)],
                         [unit(1088, 128, 1), unit(128, 160, (1, 7)), unit(160, 192, (7, 1))],
@@ -284,8 +308,6 @@ class InceptionResNetV2(nnx.Module):
                     384,
                     1088,
                     BLOCK17_SCALE,
-                    dtype=dtype,
-                    rngs=rngs,
                 )
                 for _ in range(BLOCK17_REPEATS)
             ]
@@ -300,7 +322,7 @@ class InceptionResNetV2(nnx.Module):
         )
         self.block8 = nnx.List(
             [
-                ResidualBlock(
+                block(
                     [
                         [unit(2080, 192, 1)],
                         [unit(2080, 192, 1), unit(192, 224, (1, 3)), unit(224, 256, (3, 1))],
@@ -310,8 +332,6 @@ class InceptionResNetV2(nnx.Module):
                     # The tenth is not scaled and not rectified.
                     1.0 if k == BLOCK8_REPEATS - 1 else BLOCK8_SCALE,
                     relu=k < BLOCK8_REPEATS - 1,
-                    dtype=dtype,
-                    rngs=rngs,
                 )
                 for k in range(BLOCK8_REPEATS)
             ]
@@ -320,11 +340,14 @@ class InceptionResNetV2(nnx.Module):
 
     def __call__(
         self, images: Float[Array, "n h w 3"]
-    ) -> tuple[Float[Array, "n 1536"], dict[str, Float[Array, "n _ _ _"]]]:
+    ) -> tuple[Float[Array, "n f"], dict[str, Float[Array, "n _ _ _"]]]:
         """Pooled feature and the activations of the 43 MLSP blocks by name, in order of depth.
 
         Args:
             images: scaled as the weights expect it (see `mtl.model.SCALINGS`), at least 75×75.
+
+        Returns:
+            (n, 1536) times the width, and (n, h, w, channels) of each block.
 
         Raises:
             ValueError: the images are smaller than 75×75.

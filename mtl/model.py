@@ -34,8 +34,8 @@ SCALINGS: Mapping[str, tuple[float, float]] = {
 }
 
 
-# Makes the convolutional part: called with `momentum` and `rngs`. The module gives for images a
-# vector each, whose length is its `features`, and activations by name.
+# Makes the convolutional part: called with `width`, `momentum` and `rngs`. The module gives for
+# images a vector each, whose length is its `features`, and activations by name.
 Body = Callable[..., nnx.Module]
 
 
@@ -71,6 +71,8 @@ class ModelConfig:
     """Of batch normalisation's running statistics."""
     opinion: Opinion | None = None
     """A head for human opinions in the place of the metrics' heads."""
+    width: float = 1.0
+    """Of the body, one of `mtl.inception_resnet_v2.WIDTHS`."""
 
     @property
     def outputs(self) -> int:
@@ -118,7 +120,7 @@ class MTLModel(nnx.Module):
     """Body and heads; pixels in, one number per image and metric, or those of an opinion, out."""
 
     def __init__(self, config: ModelConfig, *, body: Body = InceptionResNetV2, rngs: nnx.Rngs):
-        self.body: Any = body(momentum=config.momentum, rngs=rngs)
+        self.body: Any = body(width=config.width, momentum=config.momentum, rngs=rngs)
         self.heads = nnx.Dict(
             {metric: Head(self.body.features, rngs=rngs) for metric in config.metrics}
         )

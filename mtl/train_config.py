@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from fr_metrics import METRICS
 from mtl.files import InputError
-from mtl.inception_resnet_v2 import BATCH_NORM_MOMENTUM, SMALLEST_SIDE
+from mtl.inception_resnet_v2 import BATCH_NORM_MOMENTUM, SMALLEST_SIDE, WIDTHS
 
 RANDOM = "random"  # what --init knows besides folders and IMAGENET
 
@@ -23,6 +23,9 @@ class TrainConfig:
     """Folder of the run; an unfinished run of the same settings is continued."""
     init: str = RANDOM
     """Weights to start from: random, imagenet (the body's), or a model folder or run."""
+    width: float = 1.0
+    """Share of the channels that every layer has: 1, the paper's network, or 0.5, 0.25, 0.125,
+    0.0625."""
     tasks: tuple[str, ...] = ()
     """Metrics to predict; all that the data set holds when not given."""
     equalize: Literal["on", "off"] = "on"
@@ -147,6 +150,8 @@ def check(config: TrainConfig, size: tuple[int, int], images: int) -> None:
     """
     if config.epochs < 1 or config.batch_size < 1 or config.learning_rate <= 0:
         raise InputError("--epochs, --batch-size and --learning-rate must be positive")
+    if config.width not in WIDTHS:
+        raise InputError(f"--width {config.width}: must be one of {' '.join(map(str, WIDTHS))}")
     if not 0 < config.momentum < 1:
         raise InputError(f"--momentum {config.momentum}: must lie between 0 and 1")
     if not 0 <= config.ema < 1:

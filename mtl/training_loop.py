@@ -68,9 +68,15 @@ def train_on(
     """
     placement = Placement()
     scaling = {} if given is None else {"scaling": given.config.scaling}
+    if given is not None and given.config.width != config.width:
+        raise InputError(
+            f"--init {config.init}: has the width {given.config.width}, not {config.width}; give"
+            f" --width {given.config.width}"
+        )
     with stage("building the network", show=progress):
         functional = functional_model(
-            ModelConfig(data.tasks, momentum=config.momentum, **scaling), computing_as(config, body)
+            ModelConfig(data.tasks, momentum=config.momentum, width=config.width, **scaling),
+            computing_as(config, body),
         )
     steps = len(data.training) // config.batch_size
     size = config.crop or data.training.size

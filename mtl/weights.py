@@ -16,6 +16,7 @@ import numpy as np
 from fr_metrics import HistogramEqualization
 from mtl.compilation_cache import user_cache
 from mtl.files import InputError, read_arrays, write_arrays, write_atomically
+from mtl.inception_resnet_v2 import WIDTHS
 from mtl.model import SCALINGS, Functional, ModelConfig, Opinion, functional_model
 
 MODEL_FILE, WEIGHTS_FILE, EQUALIZATION_FILE = "model.json", "weights.npz", "equalization.json"
@@ -131,10 +132,11 @@ def load_model(folder: str | os.PathLike) -> TrainedModel:
             str(fields["scaling"]),
             float(fields["momentum"]),
             _opinion(fields.get("opinion")),
+            float(fields.get("width", 1.0)),  # older models do not say it
         )
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder / MODEL_FILE}: is damaged; {HINT}") from error
-    if form != FORMAT or config.scaling not in SCALINGS:
+    if form != FORMAT or config.scaling not in SCALINGS or config.width not in WIDTHS:
         raise InputError(f"{folder / MODEL_FILE}: was written by another version; {HINT}")
     functional = functional_model(config)
     weights = _read_weights(folder / WEIGHTS_FILE, functional.shapes)

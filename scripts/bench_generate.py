@@ -105,7 +105,12 @@ def measure(
     """
     types = tuple(str(number) for number in DISTORTIONS if number != DENOISE)
     recipe = GenerateConfig(
-        folder / "photographs", folder / "out", types=types, size=size, shards=8
+        folder / "photographs",
+        folder / "out",
+        types=types,
+        size=size,
+        metrics=metrics,
+        shards=8,
     )
     warm = folder / "warm"
     warm.mkdir()

@@ -93,6 +93,21 @@ def scored(tmp_path_factory, sample) -> Path:
     return root / "kadis"
 
 
+@pytest.fixture(scope="session")
+def untrained(tmp_path_factory) -> Path:
+    """A model folder for SSIM and GMSD: an eighth of the network's width, random weights."""
+    from fr_metrics import HistogramEqualization
+    from mtl.model import ModelConfig, functional_model
+    from mtl.weights import fresh_weights, save_model
+
+    folder = tmp_path_factory.mktemp("untrained")
+    config = ModelConfig(("ssim", "gmsd"), width=0.125)
+    scores = {"ssim": np.linspace(0.2, 1, 50), "gmsd": np.linspace(0, 0.3, 50)}
+    weights = fresh_weights(functional_model(config), 0)
+    save_model(folder, config, weights, HistogramEqualization.fit(scores), {})
+    return folder
+
+
 @pytest.fixture
 def photographs(tmp_path, sample) -> Path:
     """A folder of six real photographs."""

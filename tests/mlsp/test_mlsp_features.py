@@ -7,7 +7,6 @@ import cv2
 import numpy as np
 import pytest
 
-from fr_metrics import HistogramEqualization
 from mlsp import BLOCKS, Predictor, extract
 from mlsp.benchmark import Method, fit_for_use
 from mlsp.blocks import LENGTH
@@ -17,18 +16,13 @@ from mlsp.regressor import SVRSettings
 from mlsp.sources import Files, open_source, rated_files
 from mlsp.store import load_features
 from mtl.files import InputError
-from mtl.model import ModelConfig, functional_model
-from mtl.weights import fresh_weights, load_model, save_model
+from mtl.model import ModelConfig
+from mtl.weights import load_model, save_model
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    config = ModelConfig(("ssim", "gmsd"))
-    weights = fresh_weights(functional_model(config), 0)
-    scores = {"ssim": np.linspace(0.2, 1, 50), "gmsd": np.linspace(0, 0.3, 50)}
-    save_model(folder, config, weights, HistogramEqualization.fit(scores), {})
-    return load_model(folder)
+def model(untrained):
+    return load_model(untrained)
 
 
 @pytest.fixture
@@ -54,11 +48,12 @@ def test_43_blocks_of_16928_channels():
 def test_features_are_the_averaged_activations_in_the_blocks_order(model, sample):
     image = sample["chelsea"][None, :80, :90]
     features = extract(model, image)
-    assert features.shape == (1, 16_928) and features.dtype == np.float32
+    assert features.shape == (1, 2_116) and features.dtype == np.float32
     activations = model.functional.model(model.weights).activations(image)
     assert list(activations) == [name for name, _ in BLOCKS]
     start = 0
-    for name, channels in BLOCKS:
+    for name, full in BLOCKS:
+        channels = full // 8
         assert activations[name].shape[-1] == channels
         expected = np.asarray(activations[name]).mean(axis=(0, 1, 2))
         np.testing.assert_allclose(
@@ -70,7 +65,7 @@ def test_features_are_the_averaged_activations_in_the_blocks_order(model, sample
 def test_extraction_refuses_what_is_not_a_batch_of_pictures(model, sample):
     with pytest.raises(ValueError, match=r"\(n, h, w, 3\)"):
         extract(model, sample["chelsea"])
-    assert extract(model, np.zeros((0, 80, 90, 3), np.uint8)).shape == (0, 16_928)
+    assert extract(model, np.zeros((0, 80, 90, 3), np.uint8)).shape == (0, 2_116)
 
 
 def test_a_folder_is_described_and_what_cannot_be_is_named(model, pictures, tmp_path, sample):
@@ -78,7 +73,7 @@ def test_a_folder_is_described_and_what_cannot_be_is_named(model, pictures, tmp_
     assert found.names == ["a0.png", "a1.png", "a2.png", "b0.png", "b1.png"]
     assert set(found.skipped) == {"small.png", "cut.jpg"}
     assert "75×75" in found.skipped["small.png"]
-    assert found.matrix.dtype == np.float16 and found.matrix.shape == (5, 16_928)
+    assert found.matrix.dtype == np.float16 and found.matrix.shape == (5, 2_116)
     alone = extract(model, sample["chelsea"][None, 1:81, :90])[0]
     np.testing.assert_allclose(found.matrix[1], alone, rtol=2e-3, atol=1e-5)  # float16
     assert not (tmp_path / "out" / "partial.npy").exists()
@@ -157,7 +152,7 @@ def test_a_rating_table_names_files_beside_it(tmp_path):
 
 
 def test_a_body_without_heads_predicts_with_a_regressor_alone(model, sample, tmp_path):
-    config = ModelConfig(())
+    config = ModelConfig((), width=0.125)
     body = {name: w for name, w in model.weights.items() if name.startswith("body/")}
     save_model(tmp_path / "body", config, body, None, {})
     with pytest.raises(InputError, match=r"body: is a body without heads and cannot judge; train"):

@@ -1,5 +1,7 @@
 """Kinds of features, and the canvases that pictures of many sizes share."""
 
+from typing import get_args
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from mlsp import canvases
 from mlsp.blocks import BLOCKS
 from mlsp.canvases import batch_size, canvas_for, canvas_side, check_size, on_canvas
-from mlsp.pooling import PYRAMID, SHAPES, WIDE, grid_means, pooled
+from mlsp.pooling import PYRAMID, WIDE, Kind, feature_shape, grid_means, pooled
 from mtl.files import InputError
 from mtl.inception_resnet_v2 import Map
 from mtl.memory import free_memory
@@ -46,9 +48,15 @@ def test_every_kind_has_its_shape_and_order():
         name: Map(jnp.full((2, 6, 6, channels), float(k)))
         for k, (name, channels) in enumerate(BLOCKS)
     }
-    found = {kind: np.asarray(pooled(kind, last, blocks)) for kind in SHAPES}
-    assert {kind: rows.shape[1:] for kind, rows in found.items()} == SHAPES
-    assert SHAPES["spp"] == (21_504,) and SHAPES["mlsp-wide"] == (5, 5, 16_928)
+    found = {kind: np.asarray(pooled(kind, last, blocks)) for kind in get_args(Kind)}
+    shapes = {kind: feature_shape(kind) for kind in found}
+    assert {kind: rows.shape[1:] for kind, rows in found.items()} == shapes
+    assert shapes == {
+        "mlsp": (16_928,),
+        "gap": (1_536,),
+        "spp": (21_504,),
+        "mlsp-wide": (5, 5, 16_928),
+    }
     np.testing.assert_allclose(found["gap"], last.values.mean(axis=(1, 2)), atol=1e-6)
     start = 0
     for cells in PYRAMID:

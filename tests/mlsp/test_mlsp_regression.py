@@ -14,7 +14,7 @@ from mlsp.regressor import MLPSettings, SVRSettings, fit, load_regressor, save_r
 from mtl.files import InputError, read_table
 from mtl.splits import split_by_group
 
-SETTINGS = (MLPSettings((1e-2, 1e-3), epochs=16, batch_size=32), SVRSettings((1.0, 10.0)))
+SETTINGS = (MLPSettings((1e-2, 1e-3), epochs=12, batch_size=32), SVRSettings((1.0, 10.0)))
 
 
 @pytest.fixture(scope="module")

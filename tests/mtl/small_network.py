@@ -27,7 +27,7 @@ class SmallBody(nnx.Module):
 
     features = 8
 
-    def __init__(self, *, momentum: float, dtype=jnp.float32, remat: bool = False, rngs: nnx.Rngs):
+    def __init__(self, *, momentum: float, dtype=jnp.float32, rngs: nnx.Rngs, **ignored):
         settings = {"stride": 2, "momentum": momentum, "dtype": dtype, "rngs": rngs}
         self.first = ConvUnit((3, 4), 3, **settings)
         self.second = ConvUnit((4, self.features), 3, **settings)

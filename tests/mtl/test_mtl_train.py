@@ -16,7 +16,7 @@ from mtl.weights import load_model
 
 
 def test_the_network_learns_and_starts_from_a_model(scored, tmp_path, capsys):
-    settings = {"epochs": 1, "batch_size": 4, "crop": (80, 80), "momentum": 0.5}
+    settings = {"epochs": 1, "batch_size": 4, "crop": (80, 80), "momentum": 0.5, "width": 0.125}
     run = train(TrainConfig(scored, tmp_path / "run", **settings), progress=True)
     (row,) = run.log
     assert np.isfinite([row["train_loss"], row["validation_loss"], row["mean_srocc"]]).all()
@@ -31,6 +31,10 @@ def test_the_network_learns_and_starts_from_a_model(scored, tmp_path, capsys):
     notes = json.loads((run.model / "model.json").read_text())["notes"]
     assert notes["row"]["epoch"] == 1 and notes["training"]["batch_size"] == 4
     assert {"deepfl-iqa", "jax", "flax", "optax", "numpy"} <= notes["versions"].keys()
+
+    assert model.config.width == 0.125
+    with pytest.raises(InputError, match=r"has the width 0\.125, not 1\.0; give --width 0\.125"):
+        train(TrainConfig(scored, tmp_path / "wide", init=str(tmp_path / "run"), batch_size=4))
 
     # Starting from a model takes its weights: Adam moves each by about its rate per step; random
     # ones of another seed would be a hundred times further away.

@@ -4,20 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fr_metrics import HistogramEqualization
-from mtl.model import ModelConfig, functional_model
-from mtl.weights import fresh_weights, save_model
 from scripts.deepfl import COMMANDS, main
-
-
-@pytest.fixture(scope="module")
-def network(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("network")
-    config = ModelConfig(("ssim", "gmsd"))
-    scores = {"ssim": np.linspace(0.2, 1, 50), "gmsd": np.linspace(0, 0.3, 50)}
-    weights = fresh_weights(functional_model(config), 0)
-    save_model(folder, config, weights, HistogramEqualization.fit(scores), {})
-    return folder
 
 
 @pytest.fixture
@@ -61,15 +48,15 @@ MISTAKES = [
     ("train --data good --out out", "good: is not a data set"),
     ("extract good --model gone --out out", "gone: no such folder"),
     ("extract good --model empty --out out", "empty: is not a model folder"),
-    ("extract gone --model {network} --out out", "gone: no such folder"),
-    ("extract bad --model {network} --out out", "text.jpg: "),
-    ("extract header.csv --model {network} --out out", "header.csv: the header is 'file,mos'"),
+    ("extract gone --model {model} --out out", "gone: no such folder"),
+    ("extract bad --model {model} --out out", "text.jpg: "),
+    ("extract header.csv --model {model} --out out", "header.csv: the header is 'file,mos'"),
     ("benchmark gone.csv --model empty --out out", "empty: is not a model folder"),
-    ("benchmark missing.csv --model {network} --out out", "missing.csv: no such folder or file"),
-    ("benchmark header.csv --model {network} --out out", "header.csv: the header is 'file,mos'"),
-    ("benchmark words.csv --model {network} --out out", "line 2: score 'good' is not a number"),
-    ("benchmark few.csv --model {network} --out out", "few.csv: rates pictures of 2 reference"),
-    ("benchmark gone.csv --model {network} --out out", "0.png: no such file"),
+    ("benchmark missing.csv --model {model} --out out", "missing.csv: no such folder or file"),
+    ("benchmark header.csv --model {model} --out out", "header.csv: the header is 'file,mos'"),
+    ("benchmark words.csv --model {model} --out out", "line 2: score 'good' is not a number"),
+    ("benchmark few.csv --model {model} --out out", "few.csv: rates pictures of 2 reference"),
+    ("benchmark gone.csv --model {model} --out out", "0.png: no such file"),
     ("finetune missing.csv --init random --out out", "missing.csv: no such file"),
     ("finetune header.csv --init random --out out", "'file,mos' but must hold image"),
     ("finetune words.csv --init random --out out", "line 2: score 'good' is not a number"),
@@ -83,15 +70,15 @@ MISTAKES = [
         "gone/0.png: no such file (nine_gone.csv names it)",
     ),
     ("finetune nine_mixed.csv --init random --out out", "for all, such as --size 384 512"),
-    ("extract good --model {network} --out out --crops 2 --crop-size 9", "--crop-size 9: at least"),
-    ("extract good --model {network} --out out --crops -1", "--crops -1: give the number of crops"),
-    ("conditions gone --model {network}", "gone: is not a data set"),
+    ("extract good --model {model} --out out --crops 2 --crop-size 9", "--crop-size 9: at least"),
+    ("extract good --model {model} --out out --crops -1", "--crops -1: give the number of crops"),
+    ("conditions gone --model {model}", "gone: is not a data set"),
     ("conditions good --model empty", "empty: is not a model folder"),
-    ("predict good/photo.png --model {network} --explain", "holds no conditions to explain"),
+    ("predict good/photo.png --model {model} --explain", "holds no conditions to explain"),
     ("predict good/photo.png --model empty", "empty: is not a model folder"),
-    ("predict gone.png --model {network}", "gone.png: no such file"),
-    ("predict bad --model {network}", "none of the 2 pictures can be used"),
-    ("predict --model {network}", "no picture given"),
+    ("predict gone.png --model {model}", "gone.png: no such file"),
+    ("predict bad --model {model}", "none of the 2 pictures can be used"),
+    ("predict --model {model}", "no picture given"),
     ("distort gone.png --out out.png", "gone.png: no such file"),
     ("distort bad/text.jpg --out out.png", "text.jpg: is not a picture"),
     ("distort good/photo.png --out out.jpg", "end the name in .png"),
@@ -109,9 +96,9 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("command", "message"), MISTAKES, ids=[m[0] for m in MISTAKES])
-def test_a_mistake_is_one_line_and_leaves_nothing(place, network, capsys, command, message):
+def test_a_mistake_is_one_line_and_leaves_nothing(place, untrained, capsys, command, message):
     before = sorted(place.rglob("*"))
-    assert main(command.format(network=network).split()) == 2
+    assert main(command.format(model=untrained).split()) == 2
     error = capsys.readouterr().err
     last = error.strip().splitlines()[-1]
     assert last.startswith(f"deepfl {command.split()[0]}: ") and message in last, error

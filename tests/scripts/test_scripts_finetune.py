@@ -15,14 +15,14 @@ from mtl.model import ModelConfig, functional_model
 from mtl.weights import fresh_weights, load_model, save_model
 from scripts.deepfl import main
 
-SIDE = 80
+SIDE, WIDTH = 80, 0.125
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, sample) -> Path:
     """A model of `deepfl train`, and a table of thirteen pictures with its own split."""
     folder = tmp_path_factory.mktemp("finetune")
-    config = ModelConfig(("ssim",), "zero_to_one")
+    config = ModelConfig(("ssim",), "zero_to_one", width=WIDTH)
     weights = fresh_weights(functional_model(config), 0)
     equalization = HistogramEqualization.fit({"ssim": np.linspace(0.2, 1, 50)})
     save_model(folder / "trained", config, weights, equalization, {})
@@ -71,4 +71,4 @@ def test_a_weakly_supervised_body_learns_human_scores_and_predicts_them(place, c
     # Features come from the body, as of any model.
     images = jax.ShapeDtypeStruct((2, 90, 100, 3), np.uint8)
     found = jax.eval_shape(lambda x: after.functional.model(after.weights).activations(x), images)
-    assert [found[name].shape[-1] for name, _ in BLOCKS] == [channels for _, channels in BLOCKS]
+    assert [found[name].shape[-1] for name, _ in BLOCKS] == [c * WIDTH for _, c in BLOCKS]
