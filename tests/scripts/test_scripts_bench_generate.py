@@ -10,7 +10,7 @@ def test_rows(tmp_path, monkeypatch, sample, local_ray):
     for name in ("chelsea", "china", "coffee"):
         cv2.imwrite(str(tmp_path / "photographs" / f"{name}.png"), sample[name])
     monkeypatch.setattr(bench_generate, "LARGE", (600, 450))
-    rows = bench_generate.measure(tmp_path, 1, (96, 128), ("gmsd",))
+    rows = bench_generate.measure(tmp_path, 1, (192, 256), ("gmsd",))
     assert [row["workers"] for row in rows] == [1, 2, 1, 1]
     assert [row["images"] for row in rows] == [15, 15, 15, 5]
     for row in rows:
