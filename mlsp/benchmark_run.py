@@ -61,7 +61,7 @@ from mtl.files import InputError, table_text, write_atomically
 from mtl.progress import say
 from mtl.rated import TEST, TRAINING, VALIDATION
 from mtl.splits import FEWEST_GROUPS, Split
-from mtl.weights import FOLDER, TrainedModel, load_model
+from mtl.weights import FOLDER, INCLUDED, TrainedModel, load_model
 
 REPETITIONS_FILE, SUMMARY_FILE = "repetitions.csv", "summary.csv"
 DISTORTIONS_FILE, CROSS_FILE = "distortions.csv", "cross.csv"
@@ -80,10 +80,10 @@ class BenchmarkConfig:
     """Folders of LIVE, CSIQ, TID2008, TID2013, KADID-10k, LIVE in the Wild or KonIQ-10k as their
     authors distribute them, or CSV files image,score[,reference]; with several, each trained
     regressor is also tested on all of each other."""
-    model: tuple[Path, ...]
-    """Model folders, or the training runs that hold them."""
     out: Path
     """Folder for results; an unfinished one is continued."""
+    model: tuple[Path, ...] = (Path(INCLUDED),)
+    """Model folders, or the training runs that hold them; deepfl-small comes with the program."""
     regressor: tuple[Kind, ...] = ("svr",)
     """svr, svr-linear: support vectors, seconds per split. mlp, mlp-bn (with batch normalisation):
     the paper's network, minutes per split on a CPU. The first is kept for `deepfl predict`."""

@@ -179,8 +179,8 @@ def _benchmark(
     (judged,) = run_benchmark(
         BenchmarkConfig(
             (config.ratings,),
-            tuple(models),
             config.out,
+            tuple(models),
             (config.regressor,),
             repetitions=config.repetitions,
             baselines=False,

@@ -6,36 +6,42 @@ stage continues where it stopped, so a second run resumes or finds all done.
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
+from distortions import DISTORTIONS
 from fr_metrics import METRICS
+from mlsp import figures
 from mlsp.benchmark import Method, Task, benchmark, fit_for_use
 from mlsp.benchmark_run import SUMMARY_FILE, Judged, write_results
 from mlsp.extract import extract_to
 from mlsp.kadid import condition_means
+from mlsp.predict import Prediction, Predictor, predict_files
 from mlsp.quality_model import save_quality_model
 from mlsp.regressor import MLPSettings, SVRSettings
 from mlsp.report import PAGE, Remarks, ReportConfig, write_report
-from mlsp.report_data import read_held
+from mlsp.report_data import beside, read_held
 from mlsp.samples import copy_photographs
 from mlsp.sources import DataSet
-from mlsp.web_page import Number, Section, paragraph, table
+from mlsp.web_page import Number, Section, figure, paragraph, table
 from mtl.correlation import plcc, srocc
 from mtl.files import InputError, read_table, write_atomically
 from mtl.kadis.generate import generate
 from mtl.kadis.plan import GenerateConfig
+from mtl.kadis.recipes import LEVELS
 from mtl.learning_curves import read_log
 from mtl.progress import say
 from mtl.train import TrainConfig, train
-from mtl.weights import MODEL_FILE, load_model
+from mtl.weights import INCLUDED, MODEL_FILE, load_model
 
 SETTINGS_FILE, TIMES_FILE = "demo.json", "seconds.json"
 SHOWN = "chelsea.png"  # on the contact sheet
+RANKING = "ranking.png"
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,7 @@ def run_demo(config: DemoConfig, *, progress: bool = True) -> Path:
     seconds = _Stopwatch(out / TIMES_FILE)
     say("a demonstration of every stage on ten photographs, not a benchmark", show=progress)
 
-    say("[1/6] photographs and distorted versions with full-reference scores", show=progress)
+    say("[1/7] photographs and distorted versions with full-reference scores", show=progress)
     with seconds("generate"):
         copy_photographs(places.photographs)
         recipe = GenerateConfig(
@@ -124,7 +130,7 @@ def run_demo(config: DemoConfig, *, progress: bool = True) -> Path:
         )
         generate(recipe, progress=progress)
 
-    say("[2/6] multi-task training of InceptionResNetV2", show=progress)
+    say("[2/7] multi-task training of InceptionResNetV2", show=progress)
     with seconds("train"):
         settings = TrainConfig(
             places.data,
@@ -138,12 +144,12 @@ def run_demo(config: DemoConfig, *, progress: bool = True) -> Path:
         )
         run = train(settings, progress=progress)
 
-    say("[3/6] MLSP features", show=progress)
+    say("[3/7] MLSP features", show=progress)
     with seconds("extract"):
         model = load_model(run.model)
         found = extract_to(model, DataSet(places.data), out / "features", progress=progress)
 
-    say("[4/6] regressors, tested on photographs they never saw", show=progress)
+    say("[4/7] regressors, tested on photographs they never saw", show=progress)
     ratings = condition_means()
     conditions = [(int(c["distortion"]), int(c["level"])) for c in found.columns]
     scores = np.array([ratings[condition] for condition in conditions])
@@ -166,7 +172,7 @@ def run_demo(config: DemoConfig, *, progress: bool = True) -> Path:
             tested = Judged(places.data.name, "random", found.names, scores, result)
             write_results(places.benchmark, [tested])
 
-    say("[5/6] a model to predict with", show=progress)
+    say("[5/7] a model to predict with", show=progress)
     with seconds("quality model"):
         if not (quality / MODEL_FILE).is_file():
             method = Method("svr", matrix, SVRSettings())
@@ -174,15 +180,68 @@ def run_demo(config: DemoConfig, *, progress: bool = True) -> Path:
             about = "KADID-10k's mean ratings per condition"
             save_quality_model(quality, model.folder, regressor, scores, about)
 
-    say("[6/6] report", show=progress)
-    page = _report(places, ratings, seconds.read(), progress)
+    say("[6/7] a ranking by the model that comes with the program", show=progress)
+    with seconds("ranking"):
+        ranking = _ranking(places, conditions, scores, progress)
+
+    say("[7/7] report", show=progress)
+    page = _report(places, ratings, ranking, seconds.read(), progress)
     _conclude(config, page, places, quality, progress)
     return page
+
+
+def _ranking(
+    places: Places,
+    conditions: Sequence[tuple[int, int]],
+    scores: Float[np.ndarray, " n"],
+    progress: bool,
+) -> Section:
+    """What the included model, which never saw the photographs, says of the data set's images."""
+    source = DataSet(places.data)
+    found = list(predict_files(Predictor(INCLUDED), [places.data], progress=progress))
+    quality = np.array([each.quality for each in found if isinstance(each, Prediction)])
+    references = np.array([columns["reference"] for columns in source.columns])
+    rows, within = {}, []
+    for reference in dict.fromkeys(references.tolist()):
+        images = np.flatnonzero(references == reference)
+        within.append(srocc(quality[images], scores[images]))
+        worst_first = images[np.argsort(quality[images])]
+        shown = worst_first[np.linspace(0, len(images) - 1, len(LEVELS)).round().astype(int)]
+        told = ", ".join(
+            f"{quality[k]:.1f} ({DISTORTIONS[conditions[k][0]].name.replace('_', ' ')}"
+            f" {conditions[k][1]})"
+            for k in shown
+        )
+        rows[f"{reference}: {told}"] = [source.load(int(k)) for k in shown]
+    places.report.mkdir(parents=True, exist_ok=True)
+    path = places.report / RANKING
+    figures.sheet(path, rows, source.size(0))
+    return Section(
+        "ranking",
+        "What the included model says",
+        [
+            paragraph(
+                f"The small model that comes with the program ({INCLUDED}) ranks the distorted"
+                " versions of each photograph, from the one it likes least to the one it likes"
+                " best. It has never seen these photographs and has no reference; what it says is"
+                " meant to be KADID-10k's scale, 1 (very annoying) to 5 (imperceptible). Its SROCC"
+                f" with the mean rating of type and level is {srocc(quality, scores):.3f} over all"
+                f" {len(quality)} images and {np.median(within):.3f} among those of one photograph"
+                " (median)."
+            ),
+            figure(
+                beside(path, "Versions of each photograph in the order of predicted quality"),
+                "Five of each photograph's versions, the predicted quality and what was done to"
+                " them (type and level).",
+            ),
+        ],
+    )
 
 
 def _report(
     places: Places,
     ratings: Mapping[tuple[int, int], float],
+    ranking: Section,
     seconds: Mapping[str, float],
     progress: bool,
 ) -> Path:
@@ -226,7 +285,7 @@ def _report(
             " show that the parts work together; they say nothing about how good the method is.",
         ),
         SHOWN,
-        (with_reference,),
+        (ranking, with_reference),
         "Not shown here: the target is a mean rating of distortion and level, and how far a"
         " prediction is from it says little of the picture. With pictures that people rated,"
         " deepfl benchmark and deepfl report show them.",

@@ -14,7 +14,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Num
 
-from mlsp.canvases import BATCH_SIZE, Size, batch_size, canvases, check_size, on_canvas
+from mlsp.canvases import Size, batch_size, canvases, check_size, on_canvas
 from mlsp.crops import CropRows, Crops, pool_features
 from mlsp.pooling import Kind, feature_shape, pooled
 from mlsp.sources import Source
@@ -63,9 +63,9 @@ def extract(
     if images.ndim != 4 or images.shape[-1] != 3:
         raise ValueError(f"images must have shape (n, h, w, 3), got {images.shape}")
     run = extractor(model, kind)
+    step = batch_size(images.shape[1:3], len(images))
     parts = [
-        np.asarray(run(images[start : start + BATCH_SIZE], None))
-        for start in range(0, len(images), BATCH_SIZE)
+        np.asarray(run(images[start : start + step], None)) for start in range(0, len(images), step)
     ]
     nothing = np.zeros((0, *feature_shape(kind, model.config.width)), np.float32)
     return np.concatenate(parts) if parts else nothing

@@ -90,7 +90,7 @@ def sheet(
             )
             axes.imshow(shown, interpolation="nearest", aspect="auto")
             axes.axis("off")
-    _save(out, figure)
+    save(out, figure)
 
 
 def score_histograms(
@@ -131,7 +131,7 @@ def score_histograms(
         axes[2 * band, 0].set_ylabel("images\nbefore", fontsize=9)
         axes[2 * band + 1, 0].set_ylabel("images\nafter", fontsize=9)
     figure.supxlabel("score", fontsize=9)
-    _save(out, figure)
+    save(out, figure)
 
 
 def training_curves(out: Path, log: Sequence[Mapping[str, float]], best: float) -> None:
@@ -183,7 +183,7 @@ def training_curves(out: Path, log: Sequence[Mapping[str, float]], best: float) 
     for panel in axes.flat[count:]:
         panel.axis("off")
     figure.supxlabel("epoch", fontsize=9)
-    _save(out, figure)
+    save(out, figure)
 
 
 def logged_metrics(log: Sequence[Mapping[str, float]]) -> list[str]:
@@ -225,7 +225,7 @@ def scatter(
         panel.tick_params(labelsize=8)
     figure.supxlabel("predicted", fontsize=10)
     figure.supylabel(label, fontsize=10)
-    _save(out, figure)
+    save(out, figure)
 
 
 def cross_matrices(
@@ -260,10 +260,11 @@ def cross_matrices(
         panel.set_xlabel("tested on", fontsize=9)
         panel.set_title(method, fontsize=9)
     axes[0, 0].set_ylabel("trained on", fontsize=9)
-    _save(out, figure)
+    save(out, figure)
 
 
-def _save(out: Path, figure) -> None:
+def save(out: Path, figure) -> None:
+    """Write a figure of pyplot as a PNG file, and close it."""
     data = BytesIO()
     figure.savefig(data, format="png")
     pyplot.close(figure)

@@ -24,7 +24,13 @@ from mlsp.regressor_training import (
     standardisation,
     train_networks,
 )
-from mlsp.support_vectors import SVRSettings, fit_machine, kernel_matrix, support_vector_scores
+from mlsp.support_vectors import (
+    SVRSettings,
+    fit_machine,
+    kernel_matrix,
+    machine_arrays,
+    support_vector_scores,
+)
 from mtl.files import InputError, read_arrays, write_arrays
 from mtl.progress import progress_bar
 from mtl.splits import Split
@@ -121,8 +127,7 @@ class Regressor:
     kind: Kind
     standard: Standard
     arrays: Mapping[str, np.ndarray]
-    """Networks: as in mlsp.regressor_training.network. Support vectors: vectors, coefficients,
-    intercept, gamma."""
+    """As in mlsp.regressor_training.network, or as mlsp.support_vectors.machine_arrays has them."""
     chosen: float
     """Learning rate or C that validated best."""
     validation_loss: float
@@ -195,12 +200,8 @@ def fit(
         return Regressor(settings.kind, standard, found.parameters, found.rate, found.loss)
     kernel = _kernel(settings, features, features, split, standard)
     machine = _machine(settings, kernel, scores, split, standard, weighting)
-    arrays = {
-        "vectors": standard.features(np.asarray(train[0])[machine.support]),
-        "coefficients": machine.coefficients,
-        "intercept": np.array([machine.intercept]),
-        "gamma": np.array(1 / features.shape[1]),  # the features have unit variance
-    }
+    vectors = standard.features(np.asarray(train[0])[machine.support])
+    arrays = machine_arrays(settings.kernel, machine, vectors)
     return Regressor(settings.kind, standard, arrays, machine.cost, machine.loss)
 
 

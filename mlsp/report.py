@@ -30,7 +30,7 @@ PAGE, REPORT = "index.html", "report"
 
 # What a report writes; nothing else in its folder is touched, and nothing else may be there.
 OURS = re.compile(
-    r"index\.html|(distortions|histograms|learning|((scatter|cross|worst)(-\d+)*))\.png"
+    r"index\.html|(distortions|histograms|learning|ranking|((scatter|cross|worst)(-\d+)*))\.png"
     r"|benchmark-\d+-\w+\.csv"
 )
 

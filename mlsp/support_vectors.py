@@ -128,17 +128,42 @@ def fit_machine(
     return min(machines, key=lambda machine: machine.loss)
 
 
+def machine_arrays(
+    kernel: Kernel, machine: Machine, vectors: Float[np.ndarray, "v f"]
+) -> dict[str, np.ndarray]:
+    """What `support_vector_scores` needs of a machine.
+
+    vectors, coefficients, gamma, intercept; with the linear kernel, whose sum over the vectors does
+    not depend on x, weights and intercept.
+
+    Args:
+        kernel: its name.
+        machine: fitted.
+        vectors: its support vectors, standardised.
+    """
+    gamma = 1 / vectors.shape[1]  # the features have unit variance
+    intercept = np.array([machine.intercept])
+    if kernel == "linear":
+        weights = gamma * (machine.coefficients @ vectors.astype(np.float64))
+        return {"weights": weights, "intercept": intercept}
+    return {
+        "vectors": vectors,
+        "coefficients": machine.coefficients,
+        "gamma": np.array(gamma),
+        "intercept": intercept,
+    }
+
+
 def support_vector_scores(
     kernel: Kernel, arrays: Mapping[str, np.ndarray], x: Float[np.ndarray, "n f"]
 ) -> Float[np.ndarray, " n"]:
     """Σ_i coefficients_i K(x, vectors_i) + intercept of standardised features, in float64."""
-    x, v = x.astype(np.float64), arrays["vectors"].astype(np.float64)
-    gamma, products = float(arrays["gamma"]), x @ v.T
-    if kernel == "rbf":
-        squares = (x**2).sum(1)[:, None] + (v**2).sum(1)[None] - 2 * products
-        values = np.exp(-gamma * np.maximum(squares, 0))
-    else:
-        values = gamma * products
+    x = x.astype(np.float64)
+    if kernel == "linear":
+        return x @ arrays["weights"] + arrays["intercept"][0]
+    v = arrays["vectors"].astype(np.float64)
+    squares = (x**2).sum(1)[:, None] + (v**2).sum(1)[None] - 2 * (x @ v.T)
+    values = np.exp(-float(arrays["gamma"]) * np.maximum(squares, 0))
     return values @ arrays["coefficients"] + arrays["intercept"][0]
 
 

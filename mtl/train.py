@@ -43,6 +43,7 @@ from mtl.training_loop import CHECKPOINTS, Data, train_on
 from mtl.weights import (
     FOLDER,
     IMAGENET,
+    INCLUDED,
     MODEL_FILE,
     TrainedModel,
     imagenet_folder,
@@ -187,7 +188,7 @@ def _train_here(config: TrainConfig, data: Data, body: Body, progress: bool) -> 
 
 def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
     """For workers, which have folders of their own."""
-    folder = config.init not in (RANDOM, IMAGENET)
+    folder = config.init not in (RANDOM, IMAGENET, INCLUDED)
     return replace(
         config,
         data=config.data.resolve(),

@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from mtl.model import SCALINGS, Functional, ModelConfig, Opinion, functional_mod
 MODEL_FILE, WEIGHTS_FILE, EQUALIZATION_FILE = "model.json", "weights.npz", "equalization.json"
 FORMAT = 1  # of model.json
 FOLDER = "model"  # inside a training run
+INCLUDED = "deepfl-small"  # the model that comes with the program, see its MODEL_CARD.md
 IMAGENET = "imagenet"  # what users call the body with Keras' ImageNet weights
 
 HINT = (
@@ -102,12 +104,14 @@ def save_model(
 
 
 def model_folder(folder: str | os.PathLike) -> Path:
-    """The folder that holds model.json: `folder` itself or `folder/model`.
+    """The folder that holds model.json: `folder` itself, `folder/model`, or the included model's.
 
     Raises:
-        InputError: neither does.
+        InputError: it is none of these.
     """
     folder = Path(folder)
+    if str(folder) == INCLUDED and not folder.exists():
+        return Path(str(resources.files("mtl"))) / "data" / INCLUDED
     if not folder.exists():
         raise InputError(f"{folder}: no such folder; {HINT}")
     for candidate in (folder, folder / FOLDER):
@@ -177,4 +181,5 @@ def _read_weights(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str
         raise InputError(
             f"{path}: holds weights of another network ({len(wrong)} differ, such as {wrong[0]})"
         )
-    return weights
+    # A model that is to be small may keep them in half precision.
+    return {name: values.astype(np.float32, copy=False) for name, values in weights.items()}

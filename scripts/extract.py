@@ -1,4 +1,4 @@
-"""Features of pictures, 16,928 numbers each unless told otherwise, at the pictures' own sizes.
+"""Features of pictures, 16,928 numbers each by the paper's network, at the pictures' own sizes.
 
 Takes a folder, a CSV file with an `image` column, a data set of `deepfl generate`, or one picture.
 Writes features.npy (float16) and index.csv; pictures that cannot be used are in skipped.csv. A
@@ -21,7 +21,7 @@ from mlsp.extract import extract_to
 from mlsp.pooling import Kind
 from mlsp.sources import open_source
 from mtl.progress import say
-from mtl.weights import load_model
+from mtl.weights import INCLUDED, load_model
 from scripts.command_line import parse
 
 
@@ -31,10 +31,10 @@ class ExtractConfig:
 
     pictures: Path
     """Folder, CSV file, data set or picture."""
-    model: Path
-    """Model folder, or the training run that holds it."""
     out: Path
     """Folder for the features; an unfinished one is continued."""
+    model: Path = Path(INCLUDED)
+    """Model folder, or the training run that holds it; deepfl-small comes with the program."""
     features: Kind = "mlsp"
     """mlsp: 43 blocks averaged over the picture (16,928 numbers); gap: the last layer's average
     (1,536); spp: its averages over 1×1, 2×2 and 3×3 cells (21,504); mlsp-wide: the 43 blocks over

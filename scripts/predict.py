@@ -1,8 +1,10 @@
 """The quality of pictures, without a reference.
 
-With a model of `deepfl benchmark` or `deepfl finetune`, quality is on the scale of its ratings.
-With a training run alone it is 0..1, the predicted share of the training images that look worse.
-Beside it stand the predicted full-reference scores, each on its own scale.
+Without --model the small one that comes with the program judges: 1 (very annoying) ... 5
+(imperceptible), the scale of KADID-10k. With a model of `deepfl benchmark` or `deepfl finetune`
+quality is on the scale of its ratings, with a training run alone it is 0..1, the predicted share of
+the training images that look worse. Beside it stand the predicted full-reference scores, each on
+its own scale.
 
 --explain adds what has most likely been done to each picture: the three likeliest distortions and
 levels, `pristine` among them, each with its share of the whole (mlsp/conditions.py says how). It
@@ -14,6 +16,7 @@ list of image, quality, scores by name, and with --explain conditions: a list of
 0..5 and share) and left_out (a list of image and reason).
 
 Example:
+    deepfl predict deepfl-demo/photographs/chelsea.png
     deepfl predict deepfl-demo/photographs/chelsea.png --model deepfl-demo/quality
 A folder in, a table out:
     deepfl predict deepfl-demo/photographs --model deepfl-demo/run --out quality.csv
@@ -30,6 +33,7 @@ from mlsp.predict import Prediction, Predictor, predict_files
 from mtl.files import InputError, table_text, write_atomically
 from mtl.pictures import Rejected
 from mtl.progress import say
+from mtl.weights import INCLUDED
 from scripts.command_line import parse
 
 JSON_FORMAT = 1
@@ -42,8 +46,9 @@ class PredictConfig:
 
     pictures: tuple[Path, ...]
     """Picture files or folders."""
-    model: Path
-    """Model folder of `deepfl benchmark`, or a run of `deepfl finetune` or `deepfl train`."""
+    model: Path = Path(INCLUDED)
+    """Model folder of `deepfl benchmark`, or a run of `deepfl finetune` or `deepfl train`;
+    deepfl-small comes with the program."""
     out: Path | None = None
     """CSV file to write; standard output when neither this nor --json is given."""
     json: str | None = None

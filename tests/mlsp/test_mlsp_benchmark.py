@@ -27,7 +27,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 def test_tables_pictures_and_a_model(rated, tmp_path):
     out = tmp_path / "out"
     config = BenchmarkConfig(
-        (rated,), (tmp_path / "a", tmp_path / "longer"), out, ("svr", "svr-linear"), repetitions=3
+        (rated,), out, (tmp_path / "a", tmp_path / "longer"), ("svr", "svr-linear"), repetitions=3
     )
     (tested,) = run_benchmark(config)
     summary = {row["method"]: row for row in rows_of(out / "summary.csv")}
@@ -63,12 +63,12 @@ def test_tables_pictures_and_a_model(rated, tmp_path):
 
 def test_splits_are_kept_with_a_hash_and_used_again(rated, tmp_path):
     config = BenchmarkConfig(
-        (rated,), (tmp_path / "a",), tmp_path / "one", repetitions=3, baselines=False
+        (rated,), tmp_path / "one", (tmp_path / "a",), repetitions=3, baselines=False
     )
     (first,) = run_benchmark(config)
     saved = tmp_path / "one" / "splits" / "ratings-random.json"
     again = BenchmarkConfig(
-        (rated,), (tmp_path / "a",), tmp_path / "two", repetitions=3, baselines=False, splits=saved,
+        (rated,), tmp_path / "two", (tmp_path / "a",), repetitions=3, baselines=False, splits=saved,
         seed=9,
     )  # fmt: skip
     (second,) = run_benchmark(again)
@@ -89,7 +89,7 @@ def test_each_database_is_tested_on_the_others(rated, tmp_path):
     moved = [f"{root}/{line.split(',')[0]},{line.split(',')[1]}" for line in lines[1::3]]
     other.write_text("\n".join(["image,score", *moved, ""]))
     out = tmp_path / "out"
-    config = BenchmarkConfig((rated, other), (tmp_path / "a",), out, repetitions=2, baselines=False)
+    config = BenchmarkConfig((rated, other), out, (tmp_path / "a",), repetitions=2, baselines=False)
     run_benchmark(config)
     cross = rows_of(out / "cross.csv")
     assert [(r["database"], r["tested_on"], r["pictures"]) for r in cross] == [
@@ -108,7 +108,7 @@ def test_opposing_splits_have_a_gap(tmp_path, rated):
     alone.write_text("\n".join(["image,score", *rows, ""]))
     out = tmp_path / "out"
     config = BenchmarkConfig(
-        (alone,), (tmp_path / "a",), out, protocol=("opposing", "random"), repetitions=2,
+        (alone,), out, (tmp_path / "a",), protocol=("opposing", "random"), repetitions=2,
         baselines=False, balance=True,
     )  # fmt: skip
     run_benchmark(config)
@@ -122,7 +122,7 @@ def test_opposing_splits_have_a_gap(tmp_path, rated):
 def test_a_learning_curve_on_request(rated, tmp_path):
     out = tmp_path / "out"
     config = BenchmarkConfig(
-        (rated,), (tmp_path / "a",), out, repetitions=3, baselines=False, learning_curve=True
+        (rated,), out, (tmp_path / "a",), repetitions=3, baselines=False, learning_curve=True
     )
     run_benchmark(config)
     folder = out / "learning_curves" / "ratings-random"
@@ -136,7 +136,7 @@ def test_a_learning_curve_on_request(rated, tmp_path):
 def test_predictions_of_crops_are_pooled(rated, tmp_path):
     out = tmp_path / "out"
     config = BenchmarkConfig(
-        (rated,), (tmp_path / "a",), out, repetitions=2, baselines=False, crops=3, crop_size=80,
+        (rated,), out, (tmp_path / "a",), repetitions=2, baselines=False, crops=3, crop_size=80,
         pool="none",
     )  # fmt: skip
     (tested,) = run_benchmark(config)
@@ -148,7 +148,7 @@ def test_predictions_of_crops_are_pooled(rated, tmp_path):
 def test_pictures_that_are_missing_are_left_out(rated, tmp_path, capsys):
     table = rated.parent / "one_missing.csv"
     table.write_text(rated.read_text() + "gone.png,3,gone,gone_too.png,jpeg,1,0.5\n")
-    config = BenchmarkConfig((table,), (tmp_path / "a",), tmp_path / "out", repetitions=1)
+    config = BenchmarkConfig((table,), tmp_path / "out", (tmp_path / "a",), repetitions=1)
     (tested,) = run_benchmark(config, progress=True)
     assert len(tested.names) == 60 and "left out: gone.png" in capsys.readouterr().err
 

@@ -85,8 +85,16 @@ def test_few_canvases_serve_many_sizes():
 
 
 def test_batches_shrink_as_pictures_grow():
-    assert batch_size((384, 512), 100) == 8 and batch_size((384, 512), 3) == 2
-    assert batch_size((768, 1024), 100) == 2 and batch_size((3000, 4000), 100) == 1
+    for backend, canvas, number, expected in (
+        ("gpu", (384, 512), 100, 8),
+        ("gpu", (384, 512), 3, 2),
+        ("gpu", (768, 1024), 100, 2),
+        ("gpu", (3000, 4000), 100, 1),
+        ("cpu", (384, 512), 100, 1),
+        ("cpu", (192, 256), 100, 2),
+        ("cpu", (96, 96), 100, 8),
+    ):
+        assert batch_size(canvas, number, backend=backend) == expected
 
 
 def test_pictures_lie_in_the_corner_and_the_last_fills_the_batch():

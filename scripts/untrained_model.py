@@ -1,0 +1,51 @@
+"""A model folder with random weights: what trained ones are compared with.
+
+Example:
+    python -m scripts.untrained_model --out untrained --width 0.25
+    deepfl benchmark ratings.csv --model run untrained --out benchmark
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mtl.files import InputError
+from mtl.inception_resnet_v2 import WIDTHS
+from mtl.model import ModelConfig, functional_model
+from mtl.progress import say
+from mtl.weights import fresh_weights, save_model
+from scripts.command_line import parse, run_script
+
+
+@dataclass(frozen=True)
+class UntrainedConfig:
+    """Which network."""
+
+    out: Path
+    """Model folder to write; it must not be there."""
+    width: float = 1.0
+    """Share of the channels that every layer has, as `deepfl train` takes it."""
+    seed: int = 0
+    """Of the weights."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Write the folder."""
+    config = parse(
+        UntrainedConfig,
+        arguments,
+        program="python -m scripts.untrained_model",
+        description=__doc__ or "",
+    )
+    if config.width not in WIDTHS:
+        raise InputError(f"--width {config.width}: must be one of {' '.join(map(str, WIDTHS))}")
+    if config.out.exists():
+        raise InputError(f"{config.out}: is there already; choose another --out")
+    model = ModelConfig((), width=config.width)
+    weights = fresh_weights(functional_model(model), config.seed)
+    save_model(config.out, model, weights, None, {"origin": {"weights": "random"}})
+    say(f"{config.out}: a body with random weights")
+
+
+if __name__ == "__main__":
+    run_script(main, "untrained_model")
