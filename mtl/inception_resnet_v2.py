@@ -415,12 +415,15 @@ def _max_pool(x: Map) -> Map:
 
 def average_pool(x: Map) -> Map:
     """3×3 mean, stride 1, as large as before; beyond a picture's edges nothing is counted."""
-    if x.sizes is None:
-        return Map(nnx.avg_pool(x.values, (3, 3), (1, 1), "SAME", count_include_pad=False))
-    # Outside every picture the count is 0, and what stands there means nothing.
-    count = _sum_of_nine(x.inside().astype(x.values.dtype))
-    return Map(_sum_of_nine(x.cut_out()) / jnp.maximum(count, 1), x.sizes)
+    _, h, w, _ = x.values.shape
+    sizes = jnp.array([[h, w]]) if x.sizes is None else x.sizes
 
+    def counted(length: int, sizes: Int[Array, " n"]) -> Int[Array, "n s"]:
+        place = jnp.arange(length)
+        return 3 - (place == 0).astype(int) - (place == sizes[:, None] - 1)
 
-def _sum_of_nine(x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
-    return jax.lax.reduce_window(x, 0.0, jax.lax.add, (1, 3, 3, 1), (1, 1, 1, 1), "SAME")
+    rows, columns = counted(h, sizes[:, 0]), counted(w, sizes[:, 1])
+    count = (rows[:, :, None] * columns[:, None, :])[..., None]
+    nine = (1, 3, 3, 1), (1, 1, 1, 1), "SAME"
+    total = jax.lax.reduce_window(x.cut_out(), 0.0, jax.lax.add, *nine)
+    return Map(total / count.astype(total.dtype), x.sizes)
