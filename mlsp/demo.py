@@ -280,7 +280,8 @@ def _report(
             "This is a demonstration, not a benchmark.",
             f"It runs every stage of DeepFL-IQA for real, but on {photographs} photographs instead"
             f" of 140,000, for {epochs} epoch{'s' * (epochs > 1)} from random weights instead of"
-            " ten from ImageNet's, on small crops. Its human target is KADID-10k's published mean"
+            " ten from ImageNet's, with a narrower network and on small crops. Its human target is"
+            " KADID-10k's published mean"
             " rating of each distortion and level, not ratings of these very pictures. The figures"
             " show that the parts work together; they say nothing about how good the method is.",
         ),

@@ -1,4 +1,4 @@
-"""Write the README's tables from the published measurements: metrics, generation, benchmark.
+"""Write the README's tables from the published measurements.
 
 Example:
     python -m scripts.readme_table --readme README.md --results results
@@ -41,7 +41,7 @@ class TableConfig:
     """File with the pairs of comments between which the tables stand."""
     results: Path = Path("results")
     """Folder of metrics_speed.csv, metrics_fidelity.csv, generate_speed.csv,
-    distortions_speed.csv and agiqa3k.csv."""
+    distortions_speed.csv, experiment.csv and agiqa3k.csv."""
 
 
 def metrics_table(results: Path) -> str:
@@ -140,6 +140,95 @@ def benchmark_table(results: Path) -> str:
     return "\n".join(lines)
 
 
+# What DeepFL-IQA, arXiv:2001.08113, compares, what it found (section V-C, figure 8, tables II and
+# III; section V-D1) and which rows of experiment.csv compare the same: experiment, variant, label.
+COMPARISONS: Sequence[tuple[str, str, Sequence[tuple[str, str, str]]]] = (
+    (
+        "Scores equalised, or raw: mean SROCC of the metrics on unseen photographs, last epoch",
+        'equalised "more stable and better" (figure 8)',
+        (
+            ("training", "with equalisation", "equalised"),
+            ("training", "without equalisation", "raw"),
+        ),
+    ),
+    (
+        "The features of both",
+        "–",
+        (("conditions", "mtl svr", "equalised"), ("conditions", "raw svr", "raw")),
+    ),
+    (
+        "All metrics at once, or one",
+        "all 0.936, VSI 0.927, SSIM 0.923",
+        (
+            ("conditions", "mtl svr", "all"),
+            ("conditions", "vsi svr", "VSI"),
+            ("conditions", "ssim svr", "SSIM"),
+        ),
+    ),
+    (
+        "Weights of the body",
+        "KADIS-700k's 0.936, ImageNet's 0.706",
+        (("conditions", "mtl svr", "trained here"), ("conditions", "untrained svr", "random")),
+    ),
+    (
+        "Regressor",
+        "network 0.936, support vectors 0.930",
+        (
+            ("regressors", "mtl mlp", "network"),
+            ("regressors", "mtl svr", "support vectors"),
+            ("regressors", "mtl svr-linear", "linear"),
+        ),
+    ),
+    (
+        "Beside BRISQUE, and metrics that have the reference",
+        "0.3 above conventional features; VSI 0.879",
+        (
+            ("conditions", "mtl svr", "features"),
+            ("conditions", "brisque svr", "BRISQUE"),
+            ("conditions", "vsi", "VSI"),
+            ("conditions", "ssim", "SSIM"),
+            ("conditions", "gmsd", "GMSD"),
+        ),
+    ),
+    (
+        "AGIQA-3K's human scores",
+        "–",
+        (
+            ("agiqa3k", "mtl svr", "trained here"),
+            ("agiqa3k", "untrained svr", "random"),
+            ("agiqa3k", "brisque svr", "BRISQUE"),
+        ),
+    ),
+)
+
+
+def experiment_table(results: Path) -> str:
+    """The paper's comparisons and ours, medians with quartiles of the SROCC, in Markdown.
+
+    Raises:
+        InputError: the file is missing or lacks a row.
+    """
+    path = results / "experiment.csv"
+    rows = read_table(path, ("experiment", "variant", "epoch", "srocc_median"))
+    # Of a run's epochs, the last.
+    found = {(row["experiment"], row["variant"]): row for row in rows}
+    lines = ["| what is compared | the paper's SROCC | SROCC here (quartiles) |", "|---|---|---|"]
+    for title, papers, compared in COMPARISONS:
+        cells = []
+        for experiment, variant, label in compared:
+            if (experiment, variant) not in found:
+                raise InputError(f"{path}: has no row {experiment}, {variant}; measure it again")
+            row = found[experiment, variant]
+            spread = f" ({_short(row, 'srocc_q1')}–{_short(row, 'srocc_q3')})"
+            cells.append(
+                f"{label} {_short(row, 'srocc_median')}{spread if row['srocc_q1'] else ''}"
+            )
+        lines.append(f"| {title} | {papers} | {', '.join(cells)} |")
+    one = rows[0]
+    lines += ["", f"{one['date']}, {one['hardware']}, {one['versions']}."]
+    return "\n".join(lines)
+
+
 def _short(row: Mapping[str, str], name: str) -> str:
     value = row.get(name, "")
     return f"{float(value):.3f}" if value else "–"
@@ -148,6 +237,7 @@ def _short(row: Mapping[str, str], name: str) -> str:
 TABLES: Mapping[str, Callable[[Path], str]] = {
     "metrics": metrics_table,
     "generation": generation_table,
+    "experiment": experiment_table,
     "benchmark": benchmark_table,
 }
 
