@@ -108,6 +108,8 @@ def test_prediction_prints_a_score_on_the_ratings_scale(demo, deepfl):
     weak = deepfl("predict", photo, "--model", "demo/run")
     assert 0 <= float(weak.stdout.split("\t")[0]) <= 1
     assert "weakly supervised" in weak.stderr
+    included = deepfl("predict", photo)
+    assert "KADID-10k" in included.stderr and 2 < float(included.stdout.split("\t")[0]) < 5
 
 
 def test_own_rated_pictures_train_a_regressor(demo, deepfl):
