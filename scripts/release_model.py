@@ -1,7 +1,7 @@
 """Make a trained model small enough to come with the program: weights in half precision.
 
-Takes the model folder of `deepfl benchmark`: network, heads, regressor and, if they are there, the
-conditions that explain pictures. Says what half precision changes on the pictures of a folder.
+Takes network, heads and regressor of a model folder of `deepfl benchmark`, and the conditions that
+explain pictures from the run. Says what half precision changes on the pictures of a folder.
 
 Example:
     python -m scripts.release_model benchmark/model --run run --pictures conditions/distorted \
@@ -57,6 +57,8 @@ def release(config: ReleaseConfig) -> int:
     conditions = load_conditions(load_model(config.run).folder)
     if conditions.weights_sha256 != file_digest(model.folder / WEIGHTS_FILE):
         raise InputError(f"{config.run}: is not the run that the network of {config.model} is of")
+    if load_quality(model.folder) is None:
+        raise InputError(f"{config.model}: has no regressor; give a model of `deepfl benchmark`")
     half = {name: values.astype(np.float16) for name, values in model.weights.items()}
     endless = [name for name, values in half.items() if not np.isfinite(values).all()]
     if endless:
@@ -65,8 +67,6 @@ def release(config: ReleaseConfig) -> int:
     settings = notes.get("training", {})
     notes["training"] = {name: settings[name] for name in settings if name not in PLACES}
     save_model(config.out, model.config, half, model.equalization, notes)
-    if load_quality(model.folder) is None:
-        raise InputError(f"{config.model}: has no regressor; give a model of `deepfl benchmark`")
     shutil.copyfile(model.folder / REGRESSOR_FILE, config.out / REGRESSOR_FILE)
     known = json.loads((model.folder / RATINGS_FILE).read_text()) | {"ratings": config.ratings}
     write_atomically(config.out / RATINGS_FILE, json.dumps(known, indent=1))

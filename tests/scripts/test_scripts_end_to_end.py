@@ -66,6 +66,7 @@ def test_the_demonstration_reports_and_says_what_it_is(demo):
         "distortions.png",
         "histograms.png",
         "learning.png",
+        "ranking.png",
         "scatter.png",
     ]
     for source in Pictures.sources:
