@@ -30,7 +30,7 @@ from mlsp.samples import copy_photographs
 from mlsp.sources import DataSet
 from mlsp.web_page import Number, Section, figure, paragraph, table
 from mtl.correlation import plcc, srocc
-from mtl.files import InputError, read_table, write_atomically
+from mtl.files import InputError, read_table, table_text, write_atomically
 from mtl.kadis.generate import generate
 from mtl.kadis.plan import GenerateConfig
 from mtl.kadis.recipes import LEVELS
@@ -41,7 +41,7 @@ from mtl.weights import INCLUDED, MODEL_FILE, load_model
 
 SETTINGS_FILE, TIMES_FILE = "demo.json", "seconds.json"
 SHOWN = "chelsea.png"  # on the contact sheet
-RANKING = "ranking.png"
+RANKING, QUALITIES_FILE = "ranking.png", "ranking.csv"
 
 
 @dataclass(frozen=True)
@@ -198,8 +198,9 @@ def _ranking(
 ) -> Section:
     """What the included model, which never saw the photographs, says of the data set's images."""
     source = DataSet(places.data)
-    found = list(predict_files(Predictor(INCLUDED), [places.data], progress=progress))
-    quality = np.array([each.quality for each in found if isinstance(each, Prediction)])
+    judged = predict_files(Predictor(INCLUDED), [places.data], progress=progress)
+    found = [each for each in judged if isinstance(each, Prediction)]
+    quality = np.array([each.quality for each in found])
     references = np.array([columns["reference"] for columns in source.columns])
     rows, within = {}, []
     for reference in dict.fromkeys(references.tolist()):
@@ -213,6 +214,8 @@ def _ranking(
             for k in shown
         )
         rows[f"{reference}: {told}"] = [source.load(int(k)) for k in shown]
+    table_of = [{"image": each.image, "quality": each.quality} for each in found]
+    write_atomically(places.report.parent / QUALITIES_FILE, table_text(table_of))
     places.report.mkdir(parents=True, exist_ok=True)
     path = places.report / RANKING
     figures.sheet(path, rows, source.size(0))

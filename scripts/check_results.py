@@ -24,7 +24,7 @@ from fr_metrics import METRICS
 from mlsp.baselines import brisque_features
 from mlsp.benchmark import Task, benchmark
 from mlsp.brisque import brisque
-from mlsp.demo import DemoConfig, run_demo
+from mlsp.demo import QUALITIES_FILE, DemoConfig, run_demo
 from mlsp.kadid import condition_means
 from mlsp.regressor import MLPSettings, SVRSettings
 from mlsp.sources import DataSet
@@ -151,6 +151,16 @@ def brisque_figures(demo: Path) -> Figures:
     return {"mean of BRISQUE's features": float(brisque(_sample(demo)).mean())}
 
 
+def included_figures(demo: Path) -> Figures:
+    """What the included model, the experiment's, says of the demonstration's images."""
+    rows = read_table(demo / QUALITIES_FILE, ("image", "quality"))
+    ratings = condition_means()
+    conditions = [map(int, row["image"].rsplit("/", 1)[1].split("_")) for row in rows]
+    scores = np.array([ratings[number, level] for number, level in conditions])
+    quality = np.array([float(row["quality"]) for row in rows])
+    return {"mean quality": float(quality.mean()), "SROCC of quality": srocc(quality, scores)}
+
+
 def screening_figures(demo: Path) -> Figures:
     """Rates among simulated raters, which are no part of a demonstration."""
     del demo
@@ -164,6 +174,7 @@ CHECKS: tuple[Check, ...] = (
     Check("metrics_kadid.csv", ranking_figures, 0.002),
     Check("denoiser.csv", denoiser_figures, 0.001),
     Check("training_run.csv", training_figures, 0.06),
+    Check("experiment.csv", included_figures, 0.002),
     Check("agiqa3k.csv", brisque_figures, 1e-6),
     Check("agiqa3k.csv", benchmark_figures, 0.01),
     Check("ratings_screening.csv", screening_figures, 0.005),
