@@ -63,7 +63,7 @@ class DemoConfig:
     size: tuple[int, int] = (192, 256)
     """Height and width of the pristine crops."""
     width: float = 0.25
-    """Of the network; 1, the paper's, takes five times as long."""
+    """Of the network, as `deepfl train` has it; 1 is the paper's."""
     epochs: int = 3
     """Passes of the multi-task training."""
     crop: tuple[int, int] = (96, 96)
