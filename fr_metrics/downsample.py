@@ -8,6 +8,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from fr_metrics import color
+from fr_metrics.images import Images
+
 CANONICAL_SIDE = 256
 """Side in pixels the automatic factor aims at (advice on SSIM that later metrics follow)."""
 
@@ -47,3 +50,9 @@ def box_downsample(
         padded[:, row::factor, column::factor] for row in range(factor) for column in range(factor)
     )
     return reduce(operator.add, shifted) / factor**2
+
+
+def downsampled_channels(images: Images) -> list[Float[Array, "n oh ow"]]:
+    """Red, green and blue in 0..255, averaged by the automatic factor, with zeros outside."""
+    factor = automatic_factor(*images.shape[1:3])
+    return [box_downsample(plane, factor, "zero") for plane in color.channels(images)]

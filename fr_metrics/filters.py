@@ -76,6 +76,10 @@ def gradient(planes: Planes, smoothing: tuple[float, float]) -> tuple[Planes, Pl
 
 
 def gradient_magnitude(planes: Planes, smoothing: tuple[float, float]) -> Planes:
-    """Length of :func:`gradient`, with a zero derivative where the image is flat."""
-    horizontal, vertical = gradient(planes, smoothing)
+    """Length of :func:`gradient`; where the image is flat its derivative is 0."""
+    return length(*gradient(planes, smoothing))
+
+
+def length(horizontal: Planes, vertical: Planes) -> Planes:
+    """Length of the vectors of two components, with a zero derivative where both are 0."""
     return roots.sqrt(horizontal**2 + vertical**2)

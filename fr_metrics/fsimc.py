@@ -4,10 +4,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from fr_metrics import color, filters, roots
-from fr_metrics.downsample import automatic_factor, box_downsample
+from fr_metrics.downsample import downsampled_channels
 from fr_metrics.images import Images
 from fr_metrics.phase_congruency import phase_congruency
-from fr_metrics.pooling import pixel_sum
+from fr_metrics.pooling import weighted_mean
 from fr_metrics.similarity import similarity
 
 Y_WEIGHTS = (0.299, 0.587, 0.114)
@@ -51,14 +51,11 @@ def fsimc(reference: Images, distorted: Images) -> Float[Array, " n"]:
         * similarity(gradient1, gradient2, GRADIENT_CONSTANT)
         * roots.real_power(chroma, CHROMA_EXPONENT)
     )
-    weight = jnp.maximum(phase1, phase2)
-    weight = jnp.where(pixel_sum(weight)[:, None, None] <= 0, 1.0, weight)
-    return pixel_sum(quality * weight) / pixel_sum(weight)
+    return weighted_mean(quality, jnp.maximum(phase1, phase2))
 
 
 def _features(images: Images) -> tuple[Array, Array, Array, Array]:
-    factor = automatic_factor(*images.shape[1:3])
-    planes = [box_downsample(plane, factor, "zero") for plane in color.channels(images)]
+    planes = downsampled_channels(images)
     luminance = color.combine(planes, Y_WEIGHTS)
     return (
         phase_congruency(luminance),

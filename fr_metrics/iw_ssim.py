@@ -13,7 +13,7 @@ from fr_metrics import color, filters, roots
 from fr_metrics.images import Images
 from fr_metrics.laplacian_pyramid import GAIN, laplacian_pyramid
 from fr_metrics.ms_ssim import SCALE_EXPONENTS
-from fr_metrics.pooling import pixel_mean, pixel_sum
+from fr_metrics.pooling import pixel_mean, weighted_mean
 from fr_metrics.resize import resize_matrix
 from fr_metrics.ssim import MIDDLE_GRAY, WINDOW, luminance_and_structure
 
@@ -69,14 +69,9 @@ def iw_ssim(reference: Images, distorted: Images) -> Float[Array, " n"]:
         _, structure = luminance_and_structure(first, second, origin=0.0)
         parent = None if scale == len(exponents) - 1 else pairs[scale + 1][0]
         weight = _information(first, second, parent)
-        mean = filters.after(weight, partial(_weighted_mean, structure))
+        mean = filters.after(weight, partial(weighted_mean, structure))
         product = product * roots.power(mean, exponent)
     return product
-
-
-def _weighted_mean(values: Planes, weight: Planes) -> Float[Array, " n"]:
-    weight = jnp.where(pixel_sum(weight)[:, None, None] <= 0, 1.0, weight)
-    return pixel_sum(values * weight) / pixel_sum(weight)
 
 
 def _information(

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from fr_metrics import color, filters, roots
-from fr_metrics.downsample import automatic_factor, box_downsample
+from fr_metrics.downsample import downsampled_channels
 from fr_metrics.images import Images
 from fr_metrics.pooling import pixel_mean
 from fr_metrics.similarity import dissimilarity
@@ -55,7 +55,7 @@ def mdsi(reference: Images, distorted: Images) -> Float[Array, " n"]:
     fused = tuple(
         (first + second) / 2 for first, second in zip(gradients1, gradients2, strict=True)
     )
-    g1, g2, gf = (_length(*gradient) for gradient in (gradients1, gradients2, fused))
+    g1, g2, gf = (filters.length(*gradient) for gradient in (gradients1, gradients2, fused))
     # Everything is expressed by what is missing to 1, so that equal images give exactly 0 and
     # nearly equal ones keep their digits under the outer fourth root.
     gradient_loss = (
@@ -80,18 +80,13 @@ def mdsi(reference: Images, distorted: Images) -> Float[Array, " n"]:
 
 
 def _features(images: Images) -> tuple[tuple[Array, Array], Array, Array]:
-    factor = automatic_factor(*images.shape[1:3])
-    planes = [box_downsample(plane, factor, "zero") for plane in color.channels(images)]
+    planes = downsampled_channels(images)
     luminance = color.combine(planes, LUMINANCE_WEIGHTS)
     return (
         filters.gradient(luminance, filters.PREWITT),
         color.combine(planes, H_WEIGHTS),
         color.combine(planes, M_WEIGHTS),
     )
-
-
-def _length(horizontal: Array, vertical: Array) -> Array:
-    return roots.sqrt(horizontal**2 + vertical**2)
 
 
 def _one_minus_root(loss: Array) -> tuple[Array, Array]:

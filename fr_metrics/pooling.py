@@ -1,7 +1,8 @@
-"""Sums and means over the pixels of a map."""
+"""Sums and means over the pixels of a map, plain and weighted."""
 
 import math
 
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 
@@ -13,3 +14,9 @@ def pixel_sum(maps: Float[Array, "n h w"]) -> Float[Array, " n"]:
 def pixel_mean(maps: Float[Array, "n h w"]) -> Float[Array, " n"]:
     """Mean over all pixels."""
     return pixel_sum(maps) / math.prod(maps.shape[1:])
+
+
+def weighted_mean(maps: Float[Array, "n h w"], weight: Float[Array, "_ h w"]) -> Float[Array, " n"]:
+    """Mean over all pixels by their weight; the plain mean where the weights sum to 0 or less."""
+    weight = jnp.where(pixel_sum(weight)[:, None, None] <= 0, 1.0, weight)
+    return pixel_sum(maps * weight) / pixel_sum(weight)

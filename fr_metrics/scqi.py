@@ -9,9 +9,9 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from fr_metrics import color, filters, roots
-from fr_metrics.downsample import automatic_factor, box_downsample
+from fr_metrics.downsample import downsampled_channels
 from fr_metrics.images import Images
-from fr_metrics.pooling import pixel_sum
+from fr_metrics.pooling import weighted_mean
 from fr_metrics.similarity import similarity
 
 L_WEIGHTS = (0.06, 0.63, 0.27)
@@ -85,15 +85,12 @@ def scqi(reference: Images, distorted: Images) -> Float[Array, " n"]:
         * roots.power(bands, BAND_EXPONENT)
         * roots.real_power(chroma, CHROMA_EXPONENT)
     )
-    weight = jnp.maximum(structural1, structural2)
-    weight = jnp.where(pixel_sum(weight)[:, None, None] <= 0, 1.0, weight)
-    return pixel_sum(quality * weight) / pixel_sum(weight)
+    return weighted_mean(quality, jnp.maximum(structural1, structural2))
 
 
 def _features(images: Images) -> tuple[Float[Array, "4 n oh ow"], Array, Array]:
     """Structural contrast and the root energies of the bands of every block, and M and N there."""
-    factor = automatic_factor(*images.shape[1:3])
-    planes = [box_downsample(plane, factor, "zero") for plane in color.channels(images)]
+    planes = downsampled_channels(images)
     height, width = (size - BLOCK + 1 for size in planes[0].shape[1:])
     # The pixel at the upper left of the block's centre stands for its colour.
     inner = (BLOCK - 1) // 2

@@ -7,9 +7,9 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from fr_metrics import color, filters, roots
-from fr_metrics.downsample import automatic_factor, box_downsample
+from fr_metrics.downsample import downsampled_channels
 from fr_metrics.images import Images
-from fr_metrics.pooling import pixel_sum
+from fr_metrics.pooling import weighted_mean
 from fr_metrics.resize import resize
 from fr_metrics.similarity import similarity
 
@@ -49,14 +49,11 @@ def sr_sim(reference: Images, distorted: Images) -> Float[Array, " n"]:
     quality = similarity(saliency1, saliency2, SALIENCY_CONSTANT) * roots.power(
         similarity(gradient1, gradient2, GRADIENT_CONSTANT), GRADIENT_EXPONENT
     )
-    weight = jnp.maximum(saliency1, saliency2)
-    weight = jnp.where(pixel_sum(weight)[:, None, None] <= 0, 1.0, weight)
-    return pixel_sum(quality * weight) / pixel_sum(weight)
+    return weighted_mean(quality, jnp.maximum(saliency1, saliency2))
 
 
 def _features(images: Images) -> tuple[Array, Array]:
-    factor = automatic_factor(*images.shape[1:3])
-    planes = [box_downsample(plane, factor, "zero") for plane in color.channels(images)]
+    planes = downsampled_channels(images)
     luminance = color.combine(planes, Y_WEIGHTS)
     return _saliency(luminance), filters.gradient_magnitude(luminance, filters.SCHARR)
 

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from fr_metrics import color, filters, roots
 from fr_metrics.downsample import automatic_factor, box_downsample
 from fr_metrics.images import Images
-from fr_metrics.pooling import pixel_sum
+from fr_metrics.pooling import weighted_mean
 from fr_metrics.resize import resize
 from fr_metrics.similarity import similarity
 
@@ -80,9 +80,7 @@ def vsi(reference: Images, distorted: Images) -> Float[Array, " n"]:
         * roots.power(similarity(gradient1, gradient2, GRADIENT_CONSTANT), GRADIENT_EXPONENT)
         * roots.real_power(chroma, CHROMA_EXPONENT)
     )
-    weight = jnp.maximum(saliency1, saliency2)
-    weight = jnp.where(pixel_sum(weight)[:, None, None] <= 0, 1.0, weight)
-    return pixel_sum(quality * weight) / pixel_sum(weight)
+    return weighted_mean(quality, jnp.maximum(saliency1, saliency2))
 
 
 def _features(images: Images) -> tuple[Array, Array, Array, Array]:

@@ -42,9 +42,13 @@ class BenchConfig:
     """Times each type and level is run, after one that is not counted."""
 
 
-def photograph() -> UInt8[np.ndarray, "384 512 3"]:
-    """The sample photograph that is timed: scikit-image's coffee cup at KADID's size."""
-    return cv2.resize(data.coffee(), SIZE, interpolation=cv2.INTER_AREA)
+def photograph(size: tuple[int, int] = SIZE) -> UInt8[np.ndarray, "h w 3"]:
+    """The sample photograph that is timed: scikit-image's coffee cup, by default at KADID's size.
+
+    Args:
+        size: width and height in pixels.
+    """
+    return cv2.resize(data.coffee(), size, interpolation=cv2.INTER_AREA)
 
 
 def measure(

@@ -29,10 +29,10 @@ from mtl.kadis.pristine import SIZE, too_small
 from mtl.pictures import list_pictures, picture_size
 from mtl.progress import say
 from mtl.ray_connection import ray_connection
+from scripts.bench_distortions import DENOISE
 from scripts.command_line import parse, run_script
 from scripts.provenance import provenance
 
-DENOISE = 15
 STEPS = ("read", "distort", "score", "encode", "write")
 # What the project wants: images per second and core, speed of two workers over one, megabytes.
 TARGET_RATE, TARGET_SCALING, TARGET_MEMORY = 8.0, 1.8, 1500.0

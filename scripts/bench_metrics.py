@@ -1,17 +1,15 @@
-"""Milliseconds per pair of every metric, one thread, and of piq's where piq is installed.
+"""Milliseconds per pair of every metric, one thread, and of those of other installed libraries.
 
 Five distorted versions of one reference, 512x384 and 8 bits, so that a metric computes the
-reference's half once; piq's functions get the same five pairs. All take turns over the rounds; the
-median counts. Then how long the first call of `score_all` takes, with nothing compiled and with
-all programs in the persistent cache. On a GPU: pairs per second at several batch sizes.
-Needs an otherwise idle machine.
+reference's half once; the other libraries get the same five pairs. All take turns over the rounds;
+the median of the processor time counts. Then how long the first call of `score_all` takes, with
+nothing compiled and with all programs in the persistent cache. On a GPU: pairs per second at
+several batch sizes. Needs an otherwise idle machine.
 
 Example:
     python -m scripts.bench_metrics --out results/metrics_speed.csv
 """
 
-import importlib.metadata
-import importlib.util
 import os
 import subprocess
 import sys
@@ -20,38 +18,27 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import cv2
 import jax
 import numpy as np
 from jaxtyping import UInt8
-from skimage import data
 
 from distortions import distort
 from distortions.table import LEVELS
 from fr_metrics import METRICS, score_all
 from mtl.files import table_text, write_atomically
 from mtl.progress import progress_bar, say
+from scripts.bench_distortions import SIZE, photograph
 from scripts.command_line import parse, run_script
+from scripts.other_libraries import LIBRARIES, Library, installed_libraries, packages
 from scripts.provenance import provenance
 
-SIZE = (512, 384)  # width, height: the size of KADID-10k
 ALL = "all, score_all"
 FIRST_CALL = "first call of score_all"
 FIRST_CALL_CACHED = "first call of score_all, programs in the cache"
 
-# piq's function of each metric it has; the others are not in piq.
-PIQ = {
-    "ssim": "ssim",
-    "ms_ssim": "multi_scale_ssim",
-    "iw_ssim": "information_weighted_ssim",
-    "mdsi": "mdsi",
-    "vsi": "vsi",
-    "fsimc": "fsim",
-    "gmsd": "gmsd",
-    "sr_sim": "srsim",
-}
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
@@ -67,8 +54,8 @@ class BenchConfig:
 
 
 def pictures(versions: int) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "n h w 3"]]:
-    """A reference, scikit-image's coffee cup, and distorted versions of it."""
-    reference = cv2.resize(data.coffee(), SIZE, interpolation=cv2.INTER_AREA)
+    """The sample photograph and distorted versions of it."""
+    reference = photograph(SIZE)
     distorted = [distort(reference, "jpeg", LEVELS[k % len(LEVELS)]) for k in range(versions)]
     return reference, np.stack(distorted)
 
@@ -84,70 +71,62 @@ def score_calls(
     return {name: call((name,)) for name in metrics} | {ALL: call(tuple(metrics))}
 
 
-def piq_calls(
-    reference: np.ndarray, distorted: np.ndarray, metrics: Sequence[str]
-) -> dict[str, Callable[[], Any]]:
-    """A call per metric that piq has; none where piq is not installed."""
-    if importlib.util.find_spec("piq") is None:
-        return {}
-    import piq  # type: ignore[import-not-found]
-    import torch  # type: ignore[import-not-found]
-
-    torch.set_num_threads(1)
-    y = torch.from_numpy(distorted).permute(0, 3, 1, 2).contiguous() / 255
-    x = torch.from_numpy(reference).permute(2, 0, 1)[None].repeat(len(distorted), 1, 1, 1) / 255
-
-    def call(function: Callable[..., Any]) -> Callable[[], Any]:
-        def run() -> Any:
-            with torch.no_grad():
-                return function(x, y, data_range=1.0)
-
-        return run
-
-    return {name: call(getattr(piq, PIQ[name])) for name in metrics if name in PIQ}
-
-
 def timed(
-    calls: Mapping[str, Callable[[], Any]], rounds: int, *, progress: bool = False
-) -> dict[str, list[float]]:
+    calls: Mapping[Key, Callable[[], Any]],
+    rounds: int,
+    clock: Callable[[], float] = time.perf_counter,
+    *,
+    progress: bool = False,
+) -> dict[Key, list[float]]:
     """Seconds of every call in every round; the calls take turns, a first turn is not counted."""
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    seconds: dict[Key, list[float]] = {key: [] for key in calls}
     with progress_bar((rounds + 1) * len(calls), "timing", "call", show=progress) as bar:
         for turn in range(rounds + 1):
-            for name, call in calls.items():
-                start = time.perf_counter()
+            for key, call in calls.items():
+                start = clock()
                 call()
                 if turn:
-                    seconds[name].append(time.perf_counter() - start)
+                    seconds[key].append(clock() - start)
                 bar.update()
     return seconds
 
 
 def measure(
-    metrics: Sequence[str], versions: int, rounds: int, *, progress: bool = False
+    metrics: Sequence[str],
+    versions: int,
+    rounds: int,
+    libraries: Mapping[str, Library],
+    *,
+    progress: bool = False,
 ) -> list[dict[str, Any]]:
-    """A row per metric and one for all: metric, ms (per pair), spread_ms, piq_ms.
+    """A row per metric and one for all: metric, ms (per pair), spread_ms, a LIBRARY_ms for each.
 
-    The spread is the interquartile range over the rounds; piq_ms is empty where piq has no such
-    metric or is not installed.
+    The spread is the interquartile range over the rounds; LIBRARY_ms is empty where that library
+    has no such metric.
     """
     reference, distorted = pictures(versions)
-    ours = timed(score_calls(reference, distorted, metrics), rounds, progress=progress)
-    theirs = timed(piq_calls(reference, distorted, metrics), max(1, rounds // 3), progress=progress)
-    per_pair = 1e3 / versions
+    calls: dict[tuple[str, str], Callable[[], Any]] = {
+        ("ms", name): call for name, call in score_calls(reference, distorted, metrics).items()
+    }
+    for library, each in libraries.items():
+        for name, call in each.calls(reference, distorted).items():
+            if name in metrics:
+                calls[f"{library}_ms", name] = call
+    # Processor time, which on one core is the time it takes when nothing else runs.
+    seconds = timed(calls, rounds, time.process_time, progress=progress)
+    milliseconds = {key: 1e3 / versions * np.array(each) for key, each in seconds.items()}
     rows = []
-    for name, seconds in ours.items():
-        low, middle, high = np.percentile(seconds, (25, 50, 75)) * per_pair
-        rows.append(
-            {
-                "metric": name,
-                "ms": round(float(middle), 2),
-                "spread_ms": round(float(high - low), 2),
-                "piq_ms": round(float(np.median(theirs[name])) * per_pair, 1)
-                if name in theirs
-                else "",
-            }
-        )
+    for name in (*metrics, ALL):
+        low, middle, high = np.percentile(milliseconds["ms", name], (25, 50, 75))
+        row = {
+            "metric": name,
+            "ms": round(float(middle), 2),
+            "spread_ms": round(float(high - low), 2),
+        }
+        for library in libraries:
+            theirs = milliseconds.get((f"{library}_ms", name))
+            row[f"{library}_ms"] = "" if theirs is None else round(float(np.median(theirs)), 1)
+        rows.append(row)
     return rows
 
 
@@ -206,15 +185,18 @@ def main(arguments: Sequence[str]) -> None:
     if hasattr(os, "sched_setaffinity"):
         # Before JAX starts its threads: what runs on one core runs one thread at a time.
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    rows = measure(metrics, len(LEVELS), config.rounds, progress=True) + rows
-    packages = ["jax", "numpy"]
-    if importlib.util.find_spec("piq") is not None:
-        packages += ["piq", "torch"]
-    source = provenance(packages)
+    libraries = installed_libraries()
+    if "torch" in packages(libraries):
+        import torch  # type: ignore[import-not-found]
+
+        torch.set_num_threads(1)
+    rows = measure(metrics, len(LEVELS), config.rounds, libraries, progress=True) + rows
+    source = provenance(["jax", "numpy", *packages(libraries)])
     if jax.default_backend() != "cpu":
         rows += batch_rates(metrics, config.batches, config.rounds)
         source["hardware"] += f"; {jax.devices()[0].device_kind}"
-    columns = dict.fromkeys(["metric", "ms", "spread_ms", "piq_ms", "seconds", "pairs_per_s"], "")
+    theirs = [f"{library}_ms" for library in LIBRARIES]
+    columns = dict.fromkeys(["metric", "ms", "spread_ms", *theirs, "seconds", "pairs_per_s"], "")
     for row in rows:
         print("  ".join(f"{key} {value}" for key, value in row.items() if value != ""))
     write_atomically(config.out, table_text([columns | row | source for row in rows]))

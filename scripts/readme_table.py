@@ -13,6 +13,7 @@ from mtl.files import InputError, read_table, write_atomically
 from mtl.progress import say
 from scripts.bench_metrics import ALL
 from scripts.command_line import parse, run_script
+from scripts.other_libraries import LIBRARIES
 
 # KADIS-700k: 140,000 photographs, one of 25 types at five levels (arXiv:2001.08113, section III-A).
 KADIS_IMAGES, KADIS_TYPES = 700_000, 25
@@ -52,11 +53,10 @@ def metrics_table(results: Path) -> str:
     """
     speed = _by_metric(results / "metrics_speed.csv", (*METRICS, ALL))
     fidelity = _by_metric(results / "metrics_fidelity.csv", tuple(METRICS))
-    lines = [
-        "| metric | better | range | authors' numbers | float64 | float32 | piq | scikit-image | ms"
-        " | piq, ms |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
+    names = [name.replace("_", "-") for name in LIBRARIES]
+    titles = ["metric", "better", "range", "authors' numbers", "float64", "float32", *names]
+    titles += ["ms", *(f"{name}, ms" for name in names)]
+    lines = [f"| {' | '.join(titles)} |", "|" + "---|" * len(titles)]
     for name, metric in METRICS.items():
         found, times = fidelity[name], speed[name]
         cells = [
@@ -64,13 +64,15 @@ def metrics_table(results: Path) -> str:
             "higher" if metric.higher_is_better else "lower",
             RANGES[name],
             "equal" if metric.verified else "close" if found["float64"] else "not compared",
-            *(_or_dash(found[key]) for key in ("float64", "float32", "piq", "scikit_image")),
+            *(_or_dash(found[key]) for key in ("float64", "float32", *LIBRARIES)),
             times["ms"],
-            _or_dash(times["piq_ms"]),
+            *(_or_dash(times[f"{library}_ms"]) for library in LIBRARIES),
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    theirs = sum(float(speed[name]["piq_ms"] or 0) for name in METRICS)
-    total = [f"all {len(METRICS)}", *[""] * 7, speed[ALL]["ms"], f"{theirs:.0f}" if theirs else "–"]
+    total = [f"all {len(METRICS)}", *[""] * (5 + len(LIBRARIES)), speed[ALL]["ms"]]
+    for library in LIBRARIES:
+        theirs = [float(each) for name in METRICS if (each := speed[name][f"{library}_ms"])]
+        total.append(f"{len(theirs)} of them: {sum(theirs):.0f}" if theirs else "–")
     lines.append(f"| {' | '.join(total)} |")
     machine = speed[ALL]
     lines += ["", f"{machine['date']}, {machine['hardware']}, {machine['versions']}."]

@@ -29,6 +29,7 @@ from distortions.table import LEVELS
 from mtl.files import InputError, write_atomically
 from mtl.pictures import read_picture
 from mtl.progress import progress_bar, say
+from scripts.bench_distortions import DENOISE
 from scripts.command_line import parse, run_script
 from scripts.provenance import provenance
 
@@ -38,7 +39,7 @@ NAME = re.compile(r"([a-z]+)_(\d\d)_0(\d)(?:_[ad](\d+))?\.png")
 SEEDS = range(5)  # as many as the reference statistics have
 BLOCK = 16  # pixels; the squares whose mean colour is compared where single pixels cannot agree
 
-COLOR_QUANTIZATION, JPEG2000, DENOISE = 6, 9, 15
+COLOR_QUANTIZATION, JPEG2000 = 6, 9
 MOTION_BLUR, COLOR_SHIFT = 3, 5
 DRAWN = (MOTION_BLUR, COLOR_SHIFT)  # random, with reference outputs for given draws
 SUBSTITUTED = (COLOR_QUANTIZATION, JPEG2000)  # compared by what their definition fixes
