@@ -1,4 +1,4 @@
-"""Publish a training run: its log with where it comes from, and its learning curves.
+"""Publish training runs: their logs with where they come from, and the first's learning curves.
 
 Example:
     python -m scripts.report_training run --out results/training_run.csv
@@ -24,10 +24,10 @@ PLACES = tuple(name for name in FREE if name != "epochs")
 
 @dataclass(frozen=True)
 class ReportConfig:
-    """Which run, and where its table goes."""
+    """Which runs, and where their table goes."""
 
-    run: Path
-    """Folder of `deepfl train`; its data set has to be where it was."""
+    runs: tuple[Path, ...]
+    """Folders of `deepfl train`; their data sets have to be where they were."""
     out: Path = Path("results/training_run.csv")
     """CSV file to write; the picture of the same name beside it."""
 
@@ -66,11 +66,13 @@ def main(arguments: Sequence[str]) -> None:
         arguments,
         program="python -m scripts.report_training",
         description=__doc__ or "",
-        positional=("run",),
+        positional=("runs",),
     )
-    rows = training_rows(config.run)
+    if not config.runs:
+        raise InputError("no run is named; give a folder of `deepfl train`")
+    rows = [row for run in config.runs for row in training_rows(run)]
     write_atomically(config.out, table_text(rows))
-    learning_curve(config.out.with_suffix(".png"), read_log(config.run))
+    learning_curve(config.out.with_suffix(".png"), read_log(config.runs[0]))
     say(f"{config.out} and {config.out.with_suffix('.png')}: {len(rows)} epochs")
 
 

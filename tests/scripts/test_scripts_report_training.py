@@ -11,15 +11,15 @@ from mtl.train_config import TrainConfig
 from scripts import report_training
 
 
-def test_the_table_is_the_log_with_its_origin(scored, tmp_path):
+def test_the_table_is_the_logs_with_their_origin(scored, tmp_path):
     config = TrainConfig(scored, tmp_path / "run", epochs=2, batch_size=4, momentum=0.9)
     run = train(config, body=SmallBody)
     out = tmp_path / "results" / "run.csv"
-    report_training.main([str(config.out), "--out", str(out)])
+    report_training.main([str(config.out), str(config.out), "--out", str(out)])
     with out.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [float(row["validation_loss"]) for row in rows] == [
-        row["validation_loss"] for row in run.log
+        row["validation_loss"] for row in (*run.log, *run.log)
     ]
     for row in rows:
         assert row["settings"] == "epochs 2; batch_size 4; momentum 0.9"
@@ -29,6 +29,8 @@ def test_the_table_is_the_log_with_its_origin(scored, tmp_path):
 
 
 def test_a_run_that_cannot_be_published(tmp_path):
+    with pytest.raises(InputError, match="no run is named"):
+        report_training.main([])
     with pytest.raises(InputError, match="no epoch has ended"):
         report_training.training_rows(tmp_path)
     (tmp_path / "log.csv").write_text("epoch,validation_loss\n1,2\n")
