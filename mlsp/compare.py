@@ -18,7 +18,8 @@ import numpy as np
 
 from fr_metrics import METRICS
 from mlsp.benchmark import Benchmark, Rated, judged_tests, merged
-from mlsp.benchmark_run import BenchmarkConfig, Judged, draw, run_benchmark, write_results
+from mlsp.benchmark_results import Judged, draw, write_results
+from mlsp.benchmark_run import BenchmarkConfig, run_benchmark
 from mlsp.regressor import Kind
 from mtl.files import InputError, read_table, table_text, write_atomically
 from mtl.finetune import PREDICTIONS_FILE, FinetuneConfig, finetune

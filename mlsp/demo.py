@@ -18,7 +18,7 @@ from distortions import DISTORTIONS
 from fr_metrics import METRICS
 from mlsp import figures
 from mlsp.benchmark import Method, Task, benchmark, fit_for_use
-from mlsp.benchmark_run import SUMMARY_FILE, Judged, write_results
+from mlsp.benchmark_results import SUMMARY_FILE, Judged, write_results
 from mlsp.extract import extract_to
 from mlsp.kadid import condition_means
 from mlsp.predict import Prediction, Predictor, predict_files

@@ -17,7 +17,8 @@ Several databases give the cross-database matrix, several models a row each:
 
 from collections.abc import Sequence
 
-from mlsp.benchmark_run import BenchmarkConfig, Judged, run_benchmark
+from mlsp.benchmark_results import Judged
+from mlsp.benchmark_run import BenchmarkConfig, run_benchmark
 from mlsp.databases import download_help
 from mtl.progress import say
 from mtl.weights import FOLDER

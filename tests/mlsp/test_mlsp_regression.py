@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.svm import SVR
 
 from mlsp.benchmark import Method, Task, benchmark, fit_for_use
-from mlsp.benchmark_run import Judged, write_results
+from mlsp.benchmark_results import Judged, write_results
 from mlsp.protocol import MEASURES, judge
 from mlsp.regressor import MLPSettings, SVRSettings, fit, load_regressor, save_regressor
 from mtl.files import InputError, read_table
