@@ -23,7 +23,9 @@ from mtl.correlation import plcc, srocc
 from mtl.files import InputError, write_atomically
 from mtl.splits import Split
 
-MEASURES = ("srocc", "plcc", "plcc_logistic", "krocc", "rmse", "mae")
+# Those that mean something for scores on a scale of their own, and all.
+CORRELATIONS = ("srocc", "plcc", "plcc_logistic", "krocc")
+MEASURES = (*CORRELATIONS, "rmse", "mae")
 
 # With as many pictures as parameters the logistic would go through all of them.
 PARAMETERS = 5

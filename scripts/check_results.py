@@ -26,6 +26,7 @@ from mlsp.benchmark import Task, benchmark
 from mlsp.brisque import brisque
 from mlsp.demo import QUALITIES_FILE, DemoConfig, run_demo
 from mlsp.kadid import condition_means
+from mlsp.protocol import CORRELATIONS
 from mlsp.regressor import MLPSettings, SVRSettings
 from mlsp.sources import DataSet
 from mtl.correlation import srocc
@@ -142,7 +143,7 @@ def benchmark_figures(demo: Path) -> Figures:
     return {
         f"{row['method']} {name}": float(row[f"{name}_median"])
         for row in found.summary
-        for name in ("srocc", "plcc", "plcc_logistic", "krocc")
+        for name in CORRELATIONS
     }
 
 
