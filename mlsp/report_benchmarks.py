@@ -114,8 +114,8 @@ def benchmark_section(
     )  # fmt: skip
 
 
-def _value(row: Row, column: str, digits: int = 3) -> Number:
-    return Number(float(row[column]) if row.get(column) else None, digits)
+def _value(row: Row, column: str) -> Number:
+    return Number(float(row[column]) if row.get(column) else None)
 
 
 def _measure(row: Row, measure: str) -> Number:
