@@ -216,8 +216,9 @@ def _check(config: BenchmarkConfig) -> None:
             raise InputError(f"--{option}: give at least one, and none of them twice")
     if config.splits is not None and (config.protocol, len(config.ratings)) != (("random",), 1):
         raise InputError("--splits: is for one database, in the place of its random splits")
-    if config.crops < 0:
-        raise InputError(f"--crops {config.crops}: must not be negative")
+    for option in ("crops", "seed"):
+        if getattr(config, option) < 0:
+            raise InputError(f"--{option} {getattr(config, option)}: must not be negative")
 
 
 def _check_references(path: Path, database: Database, config: BenchmarkConfig) -> None:

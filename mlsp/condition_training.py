@@ -60,7 +60,9 @@ def add_conditions(
         InputError: the data set holds too few pictures of a condition, or cannot be read.
     """
     if pictures < FEWEST:
-        raise InputError(f"{pictures} pictures of each condition are too few; give {FEWEST}")
+        raise InputError(
+            f"{pictures} pictures of each condition are too few; give {FEWEST} or more"
+        )
     model = load_model(folder)
     examples = _Examples(data, pictures, photos, progress)
     digest = file_digest(model.folder / WEIGHTS_FILE)
