@@ -159,7 +159,7 @@ def learning_curve(
     sizes = sorted(sizes)
     if len(set(sizes)) < len(sizes) or len(sizes) < 2:
         raise InputError(
-            f"a learning curve of {_words(sizes)} pictures: needs two or more different sizes"
+            f"a learning curve of {_words(sizes)} pictures: give two or more different sizes"
         )
     if sizes[0] < FEWEST_PICTURES or sizes[-1] > smallest:
         raise InputError(
