@@ -6,7 +6,7 @@ Artificially Distorted IQA Database, QoMEX 2019, doi:10.1109/QoMEX.2019.8743252;
 category ratings per image). 1 is very annoying, 5 imperceptible: higher is better.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -26,8 +26,11 @@ def condition_means() -> Mapping[tuple[int, int], float]:
     return {(int(row["distortion"]), int(row["level"])): float(row["mean_dmos"]) for row in rows}
 
 
-def mean_ratings(conditions: Iterable[tuple[int, int]]) -> Float64[np.ndarray, " n"]:
+def mean_ratings(conditions: Iterable[Sequence[int | str]]) -> Float64[np.ndarray, " n"]:
     """The mean DMOS of the condition of each of some pictures.
+
+    Args:
+        conditions: distortion id and level of each, as numbers or as tables hold them.
 
     Raises:
         KeyError: a condition is none of KADID-10k's.
