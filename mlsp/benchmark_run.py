@@ -134,7 +134,7 @@ def run_benchmark(config: BenchmarkConfig, *, progress: bool = False) -> list[Ju
     Raises:
         InputError: the databases, the pictures or the models cannot be used.
     """
-    _check(config)
+    check_config(config)
     # Of a user's own table, pictures that are missing are left out as others that cannot be used.
     opened = [open_database(p, config.database, check_files=p.is_dir()) for p in config.ratings]
     for path, database in zip(config.ratings, opened, strict=True):
@@ -205,7 +205,12 @@ def run_benchmark(config: BenchmarkConfig, *, progress: bool = False) -> list[Ju
     return tested
 
 
-def _check(config: BenchmarkConfig) -> None:
+def check_config(config: BenchmarkConfig) -> None:
+    """Refuse settings that cannot be, before anything is read.
+
+    Raises:
+        InputError: names the option.
+    """
     if config.repetitions < 1 or config.epochs < 1:
         raise InputError("--repetitions and --epochs must be at least 1")
     if not config.ratings:
