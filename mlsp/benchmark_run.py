@@ -289,10 +289,10 @@ def _describe(
     if config.baselines:
         baselines = config.out / "baselines" / name
         brisque = brisque_features(source, baselines, progress=progress)
-        usable = _with(usable, database, np.isfinite(brisque).all(axis=1))
+        usable = _with(usable, database, np.all(np.isfinite(brisque), axis=1))
         if any(database.reference_files):
             judges = full_reference_scores(database, baselines, progress=progress)
-            scored = np.isfinite(np.stack(list(judges.values()))).all(axis=0)
+            scored = np.all(np.isfinite(np.stack(list(judges.values()))), axis=0)
             if not scored.any():
                 say(f"{name}: full-reference metrics cannot be used, see above", show=progress)
                 judges = {}
