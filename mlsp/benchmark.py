@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from mlsp.crops import Pool, pool_features
 from mlsp.protocol import (
+    CORRELATIONS,
     distortion_table,
     judge,
     quartiles,
@@ -22,9 +23,6 @@ from mlsp.regressor import Regressor, Settings, SVRSettings, Weighting, fit, tra
 from mtl.files import InputError
 from mtl.progress import say
 from mtl.splits import FEWEST_GROUPS, Split, split_by_group
-
-# Of scores on a scale of their own, which a measure of errors means nothing for.
-RANK_MEASURES = ("srocc", "plcc", "plcc_logistic", "krocc")
 
 Row = dict[str, float | str | int]
 
@@ -240,7 +238,7 @@ def judged_tests(
         true = rated.scores[split.test]
         measures = judge(predicted, true)
         if own_scale:
-            measures = {m: v if m in RANK_MEASURES else np.nan for m, v in measures.items()}
+            measures = {m: v if m in CORRELATIONS else np.nan for m, v in measures.items()}
         elif rated.deviations is not None:
             measures |= share_within(predicted, true, rated.deviations[split.test])
         measured.append(measures)
@@ -301,7 +299,7 @@ def _cross_row(
     }
     # The other database's scale is another, so that errors mean nothing.
     measured = [judge(predicted, true) for predicted in predictions]
-    for measure in RANK_MEASURES:
+    for measure in CORRELATIONS:
         found = quartiles([measures[measure] for measures in measured])
         row |= {f"{measure}_{which}": value for which, value in found.items()}
     return row

@@ -19,53 +19,33 @@ KonIQ-10k's table; opposing, KonIQ-10k-LT's (mlsp.imbalance), beside which the g
 other protocol is shown.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float
 
-from mlsp import figures
 from mlsp.baselines import brisque_features, full_reference_scores
-from mlsp.benchmark import (
-    Benchmark,
-    Method,
-    Rated,
-    Row,
-    compare_methods,
-    fit_for_use,
-    random_splits,
-)
+from mlsp.benchmark import Method, Rated, compare_methods, fit_for_use, random_splits
+from mlsp.benchmark_results import Judged, draw, write_results
 from mlsp.crops import CROP_SIZE, CropPool, Crops, Pool
 from mlsp.databases import Database, open_database
 from mlsp.extract import extract_to
-from mlsp.imbalance import gap, opposing_split
+from mlsp.imbalance import opposing_split
 from mlsp.learning_curve import even_sizes, learning_curve, write_learning_curves
 from mlsp.pooling import Kind as FeatureKind
 from mlsp.protocol import read_splits, write_splits
 from mlsp.quality_model import save_quality_model
-from mlsp.regressor import (
-    Kind,
-    MLPSettings,
-    SVRSettings,
-    Weighting,
-    settings_of,
-)
+from mlsp.regressor import Kind, MLPSettings, SVRSettings, Weighting, settings_of
 from mlsp.regressor_training import Loss
 from mlsp.store import Features
 from mtl.balancing import proportion_weights
-from mtl.files import InputError, table_text, write_atomically
+from mtl.files import InputError
 from mtl.progress import say
 from mtl.rated import TEST, TRAINING, VALIDATION
 from mtl.splits import FEWEST_GROUPS, Split
 from mtl.weights import FOLDER, INCLUDED, TrainedModel, load_model
-
-REPETITIONS_FILE, SUMMARY_FILE = "repetitions.csv", "summary.csv"
-DISTORTIONS_FILE, CROSS_FILE = "distortions.csv", "cross.csv"
-PREDICTIONS_FILE, PLACES_FILE = "predictions.csv", "benchmark.json"
 
 Protocol = Literal["random", "official", "opposing"]
 
@@ -123,24 +103,6 @@ class BenchmarkConfig:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A benchmark on one database by one protocol."""
-
-    database: str
-    protocol: str
-    names: Sequence[str]
-    """Of the pictures."""
-    scores: Float[np.ndarray, " n"]
-    result: Benchmark
-    references: Sequence[str] = ()
-    """Of the pictures, where the benchmark was made from a database."""
-    splits: Sequence[Split] = ()
-    """Likewise, by repetition."""
-    root: Path | None = None
-    """Folder that the names are relative to, where they are files."""
-
-
-@dataclass(frozen=True)
 class _Described:
     """A database's usable pictures and all that is known of them."""
 
@@ -172,7 +134,7 @@ def run_benchmark(config: BenchmarkConfig, *, progress: bool = False) -> list[Ju
     Raises:
         InputError: the databases, the pictures or the models cannot be used.
     """
-    _check(config)
+    check_config(config)
     # Of a user's own table, pictures that are missing are left out as others that cannot be used.
     opened = [open_database(p, config.database, check_files=p.is_dir()) for p in config.ratings]
     for path, database in zip(config.ratings, opened, strict=True):
@@ -243,61 +205,12 @@ def run_benchmark(config: BenchmarkConfig, *, progress: bool = False) -> list[Ju
     return tested
 
 
-def write_results(out: Path, tested: Sequence[Judged]) -> None:
-    """Write the tables of benchmarks, and where their pictures are, for `deepfl report`.
+def check_config(config: BenchmarkConfig) -> None:
+    """Refuse settings that cannot be, before anything is read.
 
-    A table without rows is not written.
+    Raises:
+        InputError: names the option.
     """
-    tables: dict[str, list[Row]] = {
-        REPETITIONS_FILE: [],
-        DISTORTIONS_FILE: [],
-        CROSS_FILE: [],
-        PREDICTIONS_FILE: [],
-    }
-    for each in tested:
-        place: Row = {"database": each.database, "protocol": each.protocol}
-        tables[REPETITIONS_FILE] += [place | row for row in each.result.repetitions]
-        tables[DISTORTIONS_FILE] += [place | row for row in each.result.distortions]
-        tables[CROSS_FILE] += [place | row for row in each.result.cross]
-        tables[PREDICTIONS_FILE] += [
-            place
-            | {
-                "method": method,
-                "image": each.names[i],
-                "score": float(each.scores[i]),
-                "predicted": float(p),
-            }
-            for method, (split, predicted) in each.result.median_tests.items()
-            for i, p in zip(split.test, predicted, strict=True)
-        ]
-    for name, rows in tables.items():
-        if rows:
-            write_atomically(out / name, table_text(_aligned(rows)))
-    places = {t.database: str(t.root.resolve()) for t in tested if t.root is not None}
-    write_atomically(out / PLACES_FILE, json.dumps(places, indent=1))
-    write_atomically(out / SUMMARY_FILE, table_text(_aligned(summary(tested))))
-
-
-def summary(tested: Sequence[Judged]) -> list[Row]:
-    """A row per database, protocol and method; opposing ones with the gaps of SROCC and PLCC."""
-    rows: list[Row] = []
-    balanced: dict[tuple[str, str], Row] = {}
-    for each in sorted(tested, key=lambda t: t.protocol == "opposing"):
-        for found in each.result.summary:
-            row: Row = {"database": each.database, "protocol": each.protocol, **found}
-            key = (each.database, str(found["method"]))
-            if each.protocol == "opposing" and key in balanced:
-                measures = ("srocc", "plcc")
-                before, after = (
-                    {m: float(r[f"{m}_median"]) for m in measures} for r in (balanced[key], row)
-                )
-                row |= {f"gap_{m}": value for m, value in gap(before, after).items()}
-            balanced.setdefault(key, row)
-            rows.append(row)
-    return rows
-
-
-def _check(config: BenchmarkConfig) -> None:
     if config.repetitions < 1 or config.epochs < 1:
         raise InputError("--repetitions and --epochs must be at least 1")
     if not config.ratings:
@@ -308,8 +221,9 @@ def _check(config: BenchmarkConfig) -> None:
             raise InputError(f"--{option}: give at least one, and none of them twice")
     if config.splits is not None and (config.protocol, len(config.ratings)) != (("random",), 1):
         raise InputError("--splits: is for one database, in the place of its random splits")
-    if config.crops < 0:
-        raise InputError(f"--crops {config.crops}: must not be negative")
+    for option in ("crops", "seed"):
+        if getattr(config, option) < 0:
+            raise InputError(f"--{option} {getattr(config, option)}: must not be negative")
 
 
 def _check_references(path: Path, database: Database, config: BenchmarkConfig) -> None:
@@ -375,10 +289,10 @@ def _describe(
     if config.baselines:
         baselines = config.out / "baselines" / name
         brisque = brisque_features(source, baselines, progress=progress)
-        usable = _with(usable, database, np.isfinite(brisque).all(axis=1))
+        usable = _with(usable, database, np.all(np.isfinite(brisque), axis=1))
         if any(database.reference_files):
             judges = full_reference_scores(database, baselines, progress=progress)
-            scored = np.isfinite(np.stack(list(judges.values()))).all(axis=0)
+            scored = np.all(np.isfinite(np.stack(list(judges.values()))), axis=0)
             if not scored.any():
                 say(f"{name}: full-reference metrics cannot be used, see above", show=progress)
                 judges = {}
@@ -497,44 +411,3 @@ def _official(each: _Described) -> Split:
     assert sets is not None  # checked before
     of = np.array([sets[row] for row in each.rows])
     return Split(*(np.flatnonzero(of == part) for part in (TRAINING, VALIDATION, TEST)))
-
-
-def draw(out: Path, tested: Sequence[Judged]) -> None:
-    """Scatter plots, and the cross-database matrix where there are several databases."""
-    for each in tested:
-        median = {str(row["method"]): row["srocc_median"] for row in each.result.summary}
-        panels = {
-            f"{method}\nmedian split, SROCC {median[method]:.3f}": (
-                each.scores[split.test],
-                predicted,
-            )
-            for method, (split, predicted) in each.result.median_tests.items()
-        }
-        figures.scatter(
-            out / f"scatter-{each.database}-{each.protocol}.png", panels, f"{each.database}: score"
-        )
-    databases = list(dict.fromkeys(each.database for each in tested))
-    matrices: dict[str, np.ndarray] = {}
-    for each in tested:
-        trained = databases.index(each.database)
-        if each.protocol != tested[0].protocol:
-            continue
-        for row in each.result.cross:
-            method = str(row["method"])
-            matrix = matrices.setdefault(method, np.full([len(databases)] * 2, np.nan))
-            matrix[trained, databases.index(str(row["tested_on"]))] = row["srocc_median"]
-        for row in each.result.summary:
-            if row["method"] in matrices:
-                matrices[str(row["method"])][trained, trained] = row["srocc_median"]
-    if matrices:
-        figures.cross_matrices(out / "cross.png", matrices, databases)
-
-
-def _aligned(rows: Sequence[Row]) -> list[Row]:
-    """The rows with the same columns, empty where a row has no such value or it is not a number."""
-    columns = dict.fromkeys(name for row in rows for name in row)
-
-    def shown(value: float | str | int) -> float | str | int:
-        return "" if isinstance(value, float) and np.isnan(value) else value
-
-    return [{name: shown(row.get(name, "")) for name in columns} for row in rows]

@@ -18,7 +18,8 @@ import numpy as np
 
 from fr_metrics import METRICS
 from mlsp.benchmark import Benchmark, Rated, judged_tests, merged
-from mlsp.benchmark_run import BenchmarkConfig, Judged, draw, run_benchmark, write_results
+from mlsp.benchmark_results import Judged, draw, write_results
+from mlsp.benchmark_run import BenchmarkConfig, check_config, run_benchmark
 from mlsp.regressor import Kind
 from mtl.files import InputError, read_table, table_text, write_atomically
 from mtl.finetune import PREDICTIONS_FILE, FinetuneConfig, finetune
@@ -155,6 +156,7 @@ def compare_tasks(
     for task in config.tasks:
         if task not in METRICS:
             raise InputError(f"--tasks {task}: is not one of {' '.join(METRICS)}")
+    check_config(_benchmark_config(config, [config.run]))  # not after hours of training
     folders = [config.run]
     for task in config.tasks:
         say(f"training for {task} alone", show=progress)
@@ -176,20 +178,23 @@ def _benchmark(
     config: SchemesConfig | TasksConfig, models: Sequence[Path], progress: bool
 ) -> Judged:
     """The regressor on the MLSP features of each model."""
-    (judged,) = run_benchmark(
-        BenchmarkConfig(
-            (config.ratings,),
-            config.out,
-            tuple(models),
-            (config.regressor,),
-            repetitions=config.repetitions,
-            baselines=False,
-            database=config.database,
-            seed=config.seed,
-        ),
-        progress=progress,
-    )
+    (judged,) = run_benchmark(_benchmark_config(config, models), progress=progress)
     return judged
+
+
+def _benchmark_config(
+    config: SchemesConfig | TasksConfig, models: Sequence[Path]
+) -> BenchmarkConfig:
+    return BenchmarkConfig(
+        (config.ratings,),
+        config.out,
+        tuple(models),
+        (config.regressor,),
+        repetitions=config.repetitions,
+        baselines=False,
+        database=config.database,
+        seed=config.seed,
+    )
 
 
 def _write_table(folder: Path, shallow: Judged, split: Split) -> Path:

@@ -11,36 +11,24 @@ Kept in the model folder as conditions.npz, with the accuracy measured on the da
 split, whose photographs had no part in the centroids.
 """
 
-import hashlib
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import scipy.linalg
 import scipy.special
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int
 
 from distortions import DISTORTIONS
-from mlsp.extract import extract_to
-from mlsp.sources import DataSet
-from mlsp.store import Features
 from mtl.files import InputError, read_arrays, write_arrays
-from mtl.kadis.export import photographs_folder, pristine_again
-from mtl.kadis.plan import read_manifest
 from mtl.kadis.shards import file_digest
-from mtl.progress import say, stage
-from mtl.weights import WEIGHTS_FILE, load_model
+from mtl.weights import WEIGHTS_FILE
 
 CONDITIONS_FILE = "conditions.npz"
-WORK_FOLDER = "conditions-features"  # inside the model folder while features are extracted
 FORMAT = 1  # of conditions.npz
 
 PRISTINE = (0, 0)  # distortion and level of a picture to which nothing has been done
-PICTURES = 4  # of each condition by default: 625 pictures with the held-out ones, minutes on a CPU
-FEWEST = 3  # pictures of a condition that make a centroid
-HELD_OUT_SHARE = 4  # one held-out picture for so many that make the centroids
 
 # Principal components kept at most. With a network of eight short epochs, 8 pictures of each of 125
 # conditions and 180 held-out ones (random crops of 160×160), the distortion was named for 15 %
@@ -289,49 +277,6 @@ def load_conditions(folder: Path) -> Conditions:
     return read
 
 
-def add_conditions(
-    folder: Path,
-    data: Path,
-    *,
-    pictures: int = PICTURES,
-    photos: Path | None = None,
-    progress: bool = False,
-) -> Conditions:
-    """Give a model folder its conditions.npz, from a data set with pictures of each condition.
-
-    Features are extracted into a folder inside the model's until all are there, so that a stopped
-    call continues; then it is removed.
-
-    Args:
-        folder: the model folder.
-        data: data set of `deepfl generate`.
-        pictures: of each condition in the training split; a quarter as many of the validation
-            split, one at least, measure the accuracy.
-        photos: the photographs, for the pristine pictures of a data set that does not store them;
-            where they were when it was made if not given. Without them pristine is no condition.
-        progress: report on standard error.
-
-    Raises:
-        InputError: the data set holds too few pictures of a condition, or cannot be read.
-    """
-    if pictures < FEWEST:
-        raise InputError(f"{pictures} pictures of each condition are too few; give {FEWEST}")
-    model = load_model(folder)
-    examples = _Examples(data, pictures, photos, progress)
-    digest = file_digest(model.folder / WEIGHTS_FILE)
-    work = model.folder / f"{WORK_FOLDER}-{examples.digest(digest)[:12]}"
-    found = extract_to(model, examples, work, progress=progress)
-    conditions, held_out = _of_rows(found)
-    if not held_out.any():
-        raise InputError(f"{data}: its validation split holds none of the conditions")
-    with stage("centroids of the conditions", show=progress):
-        fitted = fit_conditions(found.matrix[:], conditions, held_out, digest)
-    save_conditions(model.folder / CONDITIONS_FILE, fitted)
-    for leftover in model.folder.glob(f"{WORK_FOLDER}-*"):
-        shutil.rmtree(leftover)
-    return fitted
-
-
 def has_conditions(folder: Path) -> bool:
     """Whether a model folder holds conditions for its weights."""
     try:
@@ -339,80 +284,3 @@ def has_conditions(folder: Path) -> bool:
     except InputError:
         return False
     return True
-
-
-def _of_rows(found: Features) -> tuple[list[Condition], Bool[np.ndarray, " n"]]:
-    conditions = [(int(row["distortion"]), int(row["level"])) for row in found.columns]
-    return conditions, np.array([row["split"] == "validation" for row in found.columns])
-
-
-class _Examples:
-    """A source: some pictures of each condition, and the pristine ones where they can be had."""
-
-    def __init__(self, data: Path, pictures: int, photos: Path | None, progress: bool):
-        self._data = DataSet(data)
-        self._plan = read_manifest(data)["plan"]
-        by_condition: dict[str, dict[Condition, list[int]]] = {"train": {}, "validation": {}}
-        by_reference: dict[str, dict[str, int]] = {"train": {}, "validation": {}}
-        for index, row in enumerate(self._data.columns):
-            condition = int(row["distortion"]), int(row["level"])
-            by_condition[row["split"]].setdefault(condition, []).append(index)
-            by_reference[row["split"]].setdefault(row["reference"], index)
-        _check_counts(data, by_condition)
-        self._photos = None
-        if not self._data.stores_pristine:
-            self._photos = photographs_folder(data, photos)
-        if self._data.stores_pristine or self._photos is not None:
-            for split, references in by_reference.items():
-                by_condition[split][PRISTINE] = list(references.values())
-        else:
-            say(
-                f"{data}: does not store pristine pictures, and the photographs are not where they"
-                " were; without --photos, pristine is no condition",
-                show=progress,
-            )
-        rng = np.random.default_rng(0)
-        chosen: list[tuple[Condition, int]] = []
-        for split, number in (
-            ("train", pictures),
-            ("validation", max(1, pictures // HELD_OUT_SHARE)),
-        ):
-            for condition, indices in sorted(by_condition[split].items()):
-                some = rng.permutation(indices)[:number].tolist()
-                chosen += [(condition, index) for index in some]
-        self._chosen = chosen
-        rows = [(condition, self._data.columns[index]) for condition, index in chosen]
-        self.names: Sequence[str] = [
-            f"{row['split']}/{row['reference']}/{c[0]:02d}_{c[1]:02d}" for c, row in rows
-        ]
-        self.columns: Sequence[Mapping[str, str]] = [
-            {**row, "distortion": str(c[0]), "level": str(c[1])} for c, row in rows
-        ]
-
-    def digest(self, weights: str) -> str:
-        """Of what will be extracted."""
-        return hashlib.sha256("\n".join([weights, *self.names]).encode()).hexdigest()
-
-    def size(self, index: int) -> tuple[int, int]:
-        """The data set's common size."""
-        return self._data.size(index)
-
-    def load(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
-        """The pixels."""
-        condition, place = self._chosen[index]
-        if condition != PRISTINE:
-            return self._data.load(place)
-        if self._photos is None:
-            return self._data.pristine(place)
-        return pristine_again(self._photos, self._plan, self._data.columns[place]["reference"])
-
-
-def _check_counts(data: Path, by_condition: Mapping[str, Mapping[Condition, list[int]]]) -> None:
-    known = {c for split in by_condition.values() for c in split}
-    few = [c for c in known if len(by_condition["train"].get(c, ())) < FEWEST]
-    if few:
-        raise InputError(
-            f"{data}: has fewer than {FEWEST} training pictures of {len(few)} of {len(known)}"
-            f" conditions, such as {condition_name(min(few))} at level {min(few)[1]}; explanations"
-            " need a larger data set"
-        )

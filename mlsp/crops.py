@@ -50,6 +50,8 @@ class Crops:
             raise InputError(f"--crops {self.number}: give the number of crops, at least 1")
         if self.size < SMALLEST_SIDE:
             raise InputError(f"--crop-size {self.size}: at least {SMALLEST_SIDE} pixels are needed")
+        if self.seed < 0:
+            raise InputError(f"--seed {self.seed}: must not be negative")
         if self.pool not in get_args(CropPool):
             raise InputError(f"--pool {self.pool}: give one of {', '.join(get_args(CropPool))}")
 

@@ -18,9 +18,9 @@ from distortions import DISTORTIONS
 from fr_metrics import METRICS
 from mlsp import figures
 from mlsp.benchmark import Method, Task, benchmark, fit_for_use
-from mlsp.benchmark_run import SUMMARY_FILE, Judged, write_results
+from mlsp.benchmark_results import SUMMARY_FILE, Judged, write_results
 from mlsp.extract import extract_to
-from mlsp.kadid import condition_means
+from mlsp.kadid import mean_ratings
 from mlsp.predict import Prediction, Predictor, predict_files
 from mlsp.quality_model import save_quality_model
 from mlsp.regressor import MLPSettings, SVRSettings
@@ -91,7 +91,9 @@ class Places:
     photographs: Path
     data: Path
     run: Path
+    features: Path
     benchmark: Path
+    quality: Path
     report: Path
 
 
@@ -103,14 +105,12 @@ def run_demo(config: DemoConfig, *, progress: bool = True) -> Path:
     """
     out = config.out
     _claim(config)
-    places = Places(
-        out / "photographs", out / "kadis", out / "run", out / "benchmark", out / "report"
-    )
+    names = ("photographs", "kadis", "run", "features", "benchmark", "quality", "report")
+    places = Places(*(out / name for name in names))
     page = places.report / PAGE
-    quality = out / "quality"
-    if page.is_file() and (quality / MODEL_FILE).is_file():
+    if page.is_file() and (places.quality / MODEL_FILE).is_file():
         say(f"all is done: {page}", show=progress)
-        _conclude(config, page, places, quality, progress)
+        _conclude(page, places, progress)
         return page
     seconds = _Stopwatch(out / TIMES_FILE)
     say("a demonstration of every stage on ten photographs, not a benchmark", show=progress)
@@ -147,12 +147,11 @@ def run_demo(config: DemoConfig, *, progress: bool = True) -> Path:
     say("[3/7] MLSP features", show=progress)
     with seconds("extract"):
         model = load_model(run.model)
-        found = extract_to(model, DataSet(places.data), out / "features", progress=progress)
+        found = extract_to(model, DataSet(places.data), places.features, progress=progress)
 
     say("[4/7] regressors, tested on photographs they never saw", show=progress)
-    ratings = condition_means()
     conditions = [(int(c["distortion"]), int(c["level"])) for c in found.columns]
-    scores = np.array([ratings[condition] for condition in conditions])
+    scores = mean_ratings(conditions)
     groups = [c["reference"] for c in found.columns]
     matrix = np.asarray(found.matrix, np.float32)
     with seconds("benchmark"):
@@ -174,23 +173,24 @@ def run_demo(config: DemoConfig, *, progress: bool = True) -> Path:
 
     say("[5/7] a model to predict with", show=progress)
     with seconds("quality model"):
-        if not (quality / MODEL_FILE).is_file():
+        if not (places.quality / MODEL_FILE).is_file():
             method = Method("svr", matrix, SVRSettings())
             regressor = fit_for_use(method, scores, groups, seed=config.seed)
             about = "KADID-10k's mean ratings per condition"
-            save_quality_model(quality, model.folder, regressor, scores, about)
+            save_quality_model(places.quality, model.folder, regressor, scores, about)
 
     say("[6/7] a ranking by the model that comes with the program", show=progress)
     with seconds("ranking"):
-        ranking = _ranking(places, conditions, scores, progress)
+        ranking = _ranking(config, places, conditions, scores, progress)
 
     say("[7/7] report", show=progress)
-    page = _report(places, ratings, ranking, seconds.read(), progress)
-    _conclude(config, page, places, quality, progress)
+    page = _report(places, ranking, seconds.read(), progress)
+    _conclude(page, places, progress)
     return page
 
 
 def _ranking(
+    config: DemoConfig,
     places: Places,
     conditions: Sequence[tuple[int, int]],
     scores: Float[np.ndarray, " n"],
@@ -215,7 +215,7 @@ def _ranking(
         )
         rows[f"{reference}: {told}"] = [source.load(int(k)) for k in shown]
     table_of = [{"image": each.image, "quality": each.quality} for each in found]
-    write_atomically(places.report.parent / QUALITIES_FILE, table_text(table_of))
+    write_atomically(config.out / QUALITIES_FILE, table_text(table_of))
     places.report.mkdir(parents=True, exist_ok=True)
     path = places.report / RANKING
     figures.sheet(path, rows, source.size(0))
@@ -241,18 +241,10 @@ def _ranking(
     )
 
 
-def _report(
-    places: Places,
-    ratings: Mapping[tuple[int, int], float],
-    ranking: Section,
-    seconds: Mapping[str, float],
-    progress: bool,
-) -> Path:
+def _report(places: Places, ranking: Section, seconds: Mapping[str, float], progress: bool) -> Path:
     """The report of the run, with what a reader has to know of a demonstration."""
     held = read_held(places.data)
-    human = np.array(
-        [ratings[condition] for condition in zip(held.distortions, held.levels, strict=True)]
-    )
+    human = mean_ratings(zip(held.distortions, held.levels, strict=True))
     judges = []
     for metric, scores in held.scores.items():
         sign = 1 if METRICS[metric].higher_is_better else -1
@@ -304,9 +296,7 @@ def _report(
     return write_report(config, remarks, progress=progress)
 
 
-def _conclude(
-    config: DemoConfig, page: Path, places: Places, quality: Path, progress: bool
-) -> None:
+def _conclude(page: Path, places: Places, progress: bool) -> None:
     """Print the table, and say what was written and what to run next."""
     rows = read_table(places.benchmark / SUMMARY_FILE, ("method",))
     say(f"{'':16}{'SROCC':>8}{'PLCC':>8}   (median; photographs never seen)", show=progress)
@@ -320,7 +310,7 @@ def _conclude(
         show=progress)  # fmt: skip
     say(f"report: {page}", show=progress)
     say(
-        f"next: deepfl predict {places.photographs / SHOWN} --model {quality}",
+        f"next: deepfl predict {places.photographs / SHOWN} --model {places.quality}",
         show=progress,
     )
 

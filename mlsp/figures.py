@@ -24,6 +24,7 @@ TILE_WIDTH = 150  # pixels of one picture in a contact sheet
 SHEET_COLUMNS = 2  # of types, five levels each
 
 PANEL_COLUMNS = 4  # of small plots
+BINS = 20  # of a histogram
 DARK = 0.6  # SROCC from which the text on a cell is white
 
 BEFORE, AFTER = "#b3432b", "#2b6ab3"
@@ -97,7 +98,6 @@ def score_histograms(
     out: Path,
     raw: Mapping[str, Float[np.ndarray, " n"]],
     equalized: Mapping[str, Float[np.ndarray, " n"]],
-    bins: int = 20,
 ) -> None:
     """Histograms of each metric's scores before and after equalisation (the paper's figure 5).
 
@@ -105,7 +105,6 @@ def score_histograms(
         out: PNG file.
         raw: scores by metric.
         equalized: the same, equalised to 0..1.
-        bins: of each histogram.
     """
     columns = min(PANEL_COLUMNS, len(raw))
     bands = -(-len(raw) // columns)
@@ -123,7 +122,7 @@ def score_histograms(
         band, column = divmod(k, columns)
         for below, values, color in ((0, raw, BEFORE), (1, equalized, AFTER)):
             panel = axes[2 * band + below, column]
-            panel.hist(values[metric], bins=bins, color=color)
+            panel.hist(values[metric], bins=BINS, color=color)
             panel.tick_params(labelsize=8)
         axes[2 * band, column].set_title(METRICS[metric].title, fontsize=10)
         axes[2 * band + 1, column].set_xlim(0, 1)

@@ -26,9 +26,9 @@ LOWEST, HIGHEST = 0.0, 100.0  # of KonIQ-10k's published scores
 LEAST_SHARE, LARGEST_SHARE = 0.1, 0.9  # of a bin, for training
 
 
-def training_shares(bins: int = BINS) -> Float[np.ndarray, " b"]:
+def training_shares() -> Float[np.ndarray, " b"]:
     """Share of each bin's pictures for training, from the lowest scores to the highest."""
-    return np.linspace(LEAST_SHARE, LARGEST_SHARE, bins)
+    return np.linspace(LEAST_SHARE, LARGEST_SHARE, BINS)
 
 
 def opposing_split(

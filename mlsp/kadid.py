@@ -6,9 +6,12 @@ Artificially Distorted IQA Database, QoMEX 2019, doi:10.1109/QoMEX.2019.8743252;
 category ratings per image). 1 is very annoying, 5 imperceptible: higher is better.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float64
 
 from mtl.files import read_table
 
@@ -21,3 +24,16 @@ def condition_means() -> Mapping[tuple[int, int], float]:
     with resources.as_file(table) as path:
         rows = read_table(Path(path), ("distortion", "level", "mean_dmos"))
     return {(int(row["distortion"]), int(row["level"])): float(row["mean_dmos"]) for row in rows}
+
+
+def mean_ratings(conditions: Iterable[Sequence[int | str]]) -> Float64[np.ndarray, " n"]:
+    """The mean DMOS of the condition of each of some pictures.
+
+    Args:
+        conditions: distortion id and level of each, as numbers or as tables hold them.
+
+    Raises:
+        KeyError: a condition is none of KADID-10k's.
+    """
+    means = condition_means()
+    return np.array([means[int(distortion), int(level)] for distortion, level in conditions])

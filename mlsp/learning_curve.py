@@ -22,14 +22,14 @@ variance.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import scipy.optimize
 from jaxtyping import Float
-from matplotlib.figure import Figure
+from matplotlib import pyplot
 
+from mlsp import figures
 from mlsp.benchmark import Method, Rated, Row, compare_methods
 from mtl.files import InputError, table_text, write_atomically
 from mtl.progress import say, stage
@@ -55,7 +55,6 @@ RESAMPLES = 500
 COVERAGE = 0.95  # nominal, of all bounds
 EXTRAPOLATED_TO = 100_000  # section 6.2.3
 
-DOTS_PER_INCH = 110
 COLORS = ("#2b6ab3", "#b3432b", "#3a8a4d", "#8a5fb0", "#b08a2b", "#555555")
 DRAWN = 80  # points of a curve
 
@@ -159,11 +158,13 @@ def learning_curve(
     smallest = min(len(split.train) for split in splits)
     sizes = sorted(sizes)
     if len(set(sizes)) < len(sizes) or len(sizes) < 2:
-        raise InputError(f"--learning-curve {_words(sizes)}: give two or more different sizes")
+        raise InputError(
+            f"a learning curve of {_words(sizes)} pictures: give two or more different sizes"
+        )
     if sizes[0] < FEWEST_PICTURES or sizes[-1] > smallest:
         raise InputError(
-            f"--learning-curve {_words(sizes)}: sizes must be from {FEWEST_PICTURES} to the"
-            f" {smallest} pictures of the smallest training part"
+            f"a learning curve of {_words(sizes)} pictures: sizes must be from {FEWEST_PICTURES} to"
+            f" the {smallest} pictures of the smallest training part"
         )
     nested = [
         nested_splits(split, references, sizes, seed=seed, repetition=k)
@@ -338,8 +339,9 @@ def write_learning_curves(
 
 def draw_learning_curves(out: Path, rows: Sequence[Row], bounds: Mapping[str, Bounds]) -> None:
     """Points, fitted curves and their observational bounds, as a PNG file."""
-    figure = Figure(figsize=(7.5, 4.6), dpi=DOTS_PER_INCH, layout="constrained")
-    axes = figure.subplots()
+    figure, axes = pyplot.subplots(
+        figsize=(7.5, 4.6), dpi=figures.DOTS_PER_INCH, layout="constrained"
+    )
     for place, (name, each) in enumerate(bounds.items()):
         color = COLORS[place % len(COLORS)]
         own = [row for row in rows if row["method"] == name]
@@ -360,9 +362,7 @@ def draw_learning_curves(out: Path, rows: Sequence[Row], bounds: Mapping[str, Bo
     axes.set_xlabel("training pictures")
     axes.set_ylabel("SROCC on the test part")
     axes.legend(frameon=False, fontsize=8)
-    data = BytesIO()
-    figure.savefig(data, format="png")
-    write_atomically(out, data.getvalue())
+    figures.save(out, figure)
 
 
 def _words(sizes: Sequence[int]) -> str:

@@ -23,7 +23,11 @@ from mtl.correlation import plcc, srocc
 from mtl.files import InputError, write_atomically
 from mtl.splits import Split
 
-MEASURES = ("srocc", "plcc", "plcc_logistic", "krocc", "rmse", "mae")
+# Those that mean something for scores on a scale of their own, and all.
+CORRELATIONS = ("srocc", "plcc", "plcc_logistic", "krocc")
+MEASURES = (*CORRELATIONS, "rmse", "mae")
+
+MULTIPLES = (1, 2, 3)  # of the raters' deviations, that errors are held against
 
 # With as many pictures as parameters the logistic would go through all of them.
 PARAMETERS = 5
@@ -129,9 +133,8 @@ def share_within(
     predicted: Float[np.ndarray, " n"],
     true: Float[np.ndarray, " n"],
     deviations: Float[np.ndarray, " n"],
-    multiples: Sequence[int] = (1, 2, 3),
 ) -> dict[str, float]:
-    """Shares, 0..1, of pictures whose error is below 1, 2, ... of its raters' deviations.
+    """Shares, 0..1, of pictures whose error is below 1, 2 and 3 of its raters' deviations.
 
     DeepBIQ, arXiv:1602.05531, section 3.3: "we divide the absolute prediction error of each image
     by the standard deviation of the subjective scores for that particular image".
@@ -141,7 +144,6 @@ def share_within(
         true: scores.
         deviations: of the single ratings of each picture, on the scale of the scores, at least 0
             (0, where all agreed, is below no multiple).
-        multiples: of the deviation.
 
     Raises:
         ValueError: the lengths differ, or a deviation is negative or not finite.
@@ -154,7 +156,7 @@ def share_within(
     if not (deviations >= 0).all() or not np.isfinite(deviations).all():
         raise ValueError("deviations must be finite and at least 0")
     error = np.abs(np.asarray(predicted, np.float64) - true)
-    return {f"within_{k}_sigma": float(np.mean(error < k * deviations)) for k in multiples}
+    return {f"within_{k}_sigma": float(np.mean(error < k * deviations)) for k in MULTIPLES}
 
 
 def srocc_by_distortion(

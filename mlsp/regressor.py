@@ -1,6 +1,6 @@
 """Shallow regressors from features to human scores: networks, and support vectors.
 
-DeepFL-IQA, arXiv:2001.08113, sections IV-D, V-B and V-D1; mlsp.regressor_training and
+DeepFL-IQA, arXiv:2001.08113, sections IV-D, V-B and V-D1; mlsp.regressor_network and
 mlsp.support_vectors say what each kind is.
 
 Features and scores are standardised with the training part's mean and deviation, which the paper
@@ -17,13 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from mlsp.regressor_training import (
-    MLPSettings,
-    Trained,
-    network,
-    standardisation,
-    train_networks,
-)
+from mlsp.regressor_network import network
+from mlsp.regressor_training import MLPSettings, Trained, train_networks
+from mlsp.standardisation import Standard
 from mlsp.support_vectors import (
     SVRSettings,
     fit_machine,
@@ -73,40 +69,6 @@ def settings_of(kind: Kind) -> Settings:
 
 
 @dataclass(frozen=True)
-class Standard:
-    """Standardisation by a training part's statistics."""
-
-    feature_mean: Float[np.ndarray, " f"]
-    feature_deviation: Float[np.ndarray, " f"]
-    score_mean: float
-    score_deviation: float
-
-    @classmethod
-    def of(cls, features: Float[Array, "n f"], scores: np.ndarray, rows: np.ndarray) -> "Standard":
-        """Mean and deviation of some rows; a constant feature or score keeps deviation 1."""
-        mean, deviation = standardisation(features, jnp.asarray(rows))
-        spread = float(np.std(scores[rows]))
-        return cls(
-            np.asarray(mean),
-            np.asarray(deviation),
-            float(np.mean(scores[rows])),
-            spread if spread > 0 else 1.0,
-        )
-
-    def features(self, features: Float[np.ndarray, "n f"]) -> Float[np.ndarray, "n f"]:
-        """Features with mean 0 and deviation 1 over the training part."""
-        return (np.asarray(features, np.float32) - self.feature_mean) / self.feature_deviation
-
-    def scores(self, scores: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-        """Scores with mean 0 and deviation 1 over the training part."""
-        return ((scores - self.score_mean) / self.score_deviation).astype(np.float32)
-
-    def back(self, standardised: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-        """From standardised scores to the users' scale."""
-        return standardised.astype(np.float64) * self.score_deviation + self.score_mean
-
-
-@dataclass(frozen=True)
 class Outcome:
     """What came of one repetition."""
 
@@ -127,7 +89,7 @@ class Regressor:
     kind: Kind
     standard: Standard
     arrays: Mapping[str, np.ndarray]
-    """As in mlsp.regressor_training.network, or as mlsp.support_vectors.machine_arrays has them."""
+    """As in mlsp.regressor_network.network, or as mlsp.support_vectors.machine_arrays has them."""
     chosen: float
     """Learning rate or C that validated best."""
     validation_loss: float

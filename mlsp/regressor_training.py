@@ -1,11 +1,7 @@
 """Training of shallow networks: all repetitions and learning rates of a benchmark at once.
 
-DeepFL-IQA, arXiv:2001.08113, sections IV-D and V-B: FC 2048, 1024 and 256 with ReLU and dropout of
-.25, .25 and .5, one linear output, He initialisation, mean squared error, Adam with the learning
-rate of 1e-1 ... 1e-5 that validates best, 30 epochs, the epoch with the smallest validation loss
-kept. The authors' program also has a variant with batch normalisation: what is known of it names
-the layers and not their order, so it is here FC, batch normalisation, ReLU, dropout, with Keras'
-momentum .99 and epsilon 1e-3 and the running statistics at inference.
+DeepFL-IQA, arXiv:2001.08113, sections IV-D and V-B: mean squared error, Adam with the learning rate
+of 1e-1 ... 1e-5 that validates best, 30 epochs, the epoch with the smallest validation loss kept.
 
 A member is one network: a repetition with one learning rate. Members are a leading axis of all
 arrays (vmap); there is one copy of the features, from which each member gathers its rows and
@@ -26,17 +22,19 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
+from mlsp.regressor_network import (
+    UNITS,
+    Parameters,
+    initial_parameters,
+    learned_parameters,
+    network,
+    on_line,
+)
 from mtl.files import InputError
 from mtl.memory import free_memory
 from mtl.opinion_losses import LOSSES, line_onto
 from mtl.progress import progress_bar
 from mtl.splits import Split
-
-UNITS = (2048, 1024, 256)
-DROPOUT = (0.25, 0.25, 0.5)
-
-# Keras' layer; the momentum can be set.
-BATCH_NORM_EPSILON = 1e-3
 
 # Rows a network is given at once where it only predicts.
 ROWS_AT_ONCE = 256
@@ -46,8 +44,6 @@ DEVICE_SHARE, MACHINE_SHARE = 0.9, 0.5
 LITTLE = 2**31  # bytes, where nothing is known
 
 Loss = Literal["mse", "mae", "plcc", "norm-in-norm"]
-
-Parameters = dict[str, Array]
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,7 @@ class MLPSettings:
     units: tuple[int, int, int] = UNITS
     """Of the hidden layers; the paper's."""
     batch_norm: bool = False
-    """The published program's variant, see the module."""
+    """The published program's variant, see mlsp.regressor_network."""
     momentum: float = 0.99
     """Of batch normalisation's running statistics; below it for runs of under 500 steps."""
     loss: Loss = "mse"
@@ -88,55 +84,6 @@ class Trained:
     """Of the other databases, likewise."""
     parameters: dict[str, np.ndarray] | None
     """Where they were asked for, with the line of a loss that does not see the scale."""
-
-
-def network(
-    parameters: Parameters,
-    x: Float[Array, "n f"],
-    key: Array | None = None,
-    momentum: float = 0.0,
-) -> tuple[Float[Array, " n"], Parameters]:
-    """Outputs, and the running statistics after them; with a key as in training.
-
-    Args:
-        parameters: w0 b0 ... w3 b3; with batch normalisation also scale0 shift0 mean0 variance0 ...
-        x: standardised features.
-        key: of the dropout, which is on where there is one; statistics are then the batch's.
-        momentum: of the running statistics.
-    """
-    statistics: Parameters = {}
-    for k, rate in enumerate(DROPOUT):
-        x = x @ parameters[f"w{k}"] + parameters[f"b{k}"]
-        if f"scale{k}" in parameters:
-            mean, variance = parameters[f"mean{k}"], parameters[f"variance{k}"]
-            if key is not None:
-                batch = x.mean(axis=0), x.var(axis=0)
-                statistics[f"mean{k}"] = momentum * mean + (1 - momentum) * batch[0]
-                statistics[f"variance{k}"] = momentum * variance + (1 - momentum) * batch[1]
-                mean, variance = batch
-            x = (x - mean) * jax.lax.rsqrt(variance + BATCH_NORM_EPSILON)
-            x = x * parameters[f"scale{k}"] + parameters[f"shift{k}"]
-        x = jax.nn.relu(x)
-        if key is not None:
-            kept = jax.random.bernoulli(jax.random.fold_in(key, k), 1 - rate, x.shape)
-            x = jnp.where(kept, x / (1 - rate), 0)
-    last = len(DROPOUT)
-    return (x @ parameters[f"w{last}"] + parameters[f"b{last}"])[:, 0], statistics
-
-
-@jax.jit
-def standardisation(
-    features: Float[Array, "n f"], rows: Int[Array, " t"]
-) -> tuple[Float[Array, " f"], Float[Array, " f"]]:
-    """Mean and deviation of some rows; the deviation of a feature that is constant there is 1.
-
-    Measured from the first of the rows, a constant is 0 exactly, whatever is rounded.
-    """
-    first = features[rows[0]].astype(jnp.float32)
-    difference = features[rows].astype(jnp.float32) - first
-    mean = difference.mean(axis=0)
-    deviation = jnp.sqrt(((difference - mean) ** 2).mean(axis=0))
-    return first + mean, jnp.where(deviation > 0, deviation, 1)
 
 
 def member_bytes(settings: MLPSettings, features: int, *, keep: bool) -> int:
@@ -335,19 +282,12 @@ def _train_group(
                 float(best[m]),
                 predicted[m, : len(parts[s].test)] * slope + offset,
                 [found[m] * slope + offset for found in elsewhere],
-                _on_line({n: np.asarray(a[m]) for n, a in state.best.items()}, line)
+                on_line({n: np.asarray(a[m]) for n, a in state.best.items()}, line)
                 if keep
                 else None,
             )
         )
     return trained
-
-
-def _on_line(parameters: dict[str, np.ndarray], line: tuple[float, float]) -> dict[str, np.ndarray]:
-    """The network whose outputs are on the line."""
-    w, b = (f"{name}{len(UNITS)}" for name in "wb")
-    slope, offset = (np.float32(v) for v in line)
-    return {**parameters, w: parameters[w] * slope, b: parameters[b] * slope + offset}
 
 
 def _padded(parts: Sequence[np.ndarray]) -> tuple[Int[Array, "m c r"], Float[Array, "m p"]]:
@@ -392,31 +332,16 @@ class _State:
 
 _ADAM = optax.scale_by_adam()
 
-# Not learned by gradient.
-_STATISTICS = ("mean", "variance")
-
-
-def _learned(parameters: Parameters) -> Parameters:
-    return {n: p for n, p in parameters.items() if not n.startswith(_STATISTICS)}
-
 
 @partial(jax.jit, static_argnums=(1, 2, 3, 4))
 def _begin(
     keys: Array, features: int, units: tuple[int, int, int], batch_norm: bool, keep_best: bool
 ) -> _State:
-    """He normal kernels (arXiv:1502.01852), biases 0."""
-
     def member(key):
         first, dropout = jax.random.split(key)
-        parameters = {}
-        for k, (a, b) in enumerate(pairwise((features, *units, 1))):
-            drawn = jax.random.normal(jax.random.fold_in(first, k), (a, b))
-            parameters |= {f"w{k}": drawn * np.float32(np.sqrt(2 / a)), f"b{k}": jnp.zeros(b)}
-            if batch_norm and k < len(units):
-                parameters |= {f"scale{k}": jnp.ones(b), f"shift{k}": jnp.zeros(b)}
-                parameters |= {f"mean{k}": jnp.zeros(b), f"variance{k}": jnp.ones(b)}
+        parameters = initial_parameters(first, features, units, batch_norm)
         best = parameters if keep_best else {}
-        adam = _ADAM.init(_learned(parameters))
+        adam = _ADAM.init(learned_parameters(parameters))
         return _State(parameters, adam, dropout, best, jnp.float32(jnp.inf))
 
     return jax.vmap(member)(keys)
@@ -451,7 +376,7 @@ def _epoch(
                 outputs, statistics = network(parameters | learned, x, key, momentum)
                 return function(outputs[:, None], y[:, None], weights), statistics
 
-            learned = _learned(parameters)
+            learned = learned_parameters(parameters)
             gradient, statistics = jax.grad(batch_loss, has_aux=True)(learned)
             updates, changed = _ADAM.update(gradient, adam)
             learned = jax.tree.map(lambda p, u: p - fixed.rate * u, learned, updates)

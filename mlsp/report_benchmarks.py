@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from mlsp import figures
-from mlsp.benchmark_run import (
+from mlsp.benchmark_results import (
     CROSS_FILE,
     DISTORTIONS_FILE,
     PLACES_FILE,
@@ -114,8 +114,8 @@ def benchmark_section(
     )  # fmt: skip
 
 
-def _value(row: Row, column: str, digits: int = 3) -> Number:
-    return Number(float(row[column]) if row.get(column) else None, digits)
+def _value(row: Row, column: str) -> Number:
+    return Number(float(row[column]) if row.get(column) else None)
 
 
 def _measure(row: Row, measure: str) -> Number:

@@ -1,5 +1,6 @@
 """The report's part on a data set: what it holds, how it looks, how its scores are distributed."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from jaxtyping import UInt8
 from distortions import DISTORTIONS
 from fr_metrics import METRICS, HistogramEqualization
 from mlsp import figures
+from mlsp.sources import shard_records
 from mlsp.web_page import (
     Markup,
     Number,
@@ -28,7 +30,6 @@ from mtl.kadis.export import photographs_folder, pristine_again
 from mtl.kadis.generate import EQUALIZATION
 from mtl.kadis.plan import read_manifest
 from mtl.kadis.records import DataSet
-from mtl.kadis.shards import Shard, read_stats
 from mtl.pictures import picture_size
 from mtl.progress import progress_bar
 
@@ -77,17 +78,13 @@ def read_held(folder: Path, *, progress: bool = False) -> Held:
     """
     manifest = read_manifest(folder)
     plan = manifest["plan"]
-    shards = [Shard(**fields) for fields in plan["shards"]]
     splits: list[str] = []
     places: list[int] = []
     described: list[tuple[str, int, int, tuple[float, ...]]] = []
-    counts = dict.fromkeys((shard.split for shard in shards), 0)
-    with progress_bar(len(shards), "read scores", "shard", show=progress) as bar:
-        for shard in shards:
-            stats = read_stats(folder, shard)
-            if stats is None:
-                raise InputError(f"{folder / shard.file}: has lost its stats file; make it again")
-            for record in stats["records"]:
+    counts: Counter[str] = Counter()
+    with progress_bar(len(plan["shards"]), "read scores", "shard", show=progress) as bar:
+        for shard, records in shard_records(folder, plan):
+            for record in records:
                 scores = tuple(record["scores"][metric] for metric in plan["metrics"])
                 described.append(
                     (record["reference"], record["distortion"], record["level"], scores)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 
-from mlsp.benchmark_run import (
+from mlsp.benchmark_results import (
     CROSS_FILE,
     DISTORTIONS_FILE,
     PLACES_FILE,

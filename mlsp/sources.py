@@ -1,10 +1,10 @@
 """Where pictures to be described come from: a folder, a list of files, or a generated data set."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from jaxtyping import UInt8
@@ -59,6 +59,9 @@ class DataSet:
     """The distorted images of a data set that `deepfl generate` wrote.
 
     A picture's name is REFERENCE/TYPE_LEVEL; its columns are reference, distortion, level, split.
+
+    Raises:
+        InputError: the folder is not a finished data set, or is damaged.
     """
 
     def __init__(self, folder: Path):
@@ -66,9 +69,8 @@ class DataSet:
         self._stored = records.DataSet(folder)
         counts = dict.fromkeys(self._stored.splits, 0)
         self._places, names, columns = [], [], []
-        for fields in plan["shards"]:
-            shard = Shard(**fields)
-            for described in (read_stats(folder, shard) or {"records": []})["records"]:
+        for shard, records_of_shard in shard_records(folder, plan):
+            for described in records_of_shard:
                 reference, distortion, level = (
                     described[name] for name in ("reference", "distortion", "level")
                 )
@@ -102,6 +104,22 @@ class DataSet:
     def pristine(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
         """The pristine crop that a picture was made of; the store `pixels` has none."""
         return self._stored.pristine(*self._places[index])
+
+
+def shard_records(
+    folder: Path, plan: Mapping[str, Any]
+) -> Iterator[tuple[Shard, Sequence[Mapping[str, Any]]]]:
+    """The shards of a data set in order, each with what its stats say of its images.
+
+    Raises:
+        InputError: the stats of a shard are missing or damaged, so that no image could be told.
+    """
+    for fields in plan["shards"]:
+        shard = Shard(**fields)
+        stats = read_stats(folder, shard)
+        if stats is None:
+            raise InputError(f"{folder / shard.file}: has lost its stats file; make it again")
+        yield shard, stats["records"]
 
 
 def open_source(path: str | os.PathLike) -> Source:

@@ -17,8 +17,10 @@ Several databases give the cross-database matrix, several models a row each:
 
 from collections.abc import Sequence
 
-from mlsp.benchmark_run import BenchmarkConfig, Judged, run_benchmark
+from mlsp.benchmark_results import Judged
+from mlsp.benchmark_run import BenchmarkConfig, run_benchmark
 from mlsp.databases import download_help
+from mlsp.protocol import CORRELATIONS
 from mtl.progress import say
 from mtl.weights import FOLDER
 from scripts.command_line import parse
@@ -56,10 +58,7 @@ def print_summary(tested: Sequence[Judged]) -> None:
     places = f"{{:<{widths[0]}}}  {{:<{widths[1]}}}  {{:<{widths[2]}}}"
     print(f"{places.format('', '', 'method')}  splits   SROCC    PLCC  fitted   KROCC      RMSE")
     for each, row in rows:
-        numbers = "".join(
-            f"  {row[f'{measure}_median']:6.3f}"
-            for measure in ("srocc", "plcc", "plcc_logistic", "krocc")
-        )
+        numbers = "".join(f"  {row[f'{measure}_median']:6.3f}" for measure in CORRELATIONS)
         print(
             f"{places.format(each.database, each.protocol, row['method'])}"
             f"  {row['repetitions']:>6}{numbers}  {row['rmse_median']:8.4g}"

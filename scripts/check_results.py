@@ -25,14 +25,14 @@ from mlsp.baselines import brisque_features
 from mlsp.benchmark import Task, benchmark
 from mlsp.brisque import brisque
 from mlsp.demo import QUALITIES_FILE, DemoConfig, run_demo
-from mlsp.kadid import condition_means
+from mlsp.kadid import mean_ratings
+from mlsp.protocol import CORRELATIONS
 from mlsp.regressor import MLPSettings, SVRSettings
+from mlsp.report_data import read_held
 from mlsp.sources import DataSet
 from mtl.correlation import srocc
 from mtl.denoiser import psnr
 from mtl.files import InputError, read_table, table_text, write_atomically
-from mtl.kadis.plan import read_manifest
-from mtl.kadis.shards import Shard, read_stats
 from mtl.learning_curves import read_log
 from mtl.pictures import read_picture
 from mtl.progress import say
@@ -135,14 +135,13 @@ def benchmark_figures(demo: Path) -> Figures:
     data = DataSet(demo / "kadis")
     with tempfile.TemporaryDirectory() as folder:
         features = brisque_features(data, Path(folder))
-    ratings = condition_means()
-    scores = np.array([ratings[int(c["distortion"]), int(c["level"])] for c in data.columns])
+    scores = mean_ratings((c["distortion"], c["level"]) for c in data.columns)
     groups = [c["reference"] for c in data.columns]
     found = benchmark(features.astype(np.float32), scores, groups, tasks=TASKS)
     return {
         f"{row['method']} {name}": float(row[f"{name}_median"])
         for row in found.summary
-        for name in ("srocc", "plcc", "plcc_logistic", "krocc")
+        for name in CORRELATIONS
     }
 
 
@@ -154,9 +153,7 @@ def brisque_figures(demo: Path) -> Figures:
 def included_figures(demo: Path) -> Figures:
     """What the included model, the experiment's, says of the demonstration's images."""
     rows = read_table(demo / QUALITIES_FILE, ("image", "quality"))
-    ratings = condition_means()
-    conditions = [map(int, row["image"].rsplit("/", 1)[1].split("_")) for row in rows]
-    scores = np.array([ratings[number, level] for number, level in conditions])
+    scores = mean_ratings(row["image"].rsplit("/", 1)[1].split("_") for row in rows)
     quality = np.array([float(row["quality"]) for row in rows])
     return {"mean quality": float(quality.mean()), "SROCC of quality": srocc(quality, scores)}
 
@@ -255,20 +252,10 @@ def _sample(demo: Path) -> np.ndarray:
     return np.ascontiguousarray(photo[50 : 50 + SIDE, 100 : 100 + SIDE])
 
 
-def _scores(demo: Path) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def _scores(demo: Path) -> tuple[Mapping[str, np.ndarray], np.ndarray]:
     """Scores by metric of all images, and KADID-10k's mean ratings of their conditions."""
-    data = demo / "kadis"
-    plan = read_manifest(data)["plan"]
-    records = [
-        record
-        for fields in plan["shards"]
-        for record in (read_stats(data, Shard(**fields)) or {"records": []})["records"]
-    ]
-    ratings = condition_means()
-    return (
-        {m: np.array([r["scores"][m] for r in records]) for m in plan["metrics"]},
-        np.array([ratings[r["distortion"], r["level"]] for r in records]),
-    )
+    held = read_held(demo / "kadis")
+    return held.scores, mean_ratings(zip(held.distortions, held.levels, strict=True))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlsp.conditions import CONDITIONS_FILE, PICTURES, add_conditions
+from mlsp.condition_training import PICTURES, add_conditions
+from mlsp.conditions import CONDITIONS_FILE
 from mtl.progress import say
 from mtl.weights import model_folder
 from scripts.command_line import parse

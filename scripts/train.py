@@ -20,7 +20,8 @@ see the folder of --out:
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
-from mlsp.conditions import CONDITIONS_FILE, PICTURES, add_conditions, has_conditions
+from mlsp.condition_training import PICTURES, add_conditions
+from mlsp.conditions import CONDITIONS_FILE, has_conditions
 from mtl.distributed import leads
 from mtl.files import InputError
 from mtl.progress import say

@@ -47,6 +47,9 @@ def test_tasks_alone_are_trained_as_the_run_was(rated, run, tmp_path):
         compare_tasks(TasksConfig(rated, out / "runs" / "gmsd", tmp_path / "x"), body=SmallBody)
     with pytest.raises(InputError, match="--tasks nothing"):
         compare_tasks(TasksConfig(rated, run, tmp_path / "x", ("nothing",)), body=SmallBody)
+    with pytest.raises(InputError, match="--seed -1"):
+        compare_tasks(TasksConfig(rated, run, tmp_path / "x", seed=-1), body=SmallBody)
+    assert not (tmp_path / "x").exists()  # said before anything is trained
 
 
 def test_four_schemes_on_the_same_splits(rated, run, tmp_path, monkeypatch):

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from mlsp import Predictor, extract
+from mlsp.condition_training import add_conditions
 from mlsp.conditions import (
     CONDITIONS_FILE,
     PRISTINE,
     Conditions,
-    add_conditions,
     fit_conditions,
     has_conditions,
     load_conditions,

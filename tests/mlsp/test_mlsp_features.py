@@ -1,6 +1,7 @@
 """MLSP features: the blocks, extraction, and the feature folder."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import cv2
@@ -181,3 +182,12 @@ def test_without_a_regressor_quality_is_the_mean_of_the_turned_heads(model, samp
     assert 0.2 <= prediction.scores["ssim"] <= 1 and 0 <= prediction.scores["gmsd"] <= 0.3
     with pytest.raises(InputError, match=r"small\.png: 10×10 pixels are too few"):
         predictor("small.png", image[:10, :10])
+
+
+def test_a_data_set_that_lost_the_stats_of_a_shard_is_refused(scored, tmp_path):
+    """Which image is which would not be known."""
+    data = shutil.copytree(scored, tmp_path / "kadis")
+    assert len(open_source(data).names) == 20
+    min((data / "stats").iterdir()).unlink()
+    with pytest.raises(InputError, match="has lost its stats file"):
+        open_source(data)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from mlsp.benchmark import Method, Rated, compare_methods, random_splits
-from mlsp.benchmark_run import Judged, draw, write_results
+from mlsp.benchmark_results import Judged, draw, write_results
 from mlsp.regressor import SVRSettings
 from mlsp.report import PAGE, Remarks, ReportConfig, write_report
 from mlsp.web_page import Number, Section, element, page, table

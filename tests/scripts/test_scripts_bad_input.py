@@ -72,6 +72,8 @@ MISTAKES = [
     ("finetune nine_mixed.csv --init random --out out", "for all, such as --size 384 512"),
     ("extract good --model {model} --out out --crops 2 --crop-size 9", "--crop-size 9: at least"),
     ("extract good --model {model} --out out --crops -1", "--crops -1: give the number of crops"),
+    ("extract good --model {model} --out out --crops 2 --seed -1", "--seed -1: must not be"),
+    ("benchmark gone.csv --model {model} --out out --seed -1", "--seed -1: must not be negative"),
     ("conditions gone --model {model}", "gone: is not a data set"),
     ("conditions good --model empty", "empty: is not a model folder"),
     ("predict good/photo.png --model {model} --explain", "holds no conditions to explain"),

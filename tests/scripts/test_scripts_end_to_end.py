@@ -15,6 +15,10 @@ from scripts.check_results import check_rows, differences
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 
+# Height and width of the demonstration's images. The program that judges two of them at once is
+# compiled by then.
+SIZE = (192, 256)
+
 DEMO = (
     *("demo", "--out", "demo", "--types", "gaussian_blur", "jpeg", "--epochs", "1"),
     *("--crop", "80", "80", "--svr-repetitions", "3", "--mlp-repetitions", "1"),
@@ -103,14 +107,20 @@ def test_a_second_run_says_that_all_is_done(demo, deepfl):
 
 def test_prediction_prints_a_score_on_the_ratings_scale(demo, deepfl):
     photo = "demo/photographs/chelsea.png"
-    done = deepfl("predict", photo, "--model", "demo/quality")
-    score, name = done.stdout.strip().split("\t")
-    assert name == photo and 0 < float(score) < 6
+    crops = ["left.png", "right.png"]
+    photograph = cv2.imread(str(deepfl.place / photo))
+    for name, left in zip(crops, (0, photograph.shape[1] - SIZE[1]), strict=True):
+        cv2.imwrite(str(deepfl.place / name), photograph[: SIZE[0], left : left + SIZE[1]])
+    done = deepfl("predict", *crops, "--model", "demo/quality")
+    scores, names = zip(*(line.split("\t") for line in done.stdout.splitlines()), strict=True)
+    assert list(names) == crops and all(0 < float(score) < 6 for score in scores)
     weak = deepfl("predict", photo, "--model", "demo/run")
-    assert 0 <= float(weak.stdout.split("\t")[0]) <= 1
+    score, name = weak.stdout.strip().split("\t")
+    assert name == photo and 0 <= float(score) <= 1
     assert "weakly supervised" in weak.stderr
-    included = deepfl("predict", photo)
-    assert "KADID-10k" in included.stderr and 2 < float(included.stdout.split("\t")[0]) < 5
+    included = deepfl("predict", *crops)
+    assert "KADID-10k" in included.stderr
+    assert all(2 < float(line.split("\t")[0]) < 5 for line in included.stdout.splitlines())
 
 
 def test_own_rated_pictures_train_a_regressor(demo, deepfl):

@@ -114,8 +114,12 @@ def judge(untrained, tmp_path):
     return tmp_path
 
 
-def test_a_released_model_is_half_as_large_and_judges_nearly_the_same(judge, photographs, capsys):
-    command = [str(judge / "judge"), "--run", str(judge / "run"), "--pictures", str(photographs)]
+def test_a_released_model_is_half_as_large_and_judges_nearly_the_same(judge, sample, capsys):
+    pictures = judge / "pictures"
+    pictures.mkdir()
+    for name, image in sample.items():
+        cv2.imwrite(str(pictures / f"{name}.png"), image[:96, :96, ::-1])
+    command = [str(judge / "judge"), "--run", str(judge / "run"), "--pictures", str(pictures)]
     release_model.main([*command, "--ratings", "words", "--out", str(judge / "small")])
     assert "words" in Predictor(judge / "small").scale
     assert {w.dtype for w in read_arrays(judge / "small" / "weights.npz").values()} == {
