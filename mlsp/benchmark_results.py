@@ -18,6 +18,8 @@ REPETITIONS_FILE, SUMMARY_FILE = "repetitions.csv", "summary.csv"
 DISTORTIONS_FILE, CROSS_FILE = "distortions.csv", "cross.csv"
 PREDICTIONS_FILE, PLACES_FILE = "predictions.csv", "benchmark.json"
 
+BRISQUE = "brisque"  # the name, before the regressor's, of the method on BRISQUE's features
+
 
 @dataclass(frozen=True)
 class Judged:

@@ -28,7 +28,7 @@ import numpy as np
 
 from mlsp.baselines import brisque_features, full_reference_scores
 from mlsp.benchmark import Method, Rated, compare_methods, fit_for_use, random_splits
-from mlsp.benchmark_results import Judged, draw, write_results
+from mlsp.benchmark_results import BRISQUE, Judged, draw, write_results
 from mlsp.crops import CROP_SIZE, CropPool, Crops, Pool
 from mlsp.databases import Database, open_database
 from mlsp.extract import extract_to
@@ -48,8 +48,6 @@ from mtl.splits import FEWEST_GROUPS, Split
 from mtl.weights import FOLDER, INCLUDED, TrainedModel, load_model
 
 Protocol = Literal["random", "official", "opposing"]
-
-BRISQUE = "brisque"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from mlsp.benchmark_results import (
     SUMMARY_FILE,
 )
 from mlsp.report_data import beside
-from mlsp.report_tables import Place, Row, Tables, best_row, of_place
+from mlsp.report_tables import Place, Row, Tables, best_row, is_own, of_place
 from mlsp.web_page import (
     Markup,
     Number,
@@ -141,20 +141,23 @@ def _summary(benchmark: Tables) -> Markup:
     rows = benchmark.summary
     measures = _measures(rows)
     gaps = [name for name in rows[0] if name.startswith("gap_")]
+    # What all rows share is said once, which leaves room for the measures.
+    alone = len(benchmark.places) == 1
+    names = ["method"] if alone else ["database", "protocol", "method"]
+    which = f"{benchmark.places[0][0]}, {benchmark.places[0][1]} split. " if alone else ""
     return table(
-        ["database", "protocol", "method", "splits",
-         *(TITLES.get(name, name) for name in [*measures, *gaps])],
+        [*names, "splits", *(TITLES.get(name, name) for name in [*measures, *gaps])],
         [
             (
-                *(row[name] for name in ("database", "protocol", "method")),
+                *(row[name] for name in names),
                 int(float(row["repetitions"])),
                 *(_measure(row, name) for name in measures),
                 *(_value(row, name) for name in gaps),
             )
             for row in rows
         ],
-        caption="SROCC, PLCC, KROCC: 1 is best. RMSE, MAE: on the scale of the ratings.",
-    )  # fmt: skip
+        caption=f"{which}SROCC, PLCC, KROCC: 1 is best. RMSE, MAE: on the scale of the ratings.",
+    )
 
 
 def _arrays(rows: Sequence[Row]) -> tuple[np.ndarray, np.ndarray]:
@@ -269,7 +272,10 @@ def _not_there(benchmark: Tables, name: str) -> Markup:
 def _worst(
     out: Path, benchmark: Tables, number: int, ratings: Sequence[Path], worst: int
 ) -> list[Markup]:
-    """The worst test predictions of each database's best method, by its first protocol."""
+    """The worst test predictions on each database, by its first protocol, of the best method.
+
+    Of the methods on networks' features, where there are any: they are what the report is of.
+    """
     if not worst:
         return [missing("Left out; ", element("code", f"--worst {WORST}"), " shows them.")]
     if not benchmark.predictions:
@@ -279,7 +285,7 @@ def _worst(
         first.setdefault(place[0], place)
     found: list[Markup] = []
     for of, (database, place) in enumerate(first.items(), start=1):
-        best = best_row(benchmark, place)
+        best = best_row(benchmark, place, own=True)
         if best is None:
             found.append(
                 missing(f"{database}: no method predicts scores on the scale of the ratings.")
@@ -301,7 +307,10 @@ def _worst(
             paragraph(
                 f"{database}, {place[1]}: the {len(rows)} test pictures that ",
                 element("b", best["method"]),
-                ", the trained method with the highest SROCC, judged worst in its median split.",
+                ", of the networks' features the method with the highest SROCC, judged worst in its"
+                " median split."
+                if is_own(best)
+                else ", the trained method with the highest SROCC, judged worst in its median split.",
             )
         )
         if not seen:
@@ -323,7 +332,7 @@ def _scores(row: Row) -> Markup:
         "small",
         element("b", row["image"]),
         element("br"),
-        f"true {true:.4g}, predicted {predicted:.4g}, error {predicted - true:+.3g}",
+        f"true {true:.3f}, predicted {predicted:.3f}, error {predicted - true:+.3f}",
     )
 
 

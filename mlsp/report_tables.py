@@ -7,6 +7,7 @@ from math import isfinite
 from pathlib import Path
 
 from mlsp.benchmark_results import (
+    BRISQUE,
     CROSS_FILE,
     DISTORTIONS_FILE,
     PLACES_FILE,
@@ -102,9 +103,19 @@ def trained_rows(benchmark: Tables, place: Place) -> list[Row]:
     ]
 
 
-def best_row(benchmark: Tables, place: Place) -> Row | None:
-    """Of the trained methods the one with the highest median SROCC; None where there is none."""
+def is_own(row: Row) -> bool:
+    """Whether a method regresses on a network's features, and not on BRISQUE's."""
+    return row["method"].split()[0] != BRISQUE
+
+
+def best_row(benchmark: Tables, place: Place, *, own: bool = False) -> Row | None:
+    """Of the trained methods the one with the highest median SROCC; None where there is none.
+
+    With `own`, of those on networks' features, if there are any.
+    """
     rows = trained_rows(benchmark, place)
+    if own:
+        rows = [row for row in rows if is_own(row)] or rows
     return max(rows, key=lambda row: float(row["srocc_median"]), default=None)
 
 

@@ -215,7 +215,7 @@ def test_the_story_and_the_worst_errors_are_told(place, shown):
     worst = sorted(errors, key=lambda name: -abs(errors[name]))
     places = [shown.text.index(f"{name}true") for name in worst]
     assert places == sorted(places)
-    assert f"error {errors[worst[0]]:+.3g}" in shown.text
+    assert f"error {errors[worst[0]]:+.3f}" in shown.text
     told = (
         f"On {DATABASE} (random split), the best of 2 method(s) trained on human scores is a <svr>"
     )
