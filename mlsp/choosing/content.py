@@ -4,6 +4,8 @@ The paper clusters VGG-16's 4096 activations into 200; here it is the last layer
 own network, averaged over the crop (`gap` of `mlsp.pooling`).
 """
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float, Int
 from sklearn.cluster import KMeans, MiniBatchKMeans
@@ -27,12 +29,15 @@ def content_clusters(
     """
     features = np.ascontiguousarray(features, np.float32)
     number = min(clusters, len(np.unique(features, axis=0)))
-    kind, options = (
-        (KMeans, {}) if len(features) < MANY else (MiniBatchKMeans, {"batch_size": BATCH})
+    options: dict[str, Any] = {"n_init": STARTS, "random_state": seed}
+    kmeans = (
+        KMeans(number, **options)
+        if len(features) < MANY
+        else MiniBatchKMeans(number, batch_size=BATCH, **options)
     )
     # With one thread sums are always added up in the same order.
     with threadpool_limits(1):
-        found = kind(number, n_init=STARTS, random_state=seed, **options).fit_predict(features)
+        found = kmeans.fit_predict(features)
     sizes = np.bincount(found, minlength=number)
     first = np.array([np.argmax(found == c) if sizes[c] else len(found) for c in range(number)])
     order = np.lexsort((first, -sizes))

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 from matplotlib import pyplot
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 
 from mlsp.figures import AFTER, BEFORE, DOTS_PER_INCH, PANEL_COLUMNS, save
 
@@ -57,9 +59,9 @@ def histograms(out: Path, panels: Sequence[Histogram], before: int, after: int) 
         panel.xaxis.get_offset_text().set_fontsize(7)
     for row in range(rows):
         axes[row, 0].set_ylabel("% of photographs", fontsize=8)
-    handles = [pyplot.Rectangle((0, 0), 1, 1, color=c, alpha=0.6) for c in (ALL, CHOSEN)]
+    handles = [Rectangle((0, 0), 1, 1, color=c, alpha=0.6) for c in (ALL, CHOSEN)]
     labels = [f"all usable, trimmed: {before:,}", f"chosen: {after:,}"]
-    line = pyplot.Line2D([], [], color="0.3", linewidth=0.8, linestyle=":")
+    line = Line2D([], [], color="0.3", linewidth=0.8, linestyle=":")
     figure.legend(
         [*handles, line],
         [*labels, "uniform"],

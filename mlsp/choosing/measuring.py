@@ -9,7 +9,7 @@ the same folder.
 import hashlib
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -120,7 +120,7 @@ def _run(config: CurateConfig, batches: Sequence[Sequence[Stamp]], folder: Path,
     """Have Ray measure batches; yields the size of each that is done."""
     with ray_connection(None, config.num_workers) as ray:
         task = ray.remote(num_cpus=1, max_retries=RETRIES)(_measure_batch)
-        limit = WAITING * int(ray.cluster_resources().get("CPU", 1))
+        limit = config.num_workers or WAITING * int(ray.cluster_resources().get("CPU", 1))
         waiting = list(reversed(batches))
         running: dict[Any, Sequence[Stamp]] = {}
         while waiting or running:

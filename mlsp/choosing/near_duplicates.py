@@ -11,10 +11,11 @@ no pair of a cluster is closer than 1.
 
 import heapq
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 
 def unit_scaled(values: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
@@ -75,8 +76,8 @@ class _Neighbours:
         self.there = np.ones(len(indicators), bool)
         self._indicators, self._clusters = indicators, clusters
         self._members = {int(c): np.flatnonzero(clusters == c) for c in np.unique(clusters)}
-        self._trees = {c: cKDTree(indicators[rows]) for c, rows in self._members.items()}
-        self._all: cKDTree | None = None
+        self._trees = {c: KDTree(indicators[rows]) for c, rows in self._members.items()}
+        self._all: KDTree | None = None
 
     def nearest(self, i: int, without: int = -1) -> tuple[float, int]:
         """Distance and number of the nearest other photograph; (inf, -1) when there is none."""
@@ -90,7 +91,7 @@ class _Neighbours:
         if inside[0] <= 1:
             return inside
         if self._all is None:
-            self._all = cKDTree(self._indicators)
+            self._all = KDTree(self._indicators)
         everything = np.arange(len(self._indicators))
         distance, j = self._first(
             self._all, i, everything, lambda j: self._clusters[j] != cluster and usable(j)
@@ -98,14 +99,15 @@ class _Neighbours:
         return min(inside, (float(np.hypot(distance, 1)), j))
 
     def _first(
-        self, tree: cKDTree, i: int, rows: np.ndarray, usable: Callable[[int], bool]
+        self, tree: KDTree, i: int, rows: np.ndarray, usable: Callable[[int], bool]
     ) -> tuple[float, int]:
         """The nearest of a tree's photographs that is usable, asking for more and more of them."""
         size, asked, seen = len(rows), 4, 0
         while seen < size:
             asked = min(asked, size)
-            distances, places = tree.query(self._indicators[i], k=np.arange(seen + 1, asked + 1))
-            for distance, place in zip(distances, places, strict=True):
+            further: Any = np.arange(seen + 1, asked + 1)  # KDTree takes numbers of neighbours too
+            distances, places = tree.query(self._indicators[i], k=further)
+            for distance, place in zip(np.ravel(distances), np.ravel(places), strict=True):
                 if usable(int(rows[place])):
                     return float(distance), int(rows[place])
             seen, asked = asked, 4 * asked

@@ -259,11 +259,8 @@ def _searched(
     solved = scipy.optimize.milp(
         _costs(p),
         integrality=np.concatenate([np.ones(groups), np.zeros(2 * len(p.target))]),
-        bounds=scipy.optimize.Bounds(0, _upper(p)),
-        constraints=[
-            scipy.optimize.LinearConstraint(above, -np.inf, p.floors),
-            scipy.optimize.LinearConstraint(total, p.number, p.number),
-        ],
+        bounds=(np.zeros(groups + 2 * len(p.target)), _upper(p)),
+        constraints=[(above, -np.inf, p.floors), (total, p.number, p.number)],
         options={"node_limit": TREE_NODES, "mip_rel_gap": 0.0},
     )
     if solved.mip_dual_bound is not None and np.isfinite(solved.mip_dual_bound):
