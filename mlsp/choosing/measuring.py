@@ -116,7 +116,9 @@ def _read(folder: Path, header: Mapping[str, Any]) -> dict[Stamp, dict[str, Any]
     return found
 
 
-def _run(config: CurateConfig, batches: Sequence[Sequence[Stamp]], folder: Path, header: Mapping):
+def _run(
+    config: CurateConfig, batches: Sequence[Sequence[Stamp]], folder: Path, header: Mapping
+) -> Iterator[int]:
     """Have Ray measure batches; yields the size of each that is done."""
     with ray_connection(None, config.num_workers) as ray:
         task = ray.remote(num_cpus=1, max_retries=RETRIES)(_measure_batch)

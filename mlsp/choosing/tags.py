@@ -98,7 +98,7 @@ def quota_for(tags: Tags, number: int) -> int:
         raise ValueError(f"{number} must be at least 1")
     tagged = sum(bool(one) for one in tags.values())
     number = min(number, tagged)
-    low, high = 1, 1 + len(tags)
+    low, high = 1, 1 + len(tags) if number else 1
     while low < high:
         middle = (low + high) // 2
         if len(quota_sample(tags, middle, number)) >= number:
