@@ -239,6 +239,8 @@ def check_diverse(config: DiverseConfig) -> int:
         raise InputError("--tags needs --quota or --candidates, and they need --tags")
     if config.measured is not None:
         measured, photos = config.measured.resolve(), config.photos.resolve()
+        if measured == config.out.resolve():
+            raise InputError(f"--measured {config.measured}: is --out; give another folder")
         if measured == photos or photos in measured.parents:
             raise InputError(f"--measured {config.measured}: is inside the photographs' folder")
         if measured.exists() and not measured.is_dir():

@@ -28,7 +28,7 @@ def content_clusters(
         seed: of the first centres; the same clusters for the same seed.
     """
     features = np.ascontiguousarray(features, np.float32)
-    number = min(clusters, len(np.unique(features, axis=0)))
+    number = _distinct(features, clusters)
     options: dict[str, Any] = {"n_init": STARTS, "random_state": seed}
     kmeans = (
         KMeans(number, **options)
@@ -44,3 +44,13 @@ def content_clusters(
     rank = np.empty(number, np.int64)
     rank[order] = np.arange(number)
     return rank[found]
+
+
+def _distinct(features: Float[np.ndarray, "n f"], most: int) -> int:
+    """How many rows differ, counted up to `most`."""
+    seen: set[bytes] = set()
+    for row in features:
+        seen.add(row.tobytes())
+        if len(seen) == most:
+            break
+    return len(seen)

@@ -352,6 +352,7 @@ MISTAKES = [
     ("--diverse 3 --tags tags.csv", "--tags needs --quota or --candidates"),
     ("--diverse 3 --tags tags.csv --quota 4", "tags.csv: cannot be read"),
     ("--diverse 3 --measured photographs/in", "is inside the photographs' folder"),
+    ("--diverse 3 --measured out/../out", "is --out; give another folder"),
     ("--diverse 3 --measured file", "file: is a file; give a folder"),
     ("--diverse 3 --model gone", "gone"),
     ("--diverse 3 --size 0 9", "--size 0 9: give pixels"),
