@@ -31,6 +31,16 @@ PUBLIC = {
         "votes_of",
     ],
     "mlsp": ["BLOCKS", "Predictor", "benchmark", "extract"],
+    "mlsp.choosing": [
+        "Chosen",
+        "DiverseConfig",
+        "Selection",
+        "curate_diverse",
+        "quota_for",
+        "quota_sample",
+        "select",
+        "without_nearest",
+    ],
     "mlsp.databases": ["DATABASES", "Database", "Layout", "download_help", "open_database"],
 }
 

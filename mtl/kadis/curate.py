@@ -13,6 +13,9 @@ written last; where `curated.csv` is, the curation is complete.
 SUB/NAME.jpg becomes SUB/NAME.png. Photographs whose names differ in nothing but suffix or case keep
 their suffix, NAME.jpg.png and NAME.png.png; one whose file would still overwrite another's, or a
 folder, on a disk that does not tell cases apart, is left out.
+
+Whoever has chosen among the photographs beforehand hands over a `Choice`: only the chosen become
+crops, named as if all did.
 """
 
 import json
@@ -22,6 +25,9 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import UInt8
 
 from mtl.files import InputError, table_text, write_atomically
 from mtl.kadis.duplicates import BITS, DISTANCE, KeptHashes, perceptual_hash
@@ -67,6 +73,32 @@ class CurateConfig:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """Photographs that were chosen before `curate` makes their crops."""
+
+    names: tuple[str, ...]
+    """Of the chosen, sorted."""
+    rejected: tuple[Rejected, ...]
+    """The others, each with its reason."""
+    beside: tuple[str, ...]
+    """Files and folders that whoever chose keeps in the folder of the crops."""
+
+
+@dataclass(frozen=True)
+class Cropped:
+    """A photograph that can be used, scaled and cropped."""
+
+    image: UInt8[np.ndarray, "h w 3"]
+    """The crop."""
+    shape: tuple[int, int]
+    """Height and width of the photograph, as displayed."""
+    offsets: tuple[int, int]
+    """Top and left of the crop in the scaled photograph."""
+    hash: int
+    """Perceptual hash of the photograph."""
+
+
+@dataclass(frozen=True)
 class Kept:
     """A photograph that became a crop: a row of curated.csv, and the size of its file."""
 
@@ -95,18 +127,27 @@ class Curation:
     """Photographs that were decided already."""
 
 
-def curate(config: CurateConfig, *, progress: bool = False) -> Curation:
+def curate(
+    config: CurateConfig, choice: Choice | None = None, *, progress: bool = False
+) -> Curation:
     """Make the crops, or what is missing of them, and the two tables.
+
+    Args:
+        config: what to curate.
+        choice: the photographs to take; all when not given.
+        progress: report on standard error.
 
     Raises:
         InputError: bad settings, no usable photograph, or `out` holds something else.
     """
-    _check(config)
+    check(config)
     names = list_pictures(config.photos)
-    files = _output_files(names)
+    files = output_files(names)
+    if choice is not None:
+        names = list(choice.names)
     header = _header(config, names)
     journal = config.out / JOURNAL
-    decided = _claim(journal, header, names)
+    decided = _claim(journal, header, names, () if choice is None else choice.beside)
     resumed = len(decided)
 
     def made(some: Sequence[str]) -> Generator[tuple[Kept, bytes] | Rejected, None, None]:
@@ -129,10 +170,15 @@ def curate(config: CurateConfig, *, progress: bool = False) -> Curation:
                 lines.flush()
                 decided.append(outcome)
                 bar.update()
-    return _finish(config, decided, resumed)
+    return _finish(config, decided, () if choice is None else choice.rejected, resumed)
 
 
-def _check(config: CurateConfig) -> None:
+def check(config: CurateConfig) -> None:
+    """Refuse settings that cannot be.
+
+    Raises:
+        InputError: sizes, distances or folders make no sense.
+    """
     if min(config.size) < 1:
         raise InputError(f"--size {config.size[0]} {config.size[1]}: give pixels, 1 or more")
     if not -1 <= config.duplicate_distance <= BITS:
@@ -150,7 +196,7 @@ def _check(config: CurateConfig) -> None:
         )
 
 
-def _output_files(names: Sequence[str]) -> dict[str, str | Rejected]:
+def output_files(names: Sequence[str]) -> dict[str, str | Rejected]:
     """The crop's file for each photograph, by the rule at the top of this module."""
     stems = Counter(_stem(name).casefold() for name in names)
     # A file cannot have the name of a folder.
@@ -199,15 +245,19 @@ def _header(config: CurateConfig, names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _claim(journal: Path, header: Mapping[str, Any], names: Sequence[str]) -> list[Kept | Rejected]:
-    """What `out` has decided already; a new journal when there is none.
+def _claim(
+    journal: Path, header: Mapping[str, Any], names: Sequence[str], beside: Sequence[str]
+) -> list[Kept | Rejected]:
+    """What `out` has decided already; a new journal when there is none but what is `beside` it.
 
     Raises:
         InputError: `out` holds something else, another curation, or a damaged journal.
     """
     out = journal.parent
     if not journal.exists():
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if out.exists() and (
+            not out.is_dir() or any(path.name not in beside for path in out.iterdir())
+        ):
             raise InputError(f"{out}: exists and is not a curation; choose another --out")
         write_atomically(journal, json.dumps(header) + "\n")
         return []
@@ -266,6 +316,18 @@ def _candidate(
     """The crop of one photograph as PNG; nothing is known yet of the other photographs."""
     if isinstance(file, Rejected):
         return file
+    cropped = crop_of(config, name)
+    if isinstance(cropped, Rejected):
+        return cropped
+    data = encode_png(cropped.image)
+    scale = round(spanning_scale(cropped.shape, config.size), SCALE_DECIMALS)
+    (height, width), (top, left) = cropped.shape, cropped.offsets
+    kept = Kept(name, file, width, height, scale, left, top, f"{cropped.hash:016x}", len(data))
+    return kept, data
+
+
+def crop_of(config: CurateConfig, name: str) -> Cropped | Rejected:
+    """One photograph scaled and cropped as the settings say, or why it cannot be used."""
     path = config.photos / name
     try:
         # The header first: most of what is left out need not be decoded.
@@ -275,17 +337,22 @@ def _candidate(
         photograph = read_photograph(path)
     except InputError as error:
         return Rejected.of(name, path, error)
-    shape = photograph.shape[:2]
-    code = perceptual_hash(photograph)
     spanned = span(photograph, config.size, enlarge=config.enlarge)
     if config.crop == "salient":
-        top, left = salient_offsets(spanned, config.size)
+        offsets = salient_offsets(spanned, config.size)
     else:
-        top, left = centre_offsets(spanned.shape[:2], config.size)
-    data = encode_png(crop(spanned, (top, left), config.size))
-    scale = round(spanning_scale(shape, config.size), SCALE_DECIMALS)
-    kept = Kept(name, file, shape[1], shape[0], scale, left, top, f"{code:016x}", len(data))
-    return kept, data
+        offsets = centre_offsets(spanned.shape[:2], config.size)
+    height, width = photograph.shape[:2]
+    code = perceptual_hash(photograph)
+    return Cropped(crop(spanned, offsets, config.size), (height, width), offsets, code)
+
+
+def duplicate_of(config: CurateConfig, code: int, hashes: KeptHashes) -> str | None:
+    """Why a photograph with this hash counts as one that was kept; None when it does not."""
+    nearest = hashes.nearest(code)
+    if nearest is None or nearest[1] > config.duplicate_distance:
+        return None
+    return f"near-duplicate of {nearest[0]} ({nearest[1]} of {BITS} bits differ)"
 
 
 def _decide(
@@ -295,18 +362,21 @@ def _decide(
     if isinstance(made, Rejected):
         return made
     kept, data = made
-    nearest = hashes.nearest(int(kept.hash, 16))
-    if nearest is not None and nearest[1] <= config.duplicate_distance:
-        return Rejected(
-            name, f"near-duplicate of {nearest[0]} ({nearest[1]} of {BITS} bits differ)"
-        )
+    reason = duplicate_of(config, int(kept.hash, 16), hashes)
+    if reason is not None:
+        return Rejected(name, reason)
     write_atomically(config.out / kept.file, data)
     hashes.add(name, int(kept.hash, 16))
     return kept
 
 
-def _finish(config: CurateConfig, decided: Sequence[Kept | Rejected], resumed: int) -> Curation:
-    """Write the tables."""
+def _finish(
+    config: CurateConfig,
+    decided: Sequence[Kept | Rejected],
+    before: Sequence[Rejected],
+    resumed: int,
+) -> Curation:
+    """Write the tables; `before` are the photographs that were left out already."""
     out = config.out
     kept = tuple(one for one in decided if isinstance(one, Kept))
     rejected = [one for one in decided if isinstance(one, Rejected)]
@@ -318,7 +388,7 @@ def _finish(config: CurateConfig, decided: Sequence[Kept | Rejected], resumed: i
             f"{config.photos}: none of its {len(decided)} photographs can be used; the first,"
             f" {rejected[0].file}: {rejected[0].reason}"
         )
-    rejected += _foreign(config.photos)
+    rejected += [*before, *_foreign(config.photos)]
     rejected.sort(key=lambda one: one.file)
     table = [{"photograph": _readable(r.file), "reason": _readable(r.reason)} for r in rejected]
     rows = [{k: v for k, v in asdict(one).items() if k != "bytes"} for one in kept]

@@ -1,0 +1,505 @@
+"""A balanced set of photographs, as KonIQ-10k was chosen: from a folder to crops and tables.
+
+H. Lin, V. Hosu, D. Saupe, "KonIQ-10k: an ecologically valid database for deep learning of blind
+image quality assessment", IEEE Trans. Image Processing 29, 2020, doi:10.1109/TIP.2020.2967829:
+
+1. Of photographs with tags, a share that fills a quota for each tag (`mlsp.choosing.tags`).
+2. Those that cannot be used, and copies of others, are left out by `mtl.kadis.curate`'s rules.
+3. Seven scalar indicators are measured (`mlsp.choosing.indicators`); who has one more than 3
+   standard deviations from the mean is left out (section 3.4.1).
+4. Deep features of the rest are clustered: the content (`mlsp.choosing.content`).
+5. K photographs and some to spare are chosen so that all histograms are as uniform as possible
+   (`mlsp.choosing.selection`).
+6. Of the closest pairs one is left out until K remain (`mlsp.choosing.near_duplicates`).
+
+The folder holds what `deepfl curate` writes for the chosen, and:
+
+- indicators.csv: a row per photograph that can be used, with its indicators, its cluster, whether
+  it was chosen, and if not, why.
+- histograms.png: all indicators before and after.
+- choosing.json: settings, counts, the programme's value and bound, and per indicator how uniform
+  its histogram is. It is begun first and completed last.
+- measured/: what was measured, unless --measured puts it elsewhere.
+
+Uniformity is the entropy of the histogram divided by the logarithm of its number of bins: 1 where
+all bins hold as many. Small sets have lower ones by chance, so that of random choices of K
+photographs is given beside it.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from mlsp.choosing.content import content_clusters
+from mlsp.choosing.figure import Histogram, histograms
+from mlsp.choosing.indicators import CONTENT, INDICATORS
+from mlsp.choosing.measuring import Measured, crop_settings, deep_features, measure
+from mlsp.choosing.near_duplicates import unit_scaled, without_nearest
+from mlsp.choosing.selection import equal_bins, select
+from mlsp.choosing.tags import quota_for, quota_sample, read_tags
+from mtl.files import InputError, table_text, write_atomically
+from mtl.kadis.curate import (
+    JOURNAL,
+    Choice,
+    CurateConfig,
+    Curation,
+    check,
+    curate,
+    duplicate_of,
+    output_files,
+)
+from mtl.kadis.duplicates import KeptHashes
+from mtl.kadis.shards import file_digest
+from mtl.pictures import Rejected, list_pictures
+from mtl.progress import progress_bar, say, stage
+from mtl.weights import INCLUDED, WEIGHTS_FILE, load_model
+
+INDICATORS_FILE, HISTOGRAMS_FILE, STATE_FILE = "indicators.csv", "histograms.png", "choosing.json"
+MEASURED_FOLDER = "measured"
+BESIDE = (INDICATORS_FILE, HISTOGRAMS_FILE, STATE_FILE, MEASURED_FOLDER)
+FORMAT = 1  # of choosing.json
+
+BINS = 200  # of each indicator, and clusters (KonIQ-10k)
+PER_BIN = 5  # photographs that a bin should hold at least: fewer bins where K is small
+SPARE = 2 / 11  # KonIQ-10k chose 13,000 photographs and left out 2,000 as near-duplicates
+Z_LIMIT = 3.0  # KonIQ-10k, section 3.4.1
+RANDOM_CHOICES = 20  # whose mean uniformity is given beside the choice's
+
+
+@dataclass(frozen=True)
+class DiverseConfig(CurateConfig):
+    """What to curate and how, and how to choose among the photographs."""
+
+    diverse: int | None = None
+    """Choose so many photographs whose indicators are as uniform as possible; the options below
+    need it."""
+    bins: int | None = None
+    """Of each indicator; 200, or fewer so that each has room for 5 photographs, when not given."""
+    clusters: int | None = None
+    """Of the content; as many as --bins when not given."""
+    spare: float = SPARE
+    """Photographs chosen beyond K, as a share of K, to be left out again as near-duplicates."""
+    tags: Path | None = None
+    """CSV file with the columns image and tags (such as beach:0.93;outdoor): only photographs that
+    fill --quota for each tag are measured."""
+    quota: int | None = None
+    """Photographs that each tag should have."""
+    candidates: int | None = None
+    """Photographs that --tags leaves at most; the quota follows when it is not given."""
+    model: Path = Path(INCLUDED)
+    """Model folder whose features tell contents apart; deepfl-small comes with the program."""
+    seed: int = 0
+    """Of the clusters."""
+    measured: Path | None = None
+    """Folder for what is measured, which other choices may share; OUT/measured when not given."""
+
+
+@dataclass(frozen=True)
+class Uniformity:
+    """Of an indicator's histogram, 0..1."""
+
+    bins: int
+    before: float
+    """Of the photographs there were to choose from."""
+    random: float
+    """Mean of random choices of as many photographs."""
+    after: float
+    """Of the chosen."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The outcome of a choice."""
+
+    curation: Curation
+    photographs: int
+    """In the folder."""
+    usable: int
+    """That could be measured and are no copies."""
+    trimmed: int
+    """Left out for an extreme indicator."""
+    selected: int
+    """Chosen by the programme."""
+    value: float
+    """Of the programme."""
+    bound: float
+    gap: float
+    """Share of the value by which a better choice could be better."""
+    constant: tuple[str, ...]
+    """Indicators that are the same in all photographs, and play no part."""
+    uniformity: Mapping[str, Uniformity]
+
+
+def curate_diverse(config: DiverseConfig, *, progress: bool = False) -> Chosen:
+    """Choose photographs and make their crops, or what is missing of them.
+
+    Raises:
+        InputError: bad settings, too few usable photographs, or `out` holds something else.
+        OSError: a file could not be written, or a worker died again and again; what was measured
+            is kept.
+    """
+    number = check_diverse(config)
+    names = list_pictures(config.photos)
+    settings = _settings(config)
+    _claim(config.out, settings)
+    folder = config.measured or config.out / MEASURED_FOLDER
+    rejected: dict[str, str] = {}
+    candidates = _named(names, rejected)
+    if config.tags is not None:
+        candidates = _tagged(config, config.tags, candidates, rejected, progress)
+    usable = _usable(config, candidates, folder, rejected, progress)
+    found = len(usable)
+    values = np.array([[one.values[name] for name in INDICATORS] for one in usable])
+    why = trimming(values.reshape(found, len(INDICATORS)))
+    inside = np.array([not reason for reason in why], bool)
+    kept = [one for one, stays in zip(usable, inside, strict=True) if stays]
+    if not usable:
+        first = min(rejected)
+        raise InputError(
+            f"{config.photos}: none of its {len(names)} photographs can be used; the first,"
+            f" {first}: {rejected[first]}"
+        )
+    if len(kept) < number:
+        raise InputError(
+            f"{config.photos}: only {len(kept)} of its {len(names)} photographs can be chosen from"
+            f" ({len(rejected)} are left out before, {found - len(kept)} have an extreme"
+            f" indicator); give more photographs, a smaller --size, or --diverse {len(kept)} at"
+            " most"
+        )
+    values = values[inside]
+    clusters, bins = config.clusters or _bins(config, number), _bins(config, number)
+    features = deep_features(
+        config, [one.name for one in kept], config.model, folder, progress=progress
+    )
+    with stage("cluster", show=progress):
+        content = content_clusters(features, clusters, config.seed)
+    binned = np.column_stack([*(equal_bins(column, bins) for column in values.T), content])
+    constant = [len(np.unique(column)) == 1 for column in binned.T]
+    for name, same in zip([*INDICATORS, CONTENT], constant, strict=True):
+        if same:
+            say(f"{name} is the same in all photographs and plays no part", show=progress)
+    varying = ~np.array(constant)
+    spare = min(len(kept), number + round(config.spare * number))
+    with stage(f"choose {spare} of {len(kept)} photographs", show=progress):
+        selection = select(binned[:, varying] if varying.any() else binned, spare)
+        chosen = np.flatnonzero(selection.chosen)
+        stay = without_nearest(unit_scaled(values[chosen]), content[chosen], number)
+    final = np.zeros(len(kept), bool)
+    final[chosen[stay]] = True
+    outcome = _outcome(selection.chosen, final)
+    rows = _rows(usable, why, inside, content, outcome)
+    left_out = {**rejected, **{row["photograph"]: row["reason"] for row in rows if row["reason"]}}
+    choice = Choice(
+        tuple(row["photograph"] for row in rows if row["chosen"]),
+        tuple(Rejected(name, reason) for name, reason in sorted(left_out.items())),
+        BESIDE,
+    )
+    curation = curate(config, choice, progress=progress)
+    result = Chosen(
+        curation=curation,
+        photographs=len(names),
+        usable=found,
+        trimmed=found - len(kept),
+        selected=int(selection.chosen.sum()),
+        value=round(selection.value, 6),
+        bound=round(selection.bound, 6),
+        gap=round(selection.gap, 6),
+        constant=tuple(n for n, s in zip([*INDICATORS, CONTENT], constant, strict=True) if s),
+        uniformity=_uniformities(binned, bins, final),
+    )
+    _write(config, settings, result, rows, values, binned, bins, final)
+    return result
+
+
+def check_diverse(config: DiverseConfig) -> int:
+    """The number of photographs to choose; refuses settings that cannot be.
+
+    Raises:
+        InputError: numbers, sizes or folders make no sense.
+    """
+    check(config)
+    if config.diverse is None:
+        raise InputError("give --diverse and the number of photographs to choose")
+    for name in ("diverse", "bins", "clusters", "quota", "candidates"):
+        number = getattr(config, name)
+        if number is not None and number < 1:
+            raise InputError(f"--{name} {number}: must be at least 1")
+    if not 0 <= config.spare < np.inf:
+        raise InputError(f"--spare {config.spare}: give a share of K, 0 or more")
+    if config.seed < 0:
+        raise InputError(f"--seed {config.seed}: must be at least 0")
+    if (config.tags is None) != (config.quota is None and config.candidates is None):
+        raise InputError("--tags needs --quota or --candidates, and they need --tags")
+    if config.measured is not None:
+        measured, photos = config.measured.resolve(), config.photos.resolve()
+        if measured == config.out.resolve():
+            raise InputError(f"--measured {config.measured}: is --out; give another folder")
+        if measured == photos or photos in measured.parents:
+            raise InputError(f"--measured {config.measured}: is inside the photographs' folder")
+        if measured.exists() and not measured.is_dir():
+            raise InputError(f"--measured {config.measured}: is a file; give a folder")
+    return config.diverse
+
+
+def only_for_diverse(config: DiverseConfig) -> list[str]:
+    """Options that were given although they mean something only with --diverse."""
+    inherited = {field.name for field in dataclasses.fields(CurateConfig)}
+    return [
+        f"--{field.name}"
+        for field in dataclasses.fields(DiverseConfig)
+        if field.name not in inherited and getattr(config, field.name) != field.default
+    ]
+
+
+def _bins(config: DiverseConfig, number: int) -> int:
+    return config.bins or max(2, min(BINS, number // PER_BIN))
+
+
+def _settings(config: DiverseConfig) -> dict[str, Any]:
+    """All that decides the choice, nothing of this machine."""
+    number = config.diverse or 0
+    bins = _bins(config, number)
+    return {
+        "diverse": number,
+        **crop_settings(config),
+        "duplicate-distance": config.duplicate_distance,
+        "bins": bins,
+        "clusters": config.clusters or bins,
+        "spare": config.spare,
+        "tags": None if config.tags is None else hashlib.sha256(_bytes(config.tags)).hexdigest(),
+        "quota": config.quota,
+        "candidates": config.candidates,
+        "model": file_digest(load_model(config.model).folder / WEIGHTS_FILE),
+        "seed": config.seed,
+    }
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error}); give a CSV file of tags") from error
+
+
+def _claim(out: Path, settings: Mapping[str, Any]) -> None:
+    """Make sure that `out` is new or was begun with these settings."""
+    path = out / STATE_FILE
+    if not path.is_file():
+        if out.exists() and (
+            not out.is_dir() or any(one.name != MEASURED_FOLDER for one in out.iterdir())
+        ):
+            raise InputError(
+                f"{out}: exists and is not a choice of photographs; choose another --out"
+            )
+        write_atomically(path, _state(settings))
+        return
+    try:
+        there = json.loads(path.read_text())["settings"]
+        differing = [name for name, value in settings.items() if there[name] != value]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: is damaged; delete {out} or choose another --out") from error
+    if differing and not (out / JOURNAL).exists():  # begun, but nothing was chosen
+        write_atomically(path, _state(settings))
+    elif differing:
+        name = differing[0]
+        raise InputError(
+            f"{out}: was chosen with {name} {there[name]}, not {settings[name]}; choose another"
+            " --out (--measured lets both share what was measured)"
+        )
+
+
+def _state(settings: Mapping[str, Any], result: Mapping[str, Any] | None = None) -> str:
+    state = {"format": FORMAT, "settings": settings, "result": result}
+    return json.dumps(state, indent=1) + "\n"
+
+
+def _named(names: Sequence[str], rejected: dict[str, str]) -> list[str]:
+    """Photographs whose crops can have a file."""
+    for name, file in output_files(names).items():
+        if isinstance(file, Rejected):
+            rejected[name] = file.reason
+    return [name for name in names if name not in rejected]
+
+
+def _tagged(
+    config: DiverseConfig,
+    table: Path,
+    names: Sequence[str],
+    rejected: dict[str, str],
+    progress: bool,
+) -> list[str]:
+    """Photographs that fill the quota of each tag."""
+    known = read_tags(table)
+    tags = {name: known[name] for name in names if name in known}
+    if not any(tags.values()):
+        raise InputError(f"{table}: names no tag of a photograph in {config.photos}")
+    quota = config.quota or quota_for(tags, config.candidates or len(tags))
+    taken = set(quota_sample(tags, quota, config.candidates))
+    for name in names:
+        if name not in known:
+            rejected[name] = f"is not in {table.name}"
+        elif name not in taken:
+            rejected[name] = f"its tags have their quota of {quota} photographs"
+    say(f"tags: {len(taken)} of {len(names)} photographs, quota {quota}", show=progress)
+    return [name for name in names if name in taken]
+
+
+def _usable(
+    config: DiverseConfig,
+    names: Sequence[str],
+    folder: Path,
+    rejected: dict[str, str],
+    progress: bool,
+) -> list[Measured]:
+    """Photographs that can be measured and are not copies of one before."""
+    results = measure(config, names, folder, progress=progress)
+    hashes = KeptHashes(len(names))
+    usable = []
+    with progress_bar(len(results), "copies", "img", show=progress) as bar:
+        for one in results:
+            bar.update()
+            if isinstance(one, Rejected):
+                rejected[one.file] = one.reason
+                continue
+            reason = duplicate_of(config, one.hash, hashes)
+            if reason is not None:
+                rejected[one.name] = reason
+                continue
+            hashes.add(one.name, one.hash)
+            usable.append(one)
+    return usable
+
+
+def trimming(values: Float[np.ndarray, "n d"]) -> list[str]:
+    """Why a photograph has an extreme indicator, or nothing, in one pass over all of them.
+
+    Extreme is one whose difference from the mean is larger than 3 standard deviations (of the
+    sample, n - 1).
+    """
+    if len(values) < 2:
+        return [""] * len(values)
+    spread = np.where(np.ptp(values, axis=0) > 0, values.std(axis=0, ddof=1), np.inf)
+    scores = (values - values.mean(axis=0)) / spread
+    names = list(INDICATORS)
+    reasons = []
+    for row in scores:
+        worst = int(np.abs(row).argmax())
+        extreme = abs(row[worst]) > Z_LIMIT
+        reasons.append(
+            f"{names[worst]} is {row[worst]:+.2f} standard deviations from the mean"
+            if extreme
+            else ""
+        )
+    return reasons
+
+
+def _outcome(selected: Bool[np.ndarray, " n"], final: Bool[np.ndarray, " n"]) -> list[str]:
+    """Why photographs that could be chosen were not; nothing for those that were."""
+    return [
+        ""
+        if stays
+        else "nearest to another chosen photograph"
+        if once
+        else "not needed for balance"
+        for once, stays in zip(selected, final, strict=True)
+    ]
+
+
+def _rows(
+    usable: Sequence[Measured],
+    why: Sequence[str],
+    inside: Bool[np.ndarray, " n"],
+    content: Int[np.ndarray, " m"],
+    outcome: Sequence[str],
+) -> list[dict[str, Any]]:
+    """Of indicators.csv."""
+    place = np.cumsum(inside) - 1
+    rows = []
+    for k, one in enumerate(usable):
+        reason = outcome[place[k]] if inside[k] else why[k]
+        rows.append(
+            {
+                "photograph": one.name,
+                **one.values,
+                CONTENT: int(content[place[k]]) if inside[k] else "",
+                "chosen": int(not reason),
+                "reason": reason,
+            }
+        )
+    return rows
+
+
+def uniformity(bins: Int[np.ndarray, " n"], number: int) -> float:
+    """Entropy of a histogram of `number` bins as a share of the largest possible, 0..1."""
+    if number == 1:
+        return 1.0
+    shares = np.bincount(bins, minlength=number) / len(bins)
+    shares = shares[shares > 0]
+    return float(-(shares * np.log(shares)).sum() / np.log(number))
+
+
+def _uniformities(
+    binned: Int[np.ndarray, "n d"], bins: int, final: Bool[np.ndarray, " n"]
+) -> dict[str, Uniformity]:
+    rng = np.random.default_rng(0)
+    size = int(final.sum())
+    random = [rng.choice(len(final), size, replace=False) for _ in range(RANDOM_CHOICES)]
+    found = {}
+    for name, column in zip([*INDICATORS, CONTENT], binned.T, strict=True):
+        number = bins if name != CONTENT else int(column.max()) + 1
+        chance = float(np.mean([uniformity(column[rows], number) for rows in random]))
+        found[name] = Uniformity(
+            number,
+            *(
+                round(value, 4)
+                for value in (
+                    uniformity(column, number),
+                    chance,
+                    uniformity(column[final], number),
+                )
+            ),
+        )
+    return found
+
+
+def _write(
+    config: DiverseConfig,
+    settings: Mapping[str, Any],
+    result: Chosen,
+    rows: Sequence[Mapping[str, Any]],
+    values: Float[np.ndarray, "n d"],
+    binned: Int[np.ndarray, "n d"],
+    bins: int,
+    final: Bool[np.ndarray, " n"],
+) -> None:
+    """The tables and the picture; the state last."""
+    panels = []
+    titles = {**INDICATORS, CONTENT: "deep feature (cluster)"}
+    for number, (name, title) in enumerate(titles.items()):
+        column = binned[:, number]
+        count = result.uniformity[name].bins
+        low, high = (0, count) if name == CONTENT else _extent(values[:, number])
+        before, after = (
+            np.bincount(column[which], minlength=count) / which.sum()
+            for which in (np.ones(len(final), bool), final)
+        )
+        panels.append(Histogram(title, np.linspace(low, high, count + 1), before, after))
+    write_atomically(config.out / INDICATORS_FILE, table_text(rows))
+    histograms(config.out / HISTOGRAMS_FILE, panels, len(final), int(final.sum()))
+    described = dataclasses.asdict(result)
+    del described["curation"]
+    described["chosen"] = len(result.curation.kept)
+    write_atomically(config.out / STATE_FILE, _state(settings, described))
+
+
+def _extent(values: Float[np.ndarray, " n"]) -> tuple[float, float]:
+    """Least and largest value; something around a constant."""
+    low, high = float(values.min()), float(values.max())
+    return (low, high) if low < high else (low - 0.5, high + 0.5)

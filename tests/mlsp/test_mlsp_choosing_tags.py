@@ -1,0 +1,83 @@
+"""The heuristic of a quota for each tag."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlsp.choosing.tags import quota_for, quota_sample, read_tags
+from mtl.files import InputError
+
+TAGS = st.dictionaries(
+    st.integers(0, 40).map("img{:02d}".format),
+    st.dictionaries(st.sampled_from("abcdefg"), st.floats(0, 1), max_size=4),
+    max_size=40,
+)
+
+
+def count(tags, names, tag) -> int:
+    return sum(tag in tags[name] for name in names)
+
+
+@given(TAGS, st.integers(1, 12))
+def test_every_tag_has_its_quota_or_all_there_are(tags, quota):
+    taken = quota_sample(tags, quota)
+    assert taken == sorted(set(taken)) and set(taken) <= set(tags)
+    for tag in {tag for one in tags.values() for tag in one}:
+        assert count(tags, taken, tag) >= min(quota, count(tags, tags, tag))
+    assert all(tags[name] for name in taken)
+
+
+@given(TAGS, st.integers(1, 45))
+def test_the_quota_for_a_number_is_found_by_bisection(tags, number):
+    tagged = sum(bool(one) for one in tags.values())
+    quota = quota_for(tags, number)
+    assert len(quota_sample(tags, quota)) >= min(number, tagged)
+    assert len(quota_sample(tags, quota, number)) == min(number, tagged)
+
+
+def test_rare_tags_come_first_and_common_ones_by_confidence():
+    tags = {f"sea{k}": {"sea": k / 10} for k in range(10)}
+    tags["boat"] = {"boat": 0.1, "sea": 0.05}
+    tags["plain"] = {}
+    assert quota_sample(tags, 1) == ["boat"]  # its boat is the only one, and has the sea's quota
+    assert quota_sample(tags, 3) == ["boat", "sea8", "sea9"]
+    assert quota_sample(tags, 3, 2) == ["boat", "sea9"]
+    assert quota_sample(tags, 100) == sorted(set(tags) - {"plain"})
+    assert quota_for(tags, 3) == 3
+    for quota, limit in ((0, None), (1, 0)):
+        with pytest.raises(ValueError, match="at least 1"):
+            quota_sample(tags, quota, limit)
+    with pytest.raises(ValueError, match="at least 1"):
+        quota_for(tags, 0)
+
+
+def test_rare_tags_are_had_more_often_than_in_a_random_sample():
+    rng = np.random.default_rng(0)
+    share = 1 / np.arange(1, 31)
+    tags = {
+        f"{k:05d}": {f"t{t}": rng.random() for t in np.flatnonzero(rng.random(30) < share)}
+        for k in range(3000)
+    }
+    taken = quota_sample(tags, quota_for(tags, 600), 600)
+    random = list(rng.choice(sorted(tags), 600, replace=False))
+    had = [[count(tags, some, f"t{t}") for t in range(20, 30)] for some in (taken, random)]
+    assert len(taken) == 600 and sum(had[0]) > 1.5 * sum(had[1])
+
+
+def test_tables_are_read_and_mistakes_named(tmp_path):
+    table = tmp_path / "tags.csv"
+    table.write_text(
+        "image,tags\na.jpg,beach:0.93; outdoor|people:0.5\nb.jpg,\nc.jpg,ratio:4:3:0.2;x:y\n"
+    )
+    assert read_tags(table) == {
+        "a.jpg": {"beach": 0.93, "outdoor": 1.0, "people": 0.5},
+        "b.jpg": {},
+        "c.jpg": {"ratio:4:3": 0.2, "x:y": 1.0},
+    }
+    table.write_text("image,tags\na.jpg,x\na.jpg,y\n")
+    with pytest.raises(InputError, match=r"names a\.jpg more than once"):
+        read_tags(table)
+    table.write_text("image,labels\na.jpg,x\n")
+    with pytest.raises(InputError, match="tags is missing"):
+        read_tags(table)
