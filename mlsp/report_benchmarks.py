@@ -303,14 +303,12 @@ def _worst(
             shown, is_there = _thumbnail(path, row["image"], roots)
             seen += is_there
             cards.append(element("li", shown, _scores(row)))
+        kind = "the regressor on networks' features" if is_own(best) else "the trained method"
         found.append(
             paragraph(
                 f"{database}, {place[1]}: the {len(rows)} test pictures that ",
                 element("b", best["method"]),
-                ", of the networks' features the method with the highest SROCC, judged worst in its"
-                " median split."
-                if is_own(best)
-                else ", the trained method with the highest SROCC, judged worst in its median split.",
+                f", {kind} with the highest SROCC, judged worst in its median split.",
             )
         )
         if not seen:
