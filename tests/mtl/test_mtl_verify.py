@@ -21,7 +21,7 @@ from mtl.kadis import GenerateConfig, Verification, VerifyConfig, generate, veri
 from mtl.kadis.findings import Check, Problem
 from mtl.kadis.plan import read_manifest
 from mtl.kadis.shards import Shard, ShardWriter, finish_shard
-from mtl.pictures import decode_png, encode_png
+from mtl.pictures import encode_png
 from scripts.deepfl import main
 from scripts.verify import SHOWN, summary
 
@@ -113,7 +113,8 @@ def set_score(data: Path, index: int, value: float) -> None:
 def set_image(data: Path, index: int, change: Callable[[np.ndarray], np.ndarray | bytes]) -> None:
     examples, rows = stored(data, index)
     png = examples[2].features.feature["image"].bytes_list
-    changed = change(decode_png(png.value[0]))
+    decoded = cv2.imdecode(np.frombuffer(png.value[0], np.uint8), cv2.IMREAD_COLOR)
+    changed = change(np.ascontiguousarray(decoded[..., ::-1]))
     png.value[0] = changed if isinstance(changed, bytes) else encode_png(changed)
     forge(data, index, examples, rows)
 
