@@ -29,7 +29,7 @@ from mlsp.kadid import condition_means
 from mlsp.regressor import MLPSettings, SVRSettings
 from mlsp.sources import DataSet
 from mtl.correlation import srocc
-from mtl.denoiser import psnr
+from mtl.denoiser_evaluation import psnr
 from mtl.files import InputError, read_table, table_text, write_atomically
 from mtl.kadis.plan import read_manifest
 from mtl.kadis.shards import Shard, read_stats

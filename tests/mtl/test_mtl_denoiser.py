@@ -14,7 +14,8 @@ from flax import nnx
 
 import mtl.denoiser
 from distortions.denoiser import LAYERS, WEIGHTS, load_denoiser
-from mtl.denoiser import DenoiserConfig, evaluate, train_denoiser
+from mtl.denoiser import DenoiserConfig, train_denoiser
+from mtl.denoiser_evaluation import evaluate
 from mtl.denoising_unet import DenoisingUNet
 from mtl.files import InputError, read_arrays
 
