@@ -5,7 +5,7 @@ from pathlib import Path
 
 from distortions import distort
 from mtl.files import InputError, write_atomically
-from mtl.kadis.names import version_name
+from mtl.kadis.names import exported_stems, version_name
 from mtl.kadis.recipes import named_seed
 from mtl.pictures import Rejected, encode_png, list_pictures, read_picture
 from mtl.progress import progress_bar
@@ -33,7 +33,8 @@ def distort_folder(
 ) -> tuple[int, list[Rejected]]:
     """Write NAME_TYPE_LEVEL.png (KADID's scheme) for each picture, type and level.
 
-    Sub-folders are kept. Files that are there already are left as they are, so a stopped run
+    Pictures whose names differ in their suffix alone keep it, as `exported_stems` says. Sub-folders
+    are kept. Files that are there already are left as they are, so a stopped run
     continues. Noise and positions are seeded by the picture's name, the type and the level.
 
     Returns:
@@ -43,13 +44,14 @@ def distort_folder(
         InputError: the folder is missing or empty, or none of its pictures can be read.
     """
     names = list_pictures(photos)
+    stems = exported_stems(names)
     there, rejected = 0, []
     with progress_bar(
         len(names) * len(types) * len(levels), "distort", "img", show=progress
     ) as bar:
         for name in names:
             versions = [
-                (t, level, out / version_name(str(Path(name).with_suffix("")), t, level))
+                (t, level, out / version_name(stems[name], t, level))
                 for t in types
                 for level in levels
             ]
