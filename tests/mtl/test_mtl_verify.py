@@ -1,6 +1,5 @@
 """Verification: a sound data set passes, and every kind of damage is found and named."""
 
-import hashlib
 import json
 import re
 import shutil
@@ -14,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from array_record.python.array_record_module import ArrayRecordReader
+from folder_digests import digests
 from tensorflow_datasets.proto import tf_example_pb2
 
 from mtl.files import InputError
@@ -117,14 +117,6 @@ def set_image(data: Path, index: int, change: Callable[[np.ndarray], np.ndarray 
     changed = change(np.ascontiguousarray(decoded[..., ::-1]))
     png.value[0] = changed if isinstance(changed, bytes) else encode_png(changed)
     forge(data, index, examples, rows)
-
-
-def digests(folder: Path) -> dict[str, str]:
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 def check(found: Verification, name: str) -> Check:
