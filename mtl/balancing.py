@@ -21,8 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-SEGMENTS = 20  # KonIQ-10k-LT, section I
-EPSILON = 1e-6
+SEGMENTS = 20  # K of equal width; KonIQ-10k-LT, section I
+EPSILON = 1e-6  # of equation (1)
 
 CLASSES = 5  # DeepBIQ, section 2.3
 
@@ -70,9 +70,6 @@ def segment_weights(
     scores: Float[np.ndarray, " n"],
     lowest: float | None = None,
     highest: float | None = None,
-    *,
-    segments: int = SEGMENTS,
-    epsilon: float = EPSILON,
 ) -> SegmentWeights:
     """Proportion Weighted Balancing by the scores of a training part.
 
@@ -80,8 +77,6 @@ def segment_weights(
         scores: of the training part.
         lowest: of the possible scores; of these scores where not given.
         highest: of the possible scores; of these scores where not given.
-        segments: K, of equal width.
-        epsilon: ε of equation (1).
 
     Raises:
         ValueError: the range is empty (all scores are equal).
@@ -89,9 +84,9 @@ def segment_weights(
     scores = np.asarray(scores)
     lowest = float(scores.min()) if lowest is None else lowest
     highest = float(scores.max()) if highest is None else highest
-    place = segments_of(scores, lowest, highest, segments)
-    proportions = np.bincount(place, minlength=segments) / len(scores)
-    return SegmentWeights(lowest, highest, 1 / (proportions + epsilon))
+    place = segments_of(scores, lowest, highest, SEGMENTS)
+    proportions = np.bincount(place, minlength=SEGMENTS) / len(scores)
+    return SegmentWeights(lowest, highest, 1 / (proportions + EPSILON))
 
 
 def proportion_weights(scores: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:

@@ -15,7 +15,7 @@ holds the PSNR of every photograph held out, `state.npz` what a stopped run cont
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -28,13 +28,14 @@ import numpy as np
 import optax
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float, Float32, UInt8
+from jaxtyping import Array, Float, Float32
 
 from distortions.denoiser import LAYERS, Denoiser
 from mtl import compilation_cache
+from mtl.denoiser_evaluation import evaluate, read_scaled
 from mtl.denoising_unet import DenoisingUNet
 from mtl.files import InputError, read_arrays, table_text, write_arrays, write_atomically
-from mtl.pictures import list_pictures, read_picture
+from mtl.pictures import list_pictures
 from mtl.progress import progress_bar, say
 
 WEIGHTS_FILE, RECORD_FILE = "denoiser.npz", "denoiser.json"
@@ -43,9 +44,6 @@ EVALUATION_FILE, LOG_FILE, STATE_FILE = "evaluation.csv", "log.csv", "state.npz"
 # Of every so many photographs, in the order of their names, the last is held out.
 HOLD_OUT_EVERY = 5
 SMALLEST_FOLDER = 2 * HOLD_OUT_EVERY
-# Longer sides are scaled down to this, pixels: it makes pictures of one scale, and takes the noise
-# and the compression of large photographs out of the targets.
-LONGEST_SIDE = 768
 # Noise of the reported PSNR: the levels DnCNN is published at, then those of distortion 15.
 REPORTED_SIGMAS = (15.0, 25.0, 50.0, 25.5, 44.0, 57.0, 81.0, 99.0)  # grey levels
 # Mean squared error below which a patch counts as solved: a grey level squared.
@@ -165,67 +163,6 @@ def _shardings(batch_size: int) -> tuple[NamedSharding, NamedSharding]:
     return NamedSharding(mesh, PartitionSpec("batch")), NamedSharding(mesh, PartitionSpec())
 
 
-def evaluate(
-    remove_noise: Callable[[np.ndarray, float], np.ndarray],
-    folder: Path,
-    names: Sequence[str],
-    sigmas: Sequence[float],
-    *,
-    seed: int = 0,
-    progress: bool = False,
-) -> list[dict[str, Any]]:
-    """PSNR in dB of grey photographs with unclipped Gaussian noise, before and after.
-
-    Args:
-        remove_noise: from a noisy plane, 0..1, and the standard deviation of its noise in grey
-            levels, which a blind denoiser ignores.
-        folder: where the photographs are.
-        names: which of them.
-        sigmas: standard deviations, grey levels.
-        seed: decides the noise.
-        progress: whether to show a progress bar.
-
-    Returns:
-        A row per photograph and standard deviation: photograph, sigma, noisy, denoised, seconds.
-        A photograph that cannot be read has none and is named in the progress.
-
-    Raises:
-        InputError: none of the photographs can be read.
-    """
-    rows = []
-    with progress_bar(len(names), "evaluating", "photo", show=progress) as bar:
-        for index, name in enumerate(names):
-            bar.update()
-            try:
-                gray = cv2.cvtColor(_read_scaled(folder / name), cv2.COLOR_RGB2GRAY) / 255
-            except InputError as error:
-                say(f"left out: {error}", show=progress)
-                continue
-            for sigma in sigmas:
-                rng = np.random.default_rng((seed, index, round(10 * sigma)))
-                noisy = gray + sigma / 255 * rng.standard_normal(gray.shape)
-                start = time.perf_counter()
-                denoised = remove_noise(noisy, sigma)
-                seconds = time.perf_counter() - start
-                rows.append(
-                    {
-                        "photograph": name,
-                        "sigma": sigma,
-                        "noisy": psnr(noisy, gray),
-                        "denoised": psnr(denoised, gray),
-                        "seconds": seconds,
-                    }
-                )
-    if not rows:
-        raise InputError(f"{folder}: none of the {len(names)} photographs held out can be read")
-    return rows
-
-
-def psnr(image: np.ndarray, reference: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB of intensities in 0..1."""
-    return float(-10 * np.log10(np.mean((image - reference) ** 2)))
-
-
 def split_names(names: Sequence[str]) -> tuple[list[str], list[str]]:
     """Photographs to train on, and every fifth, which is held out.
 
@@ -248,21 +185,13 @@ def _check(config: DenoiserConfig) -> None:
             raise InputError(f"--{name.replace('_', '-')} {getattr(config, name)}: must be above 0")
 
 
-def _read_scaled(path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    image = read_picture(path)
-    scale = LONGEST_SIDE / max(image.shape[:2])
-    if scale >= 1:
-        return image
-    return cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-
-
 def _read_all(folder: Path, names: Sequence[str], patch: int, progress: bool) -> list[np.ndarray]:
     """Decoded pictures of at least `patch` pixels a side; the others are named and left out."""
     pictures = []
     with progress_bar(len(names), "reading", "photo", show=progress) as bar:
         for name in names:
             try:
-                image = _read_scaled(folder / name)
+                image = read_scaled(folder / name)
                 if min(image.shape[:2]) < patch:
                     raise InputError(f"{folder / name}: is smaller than a patch of {patch} pixels")
                 pictures.append(image)

@@ -1,12 +1,14 @@
 """Files that are whole or not there, tables as CSV, and the one kind of error a user can cause."""
 
 import csv
+import hashlib
 import io
 import os
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
@@ -15,29 +17,41 @@ class InputError(Exception):
     """What the user handed over cannot be used; the message names it and the remedy in one line."""
 
 
-def write_atomically(path: str | os.PathLike, data: bytes | str) -> None:
-    """Write a file so that it is there whole or not at all (same-folder temporary, then rename)."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+@contextmanager
+def whole_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
+    """Context manager: a file to write, there whole and only if the block ends well, or not at all.
 
-
-def write_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write named arrays as .npz, whole or not at all."""
+    It is a temporary one in the same folder until then.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
-            np.savez(file, **{name: np.asarray(array) for name, array in arrays.items()})
+            yield file
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: str | os.PathLike, data: bytes | str) -> None:
+    """Write a file so that it is there whole or not at all."""
+    with whole_file(path) as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+
+
+def write_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write named arrays as .npz, whole or not at all."""
+    with whole_file(path) as file:
+        np.savez(file, **{name: np.asarray(array) for name, array in arrays.items()})
+
+
+def file_digest(path: Path, algorithm: Literal["md5", "sha256"] = "sha256") -> str:
+    """Hexadecimal digest of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(
+            file, lambda: hashlib.new(algorithm, usedforsecurity=False)
+        ).hexdigest()
 
 
 def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
@@ -89,7 +103,7 @@ def table_rows(path: str | os.PathLike, required: Iterable[str]) -> Iterator[dic
 
 
 def table_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """CSV text with a header line; the first row's keys are the columns."""
+    """CSV text with a header line; the first row's keys, of one row at least, are the columns."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()

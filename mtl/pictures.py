@@ -161,15 +161,3 @@ def encode_png(image: UInt8[np.ndarray, "h w 3"]) -> bytes:
     if not done:
         raise RuntimeError(f"OpenCV could not encode an image of shape {image.shape} as PNG")
     return buffer.tobytes()
-
-
-def decode_png(data: bytes) -> UInt8[np.ndarray, "h w 3"]:
-    """The 8-bit RGB image in PNG bytes that `encode_png` made.
-
-    Raises:
-        ValueError: the bytes are not a complete picture.
-    """
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
-        raise ValueError("the stored bytes are not a PNG picture")
-    return np.ascontiguousarray(image[..., ::-1])

@@ -10,7 +10,6 @@ name and by what its first layer tells (see `mean_input`). Where that does not d
 disagree, the user has to say it.
 """
 
-import hashlib
 import importlib.metadata
 import os
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ from typing import Literal
 
 import numpy as np
 
-from mtl.files import InputError
+from mtl.files import InputError, file_digest
 from mtl.keras_files import EXTRA, open_keras_file
 from mtl.keras_layers import body_weights
 from mtl.model import ModelConfig
@@ -90,7 +89,7 @@ def import_keras(config: ImportConfig) -> Imported:
     path = _download() if config.weights == IMAGENET else Path(config.weights)
     packages = ["deepfl-iqa", "h5py", "numpy", *(["keras"] if config.weights == IMAGENET else [])]
     with open_keras_file(path) as file:
-        md5, sha256 = _digest(path, "md5"), _digest(path, "sha256")
+        md5, sha256 = file_digest(path, "md5"), file_digest(path)
         published = md5 in KERAS_FILES.values()
         if config.out is None and not published:
             raise InputError(f"{path}: is not Keras' file of ImageNet weights; choose an --out")
@@ -202,10 +201,3 @@ def _download() -> Path:
             f" give the file: deepfl import-keras {KERAS_FILE} --out ..."
         ) from error
     return Path(path)
-
-
-def _digest(path: Path, algorithm: Literal["md5", "sha256"]) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(
-            file, lambda: hashlib.new(algorithm, usedforsecurity=False)
-        ).hexdigest()

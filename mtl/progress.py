@@ -11,7 +11,6 @@ from tqdm import tqdm
 # Without a terminal every update is a line of a log, so they come seldom.
 SECONDS_BETWEEN_LOG_LINES = 10.0
 
-
 # What a line of a log says; a terminal also gets tqdm's bar.
 LOG_FORMAT = (
     "{desc}: {n_fmt} of {total_fmt} ({percentage:.0f}%), {rate_fmt}, {remaining} left{postfix}"

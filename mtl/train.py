@@ -26,7 +26,8 @@ from mtl.inception_resnet_v2 import InceptionResNetV2
 from mtl.input_pipeline import ScoredImages
 from mtl.kadis.generate import EQUALIZATION
 from mtl.kadis.plan import plan_digest, read_manifest
-from mtl.learning_curves import read_log
+from mtl.kadis.shards import AGAIN
+from mtl.learning_curves import LOG_FILE, read_log
 from mtl.model import Body
 from mtl.progress import say
 from mtl.stopping import STOP_FILE
@@ -114,9 +115,7 @@ def _open(config: TrainConfig) -> Data:
         try:
             equalization = HistogramEqualization.from_json(path.read_text())
         except (OSError, ValueError) as error:
-            raise InputError(
-                f"{path}: is missing or damaged ({error}); generate it again"
-            ) from error
+            raise InputError(f"{path}: is missing or damaged ({error}); {AGAIN}") from error
     training, validation = (
         ScoredImages(config.data, split, tasks, equalization) for split in ("train", "validation")
     )
@@ -165,7 +164,8 @@ def claim(
                 f"{path}: is damaged or of another version; choose another --out"
             ) from error
         kept = out / CHECKPOINTS
-        if others and kept.is_dir() and any(kept.iterdir()):  # else nothing would be lost
+        begun = (out / LOG_FILE).exists() or (kept.is_dir() and any(kept.iterdir()))
+        if others and begun:  # else nothing would be lost
             raise InputError(
                 f"{out}: holds a run with another {' and '.join(others)}; choose another --out"
             )

@@ -148,21 +148,28 @@ def check(config: TrainConfig, size: tuple[int, int], images: int) -> None:
     Raises:
         InputError: names the option and the remedy.
     """
-    if config.epochs < 1 or config.batch_size < 1 or config.learning_rate <= 0:
-        raise InputError("--epochs, --batch-size and --learning-rate must be positive")
+    # One option at a time: fine-tuning, which is checked here too, has not all of them.
+    positive = (
+        "epochs",
+        "batch_size",
+        "learning_rate",
+        "accumulate",
+        "checkpoint_seconds",
+        "checkpoints_kept",
+    )
+    for name in positive:
+        if getattr(config, name) <= 0:
+            raise InputError(f"{_option(config, name)} must be positive")
+    for name in ("weight_decay", "checkpoint_every", "loader_workers", "seed"):
+        if getattr(config, name) < 0:
+            raise InputError(f"{_option(config, name)} must not be negative")
     if config.width not in WIDTHS:
         raise InputError(f"--width {config.width}: must be one of {' '.join(map(str, WIDTHS))}")
     if not 0 < config.momentum < 1:
         raise InputError(f"--momentum {config.momentum}: must lie between 0 and 1")
     if not 0 <= config.ema < 1:
         raise InputError(f"--ema {config.ema}: must be from 0 (off) to below 1")
-    if min(config.weight_decay, config.checkpoint_every, config.loader_workers, config.seed) < 0:
-        raise InputError(
-            "--weight-decay, --checkpoint-every, --loader-workers and --seed must not be negative"
-        )
-    if config.checkpoint_seconds <= 0 or config.checkpoints_kept < 1:
-        raise InputError("--checkpoint-seconds and --checkpoints-kept must be positive")
-    if config.accumulate < 1 or config.batch_size % config.accumulate:
+    if config.batch_size % config.accumulate:
         raise InputError(
             f"--accumulate {config.accumulate}: must divide the --batch-size {config.batch_size}"
         )
@@ -184,3 +191,8 @@ def check(config: TrainConfig, size: tuple[int, int], images: int) -> None:
             f"{config.data}: has {images} training images, fewer than a batch;"
             f" use a --batch-size below {config.batch_size}"
         )
+
+
+def _option(config: TrainConfig, name: str) -> str:
+    """A setting as it stands on the command line."""
+    return f"--{name.replace('_', '-')} {getattr(config, name)}:"

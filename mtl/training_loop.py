@@ -3,7 +3,8 @@
 import importlib.metadata
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +66,12 @@ def train_on(
         given: model to start from; None starts at random.
         body: the network's convolutional part.
         progress: report on standard error.
+
+    Raises:
+        InputError: the devices cannot share a batch, `given` has another width, or the log has
+            lost rows.
+        FloatingPointError: the loss is not finite.
+        KeyboardInterrupt: the run was asked to stop, and has saved the current step.
     """
     placement = Placement()
     scaling = {} if given is None else {"scaling": given.config.scaling}
@@ -81,29 +88,67 @@ def train_on(
     steps = len(data.training) // config.batch_size
     size = config.crop or data.training.size
     programs = Programs(config, functional, steps * config.epochs, size, placement)
+
+    def initial() -> dict[str, np.ndarray]:
+        weights = fresh_weights(functional, config.seed)
+        if given is not None:  # its body, and the heads of the metrics that both have
+            weights |= {n: w for n, w in given.weights.items() if n in functional.shapes}
+        return weights
+
     checkpoints = Checkpoints(config.out / CHECKPOINTS, config.checkpoints_kept)
-    loop = None
-    try:
-        first = checkpoints.latest
-        if first is None:
-            weights = fresh_weights(functional, config.seed)
-            if given is not None:  # its body, and the heads of the metrics that both have
-                weights |= {n: w for n, w in given.weights.items() if n in functional.shapes}
-            state, loss_sum, log = programs.fresh(weights), 0.0, []
-        else:
-            # After the last step of an epoch its validation may still have to be done.
-            if len(log) < (first - 1) // steps:
-                raise InputError(f"{config.out / LOG_FILE}: has lost rows; choose another --out")
-            state, loss_sum = checkpoints.restore(first, programs.layout)
-            log = log[: first // steps]
-            say(f"continuing after step {first} of {steps * config.epochs}", show=progress)
-        loop = Loop(config, data, placement, programs, checkpoints, state, log, progress)
-        loop.run(first or 0, loss_sum)
-        return log
-    finally:
-        checkpoints.close()
-        if loop is not None:
-            loop.close()
+    with closing(checkpoints):
+        start = starting_point(config, programs, checkpoints, initial, log, steps, progress)
+        loop = Loop(config, data, placement, programs, checkpoints, start, progress)
+        with closing(loop):
+            loop.run()
+    return loop.log
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a run begins or goes on."""
+
+    step: int
+    """Steps taken."""
+    state: State
+    loss_sum: float
+    """Of the epoch's steps so far."""
+    log: list[dict[str, float]]
+    """Rows of the epochs that are done."""
+
+
+def starting_point(
+    config: TrainConfig,
+    programs: Programs,
+    checkpoints: Checkpoints,
+    initial: Callable[[], Mapping[str, np.ndarray]],
+    log: list[dict[str, float]],
+    steps: int,
+    progress: bool,
+) -> Start:
+    """The latest checkpoint, or the first step.
+
+    Args:
+        config: the run.
+        programs: of the run.
+        checkpoints: of the run.
+        initial: gives the weights to begin with.
+        log: rows that earlier calls have written.
+        steps: in an epoch.
+        progress: report on standard error.
+
+    Raises:
+        InputError: the log has fewer rows than there were epochs.
+    """
+    first = checkpoints.latest
+    if first is None:
+        return Start(0, programs.fresh(initial()), 0.0, [])
+    # After the last step of an epoch its validation may still have to be done.
+    if len(log) < (first - 1) // steps:
+        raise InputError(f"{config.out / LOG_FILE}: has lost rows; choose another --out")
+    state, loss_sum = checkpoints.restore(first, programs.layout)
+    say(f"continuing after step {first} of {steps * config.epochs}", show=progress)
+    return Start(first, state, loss_sum, log[: first // steps])
 
 
 class Loop:
@@ -116,18 +161,16 @@ class Loop:
         placement: Placement,
         programs: Programs,
         checkpoints: Checkpoints,
-        state: State,
-        log: list[dict[str, float]],
+        start: Start,
         progress: bool,
     ):
         self.config, self.data, self.progress = config, data, progress
         self.placement, self.programs, self.checkpoints = placement, programs, checkpoints
-        self.state = state
+        self.start, self.state, self.log = start, start.state, start.log
         self.rows = placement.rows(config.batch_size)
         self.leads = leads()
         self.steps = len(data.training) // config.batch_size
-        self.log = log
-        self.written = LearningLog(config.out, log, int(state.step)) if self.leads else None
+        self.written = LearningLog(config.out, start.log, start.step) if self.leads else None
         self.requests = Requests(config.out, config.checkpoint_seconds, self.leads)
         with stage("compiling the training step", show=progress):
             self.step = programs.training().compile()
@@ -138,8 +181,9 @@ class Loop:
         if self.written is not None:
             self.written.close()
 
-    def run(self, step: int, loss_sum: float) -> None:
-        """Do all that is left, from a step on, with the sum of its epoch's losses before it."""
+    def run(self) -> None:
+        """Do all that is left."""
+        step, loss_sum = self.start.step, self.start.loss_sum
         with signals_call(self.requests.stop):
             while len(self.log) < self.config.epochs:
                 epoch = len(self.log)

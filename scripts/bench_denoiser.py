@@ -21,7 +21,8 @@ from skimage.restoration import denoise_nl_means
 from threadpoolctl import threadpool_limits
 
 from distortions.denoiser import load_denoiser
-from mtl.denoiser import evaluate, split_names
+from mtl.denoiser import split_names
+from mtl.denoiser_evaluation import evaluate
 from mtl.files import InputError, table_text, write_atomically
 from mtl.pictures import list_pictures
 from mtl.progress import say

@@ -31,7 +31,7 @@ from mlsp.regressor import MLPSettings, SVRSettings
 from mlsp.report_data import read_held
 from mlsp.sources import DataSet
 from mtl.correlation import srocc
-from mtl.denoiser import psnr
+from mtl.denoiser_evaluation import psnr
 from mtl.files import InputError, read_table, table_text, write_atomically
 from mtl.learning_curves import read_log
 from mtl.pictures import read_picture

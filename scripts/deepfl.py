@@ -87,7 +87,7 @@ def _run(command: str, arguments: list[str]) -> int:
         return USAGE_ERROR
     except KeyboardInterrupt:
         print(
-            f"\ndeepfl {command}: interrupted; the same command continues where it stopped",
+            f"\ndeepfl {command}: interrupted; run the same command again to finish",
             file=sys.stderr,
         )
         return INTERRUPTED

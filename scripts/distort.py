@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlsp.figures import contact_sheet
-from mtl.distort_files import chosen_levels, chosen_types, distort_file, distort_folder
+from mtl.distort_files import distort_file, distort_folder
 from mtl.files import InputError
+from mtl.kadis.recipes import chosen_levels, chosen_types
 from mtl.pictures import read_picture
 from mtl.progress import say
 from scripts.command_line import parse

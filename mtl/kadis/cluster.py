@@ -57,12 +57,9 @@ def make_shards(
             says what to do.
         ConnectionError: there is no cluster at the address.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    import ray
-
     config = planned.config
     say("starting Ray; the first images wait for the metrics to compile ...", show=progress)
-    with ray_connection(config.address, config.num_workers):
+    with ray_connection(config.address, config.num_workers) as ray:
         # Reports may get lost with the node that keeps them; the next ones come to its successor.
         tallies = ray.remote(num_cpus=0, max_restarts=-1)(Tallies).remote()
         task = ray.remote(

@@ -14,11 +14,10 @@ from mtl.kadis.generate import EQUALIZATION, SOURCE
 from mtl.kadis.inspection import Fault, Inspected
 from mtl.kadis.plan import MANIFEST, Plan
 from mtl.kadis.recipes import validation_references
-from mtl.kadis.shards import NAME, SPLITS, stats_path
+from mtl.kadis.shards import NAME, SPLITS, STATS, record_file, stats_path
 
 INFO = ("dataset_info.json", "features.json")
 TFDS_LICENSE = "LICENSE"  # TFDS writes it beside them
-STATS = "stats"  # the folder
 
 Result = tuple[Check, Sequence[Problem]]
 
@@ -28,9 +27,7 @@ def check_plan(planned: Plan) -> Result:
     shards, config = planned.shards, planned.config
     faults = []
     files = Counter(shard.split for shard in shards)
-    names = [
-        f"{NAME}-{s}.array_record-{k:05d}-of-{n:05d}" for s, n in files.items() for k in range(n)
-    ]
+    names = [record_file(split, k, n) for split, n in files.items() for k in range(n)]
     if [(shard.index, shard.file) for shard in shards] != list(enumerate(names)):
         faults.append("its shards are not numbered one after the other")
     times = Counter(name for shard in shards for name in shard.references)

@@ -12,23 +12,24 @@ import csv
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import UInt8
 
 from fr_metrics import METRICS
-from mtl.files import InputError, write_atomically
-from mtl.kadis.generate import SOURCE
+from mtl.files import InputError, whole_file, write_atomically
+from mtl.kadis.generate import photographs_folder
 from mtl.kadis.names import exported_stems, is_inside, version_name
-from mtl.kadis.plan import plan_digest, read_manifest
+from mtl.kadis.plan import check_workers, plan_digest, read_manifest
 from mtl.kadis.pristine import pristine_crop
 from mtl.kadis.records import DataSet
-from mtl.kadis.shards import Shard, read_stats
+from mtl.kadis.shards import AGAIN, Shard, read_stats
 from mtl.pictures import Rejected, encode_png, read_picture
 from mtl.progress import progress_bar, say
 from mtl.published_scores import DISTORTED, REFERENCE
@@ -108,8 +109,7 @@ def export(config: ExportConfig, *, progress: bool = False) -> Exported:
             something else.
     """
     plan = read_manifest(config.data)["plan"]
-    if config.num_workers is not None and config.num_workers < 1:
-        raise InputError(f"--num-workers {config.num_workers}: must be at least 1")
+    check_workers(config.num_workers)
     shards = [Shard(**fields) for fields in plan["shards"]]
     shards = [shard for shard in shards if config.split in (None, shard.split)]
     if not shards:
@@ -148,7 +148,7 @@ def _rows(data: Path, shards: Sequence[Shard]) -> Iterator[_Row]:
     for shard in shards:
         stats = read_stats(data, shard)
         if stats is None:
-            raise InputError(f"{data / shard.file}: has lost its stats file; make it again")
+            raise InputError(f"{data / shard.file}: has lost its stats file; {AGAIN}")
         for record in stats["records"]:
             yield _Row(record, shard.split, counts[shard.split])
             counts[shard.split] += 1
@@ -172,10 +172,11 @@ def _write_table(
     """Write the table; returns how many rows it has."""
     images = 0
     with (
-        _whole_file(config.out) as file,
+        whole_file(config.out) as file,
+        TextIOWrapper(file, encoding="utf-8", newline="") as text,
         progress_bar(len(shards), "table of scores", "shard", show=progress) as bar,
     ):
-        table = csv.writer(file, lineterminator="\n")
+        table = csv.writer(text, lineterminator="\n")
         table.writerow([DISTORTED, REFERENCE, *map(column_title, metrics)])
         for shard in shards:
             for row in _rows(config.data, [shard]):
@@ -254,25 +255,6 @@ def _stored_pristine(stored: DataSet, row: _Row) -> UInt8[np.ndarray, "h w 3"]:
     return stored.pristine(row.split, row.index)
 
 
-def photographs_folder(data: Path, photos: Path | None = None) -> Path | None:
-    """The folder of a data set's photographs; None where it is not known or no longer there.
-
-    Args:
-        data: the data set.
-        photos: the folder, if the user gave one.
-
-    Raises:
-        InputError: there is no folder `photos`.
-    """
-    if photos is not None:
-        if not photos.is_dir():
-            raise InputError(f"{photos}: no such folder; give that of the photographs")
-        return photos
-    source = data / SOURCE
-    folder = Path(source.read_text().removesuffix("\n")) if source.is_file() else None
-    return folder if folder is not None and folder.is_dir() else None
-
-
 def _crop_again(photos: Path, plan: Mapping[str, Any], row: _Row) -> UInt8[np.ndarray, "h w 3"]:
     return pristine_again(photos, plan, row.reference)
 
@@ -307,16 +289,3 @@ def _is_whole(path: Path) -> bool:
             return file.read() == PNG_END
     except OSError:
         return False
-
-
-@contextmanager
-def _whole_file(path: Path) -> Iterator[TextIO]:
-    """Context manager: a text file to write, under its name only if the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            yield file
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

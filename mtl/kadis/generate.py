@@ -62,6 +62,17 @@ class Finished:
     rejected: tuple[Rejected, ...]
     scores: Mapping[str, np.ndarray]
 
+    @classmethod
+    def of(cls, stats: Mapping[str, Any], metrics: Sequence[str], images: int) -> "Finished":
+        """From a stats file of a data set with so many images in a record."""
+        scores = [record["scores"] for record in stats["records"]]
+        return cls(
+            len(scores) // images,
+            stats["bytes"],
+            tuple(Rejected(**one) for one in stats["rejected"]),
+            {metric: np.array([s[metric] for s in scores]) for metric in metrics},
+        )
+
     @property
     def images(self) -> int:
         """How many there are."""
@@ -82,11 +93,12 @@ def generate(config: GenerateConfig, *, progress: bool = False) -> Summary:
     planned = make_plan(config, progress=progress)
     claim(config.out, planned)
     write_atomically(config.out / SOURCE, f"{config.photos.resolve()}\n")
+    in_record = planned.versions_per_reference if config.store == "recipe" else 1
     finished: dict[int, Finished] = {}
     for shard in planned.shards:
         stats = read_stats(config.out, shard)
         if stats is not None:
-            finished[shard.index] = _finished(planned, stats)
+            finished[shard.index] = Finished.of(stats, planned.metrics, in_record)
     todo = [shard for shard in planned.shards if shard.index not in finished]
     resumed = len(finished)
     tally = _make(planned, todo, done=len(planned.shards) - len(todo), progress=progress)
@@ -94,7 +106,7 @@ def generate(config: GenerateConfig, *, progress: bool = False) -> Summary:
         stats = read_stats(config.out, shard)
         if stats is None:
             raise RuntimeError(f"{config.out / shard.file}: its task ended without writing it")
-        finished[shard.index] = _finished(planned, stats)
+        finished[shard.index] = Finished.of(stats, planned.metrics, in_record)
     ordered = [finished[shard.index] for shard in planned.shards]
     images, rejected = finish(
         config.out,
@@ -110,14 +122,12 @@ def generate(config: GenerateConfig, *, progress: bool = False) -> Summary:
 def _make(planned: Plan, todo: Sequence[Shard], *, done: int, progress: bool) -> Tally:
     """Make shards, showing how it goes."""
     per_reference = planned.versions_per_reference
-    there = per_reference * sum(
-        len(shard.references) for shard in planned.shards if shard not in set(todo)
-    )
     total = Tally()
     if not todo:
         return total
     sizes = {shard.index: per_reference * len(shard.references) for shard in todo}
     everything = per_reference * len(planned.sizes)
+    there = everything - sum(sizes.values())
     with progress_bar(everything, "generate", "img", show=progress, done=there) as bar:
         for tallies, failed in make_shards(planned, todo, progress=progress):
             total = Tally()
@@ -137,25 +147,11 @@ def _make(planned: Plan, todo: Sequence[Shard], *, done: int, progress: bool) ->
     return total
 
 
-def slowest_types(tally: Tally, number: int = 2) -> list[str]:
-    """Seconds per image of the types that took longest so far, such as "denoise 0.55 s"."""
+def slowest_types(tally: Tally) -> list[str]:
+    """Seconds per image of the two types that took longest so far, such as "denoise 0.55 s"."""
     mean = {t: seconds / images for t, (images, seconds) in tally.types.items()}
-    first = sorted(mean, key=mean.__getitem__, reverse=True)[:number]
+    first = sorted(mean, key=mean.__getitem__, reverse=True)[:2]
     return [f"{DISTORTIONS[t].name} {mean[t]:.2f} s" for t in first]
-
-
-def _finished(planned: Plan, stats: Mapping[str, Any]) -> Finished:
-    scores = [record["scores"] for record in stats["records"]]
-    images = len(scores)
-    stored = (
-        images if planned.config.store == "pixels" else images // planned.versions_per_reference
-    )
-    return Finished(
-        stored,
-        stats["bytes"],
-        tuple(Rejected(**one) for one in stats["rejected"]),
-        {metric: np.array([s[metric] for s in scores]) for metric in planned.metrics},
-    )
 
 
 def finish(
@@ -214,6 +210,27 @@ def finish(
     )
     write_atomically(out / MANIFEST, manifest_text(planned, complete=True, rejected=rejected))
     return images, rejected
+
+
+def photographs_folder(data: Path, photos: Path | None) -> Path | None:
+    """The folder of a data set's photographs; None where it is not known or no longer there.
+
+    Args:
+        data: the data set.
+        photos: the folder, if the user gave one.
+
+    Raises:
+        InputError: there is no folder `photos`.
+    """
+    if photos is not None:
+        if not photos.is_dir():
+            raise InputError(f"{photos}: no such folder; give that of the photographs")
+        return photos
+    try:
+        noted = Path((data / SOURCE).read_text().removesuffix("\n"))
+        return noted if noted.is_absolute() and noted.is_dir() else None
+    except (OSError, ValueError):
+        return None
 
 
 def _description(planned: Plan) -> str:

@@ -17,11 +17,12 @@ from jaxtyping import Float32
 from tensorflow_datasets.core.features import FeaturesDict
 
 from distortions import DISTORTIONS
+from mtl.files import file_digest
 from mtl.kadis.findings import is_planned, listed
 from mtl.kadis.plan import Plan
 from mtl.kadis.recipes import Version
 from mtl.kadis.records import PRISTINE
-from mtl.kadis.shards import Shard, file_digest, number_of_records, stats_path
+from mtl.kadis.shards import STATS, Shard, number_of_records, stats_path
 
 # Records that a thread decodes before it reports: a fraction of a second of work.
 PIECE = 16
@@ -162,7 +163,7 @@ def rows_of(record: Mapping[str, Any], metrics: Sequence[str]) -> list[Row]:
 def _read_stats(planned: Plan, shard: Shard) -> tuple[_Stats | None, list[str]]:
     """The stats of a shard, and what is wrong with the file."""
     path = stats_path(planned.config.out, shard)
-    name = f"stats/{path.name}"
+    name = f"{STATS}/{path.name}"
     if not path.is_file():
         return None, [f"{name} is missing"]
     try:

@@ -11,12 +11,18 @@ from typing import Any, Literal, Protocol
 from tensorflow_datasets.core.features import FeaturesDict
 
 from fr_metrics import METRICS
-from mtl.distort_files import chosen_levels, chosen_types
 from mtl.files import InputError, write_atomically
 from mtl.kadis.pristine import SIZE, too_small
-from mtl.kadis.recipes import LEVELS, Version, plan_versions, split_references
+from mtl.kadis.recipes import (
+    LEVELS,
+    Version,
+    chosen_levels,
+    chosen_types,
+    plan_versions,
+    split_references,
+)
 from mtl.kadis.records import Store, record_features
-from mtl.kadis.shards import Shard, plan_shards
+from mtl.kadis.shards import AGAIN, Shard, plan_shards
 from mtl.pictures import Rejected, list_pictures, picture_size
 from mtl.progress import progress_bar
 from mtl.score_files import chosen_metrics
@@ -172,12 +178,8 @@ def make_plan(config: GenerateConfig, *, progress: bool = False) -> Plan:
                 f"--per-image {config.per_image}: must be a multiple of the {least} levels, from"
                 f" {least} to {most} with {len(types)} types"
             )
-    if not 0 <= config.validation < 1:
-        raise InputError(f"--validation {config.validation}: must be a share from 0 to below 1")
-    if config.shards < 1 or config.seed < 0:
-        raise InputError("--shards must be at least 1 and --seed at least 0")
-    if config.num_workers is not None and config.num_workers < 1:
-        raise InputError(f"--num-workers {config.num_workers}: must be at least 1")
+    check_layout(config.validation, config.shards, config.seed)
+    check_workers(config.num_workers)
     if config.gpus_per_worker < 0:
         raise InputError(f"--gpus-per-worker {config.gpus_per_worker}: must be at least 0")
     _check_metric_sizes(metrics, config.size)
@@ -202,6 +204,28 @@ def make_plan(config: GenerateConfig, *, progress: bool = False) -> Plan:
         split_references(list(sizes), config.validation, config.seed), config.shards
     )
     return Plan(config, types, metrics, number_of_types, sizes, tuple(shards), tuple(rejected))
+
+
+def check_layout(validation: float, shards: int, seed: int) -> None:
+    """Refuse a share, a number of files or a seed out of its range.
+
+    Raises:
+        InputError: names the option.
+    """
+    if not 0 <= validation < 1:
+        raise InputError(f"--validation {validation}: must be a share from 0 to below 1")
+    if shards < 1 or seed < 0:
+        raise InputError("--shards must be at least 1 and --seed at least 0")
+
+
+def check_workers(number: int | None) -> None:
+    """Refuse a number of workers below 1; None stands for one per core.
+
+    Raises:
+        InputError: names the option.
+    """
+    if number is not None and number < 1:
+        raise InputError(f"--num-workers {number}: must be at least 1")
 
 
 def _usable(config: GenerateConfig, name: str) -> int | Rejected:
@@ -248,19 +272,19 @@ def read_manifest(data: Path) -> dict[str, Any]:
     """The manifest of a finished data set.
 
     Raises:
-        InputError: `data` is not a data set, or generating it has not ended.
+        InputError: `data` is not a data set, or making it has not ended.
     """
     path = data / MANIFEST
     if not data.is_dir() or not path.is_file():
         raise InputError(
             f"{data}: is not a data set ({MANIFEST} is missing); give a folder that"
-            " `deepfl generate` wrote"
+            " `deepfl generate` or `deepfl import-scores` wrote"
         )
     try:
         manifest = json.loads(path.read_text())
         complete, form = manifest["complete"], manifest["format"]
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: is damaged; generate the data set again") from error
+        raise InputError(f"{path}: is damaged; {AGAIN}, in another folder") from error
     if form != FORMAT:
         raise InputError(f"{path}: has format {form}, this version reads {FORMAT}")
     if not complete:

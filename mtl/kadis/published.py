@@ -132,13 +132,7 @@ def _finished(planned: ImportPlan, shard: Shard) -> Finished:
     stats = read_stats(planned.config.out, shard)
     if stats is None:
         raise RuntimeError(f"{planned.config.out / shard.file}: its stats file is gone")
-    records = stats["records"]
-    return Finished(
-        len(records),
-        stats["bytes"],
-        tuple(Rejected(**one) for one in stats["rejected"]),
-        {m: np.array([record["scores"][m] for record in records]) for m in planned.metrics},
-    )
+    return Finished.of(stats, planned.metrics, 1)
 
 
 def _description(planned: ImportPlan) -> str:

@@ -17,11 +17,12 @@ import numpy as np
 from jaxtyping import Float32
 from tensorflow_datasets.core.features import FeaturesDict
 
-from mtl.files import InputError
+from mtl.files import InputError, file_digest
 from mtl.kadis.names import files_of, is_inside, parse_version
+from mtl.kadis.plan import check_layout, check_workers
 from mtl.kadis.recipes import Version, split_references
 from mtl.kadis.records import record_features
-from mtl.kadis.shards import Shard, file_digest, plan_shards
+from mtl.kadis.shards import Shard, plan_shards
 from mtl.pictures import Rejected, picture_size
 from mtl.progress import progress_bar, say
 from mtl.published_scores import published_rows
@@ -156,12 +157,8 @@ def plan_import(config: ImportConfig, *, progress: bool = False) -> ImportPlan:
     Raises:
         InputError: a setting is out of range, the table cannot be used, or no picture can.
     """
-    if not 0 <= config.validation < 1:
-        raise InputError(f"--validation {config.validation}: must be a share from 0 to below 1")
-    if config.shards < 1 or config.seed < 0:
-        raise InputError("--shards must be at least 1 and --seed at least 0")
-    if config.num_workers is not None and config.num_workers < 1:
-        raise InputError(f"--num-workers {config.num_workers}: must be at least 1")
+    check_layout(config.validation, config.shards, config.seed)
+    check_workers(config.num_workers)
     for folder in (config.references, config.distorted):
         if not folder.is_dir():
             raise InputError(f"{folder}: no such folder; give the one that holds the pictures")

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from distortions import DISTORTIONS
+from mtl.files import InputError
+
 LEVELS = (1, 2, 3, 4, 5)
 
 
@@ -22,6 +25,35 @@ class Version:
     distortion: int
     level: int
     seed: int
+
+
+def chosen_types(names: Sequence[str]) -> tuple[int, ...]:
+    """Ids of distortions given by name or id, ascending; all of them when none is given.
+
+    Raises:
+        InputError: one is not known.
+    """
+    by_name = {d.name: i for i, d in DISTORTIONS.items()}
+    chosen = set()
+    for name in names:
+        identity = int(name) if name.isdecimal() else by_name.get(name)
+        if identity not in DISTORTIONS:
+            known = " ".join(f"{i}:{d.name}" for i, d in DISTORTIONS.items())
+            raise InputError(f"{name}: is not a distortion; known are {known}")
+        chosen.add(identity)
+    return tuple(sorted(chosen)) or tuple(DISTORTIONS)
+
+
+def chosen_levels(levels: Sequence[int]) -> tuple[int, ...]:
+    """Levels ascending and once each; all five when none is given.
+
+    Raises:
+        InputError: one is not in 1..5.
+    """
+    for level in levels:
+        if level not in LEVELS:
+            raise InputError(f"level {level}: levels are 1 (mildest) to 5")
+    return tuple(sorted(set(levels))) or LEVELS
 
 
 def named_seed(seed: int, *names: object) -> int:

@@ -122,17 +122,6 @@ def encoded_image(
     return _serialized(features, fields)
 
 
-def stored_images(record: Mapping[str, Any]) -> Iterator[StoredImage]:
-    """The images in one record, as TFDS decodes it, of either store."""
-    for k in range(images_in(record)):
-        yield stored_image(record, k)
-
-
-def images_in(record: Mapping[str, Any]) -> int:
-    """How many images a record, as TFDS decodes it, stands for."""
-    return len(record["level"]) if PRISTINE in record else 1
-
-
 def stored_image(record: Mapping[str, Any], k: int) -> StoredImage:
     """Image `k` of a record, as TFDS decodes it; of the store `recipe`, distorted again."""
     whole = PRISTINE in record

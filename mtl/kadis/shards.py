@@ -10,7 +10,6 @@
 What a record holds is said in `mtl.kadis.records`. Neither TensorFlow nor pickle is involved.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -22,10 +21,11 @@ import numpy as np
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 
-from mtl.files import InputError, write_atomically
+from mtl.files import InputError, file_digest, write_atomically
 
 NAME = "kadis"
 SPLITS = ("train", "validation")
+STATS = "stats"  # the folder of the stats files
 HOMEPAGE = "https://arxiv.org/abs/2001.08113"
 CITATION = """\
 @article{deepfl-iqa,
@@ -41,6 +41,9 @@ CITATION = """\
   year={2019},
   doi={10.1109/QoMEX.2019.8743252}
 }"""
+
+# Two commands make data sets, and what is read here may be of either.
+AGAIN = "run the command that made the data set again"
 
 # One record per chunk: every record can be read without decompressing its neighbours.
 WRITER_OPTIONS = "group_size:1"
@@ -65,14 +68,19 @@ def plan_shards(references: Mapping[str, Sequence[str]], number: int) -> list[Sh
             continue
         files = min(max(1, round(number * len(names) / total)), len(names))
         for k, part in enumerate(np.array_split(np.arange(len(names)), files)):
-            file = f"{NAME}-{split}.array_record-{k:05d}-of-{files:05d}"
+            file = record_file(split, k, files)
             shards.append(Shard(len(shards), split, file, tuple(names[i] for i in part)))
     return shards
 
 
+def record_file(split: str, number: int, files: int) -> str:
+    """The name, as TFDS expects it, of file `number` of a split's so many files."""
+    return f"{NAME}-{split}.array_record-{number:05d}-of-{files:05d}"
+
+
 def stats_path(out: Path, shard: Shard) -> Path:
     """Where the shard's stats file is, or will be."""
-    return out / "stats" / f"{shard.index:05d}.json"
+    return out / STATS / f"{shard.index:05d}.json"
 
 
 def read_stats(out: Path, shard: Shard) -> dict[str, Any] | None:
@@ -80,7 +88,7 @@ def read_stats(out: Path, shard: Shard) -> dict[str, Any] | None:
 
     Raises:
         InputError: the stats file is not JSON, or the shard beside it is missing or changed in
-        size.
+            size.
     """
     path = stats_path(out, shard)
     if not path.exists():
@@ -89,10 +97,10 @@ def read_stats(out: Path, shard: Shard) -> dict[str, Any] | None:
         stats = json.loads(path.read_text())
         size = stats["bytes"]
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: is damaged; delete it and run generate again") from error
+        raise InputError(f"{path}: is damaged; delete it and {AGAIN}") from error
     file = out / shard.file
     if not file.exists() or file.stat().st_size != size:
-        raise InputError(f"{file}: is missing or truncated; delete {path} and run generate again")
+        raise InputError(f"{file}: is missing or truncated; delete {path} and {AGAIN}")
     return stats
 
 
@@ -157,12 +165,6 @@ def finish_shard(
         "rejected": list(rejected),
     }
     write_atomically(stats_path(out, shard), json.dumps(stats, indent=1, ensure_ascii=False))
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,9 @@ from mtl.kadis.consistency import (
     check_split,
 )
 from mtl.kadis.findings import ANOTHER, Check, Problem, is_planned, made_again
-from mtl.kadis.generate import SOURCE
+from mtl.kadis.generate import photographs_folder
 from mtl.kadis.inspection import Inspected, inspect_shard
-from mtl.kadis.plan import MANIFEST, GenerateConfig, Plan, read_manifest
+from mtl.kadis.plan import MANIFEST, GenerateConfig, Plan, check_workers, read_manifest
 from mtl.kadis.recipes import LEVELS, validation_references
 from mtl.kadis.records import Store
 from mtl.kadis.sample_check import check_sample, sample_size
@@ -82,9 +82,8 @@ def verify(config: VerifyConfig, *, progress: bool = False) -> Verification:
     """
     if config.sample < 0 or config.seed < 0:
         raise InputError("--sample and --seed must be at least 0")
-    if config.num_workers is not None and config.num_workers < 1:
-        raise InputError(f"--num-workers {config.num_workers}: must be at least 1")
-    photos = _photographs(config)
+    check_workers(config.num_workers)
+    photos = photographs_folder(config.data, config.photos)
     planned = _planned(config.data, read_manifest(config.data))
     pool = ThreadPoolExecutor(config.num_workers or len(os.sched_getaffinity(0)))
     try:
@@ -118,19 +117,6 @@ def verify(config: VerifyConfig, *, progress: bool = False) -> Verification:
         (*problems, *(problem for _, found in results for problem in found)),
         tuple(notes),
     )
-
-
-def _photographs(config: VerifyConfig) -> Path | None:
-    """The photographs' folder, if there is one."""
-    if config.photos is not None:
-        if not config.photos.is_dir():
-            raise InputError(f"{config.photos}: no such folder; give that of the photographs")
-        return config.photos
-    try:
-        noted = Path((config.data / SOURCE).read_text().strip())
-        return noted if noted.is_absolute() and noted.is_dir() else None
-    except (OSError, ValueError):
-        return None
 
 
 def _planned(data: Path, manifest: dict[str, Any]) -> Plan:

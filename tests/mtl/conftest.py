@@ -1,6 +1,5 @@
 """Generation that a test can disturb."""
 
-import hashlib
 import threading
 import time
 from pathlib import Path
@@ -9,6 +8,7 @@ from types import SimpleNamespace
 import cv2
 import psutil
 import pytest
+from folder_digests import digests
 
 from mtl.kadis.generate import Summary, generate
 from mtl.kadis.plan import GenerateConfig
@@ -19,14 +19,6 @@ SETTINGS = {"types": ("jitter",), "size": (192, 256), "metrics": ("gmsd",), "sha
 
 def config(photographs: Path, out: Path, **changes) -> GenerateConfig:
     return GenerateConfig(photographs, out, **{**SETTINGS, "num_workers": 2, **changes})
-
-
-def digests(folder: Path) -> dict[str, str]:
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 @pytest.fixture(scope="module")

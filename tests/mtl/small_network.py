@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from mtl.inception_resnet_v2 import ConvUnit, max_pool
+from mtl.inception_layers import ConvUnit, max_pool
 from mtl.input_pipeline import ScoredImages
 from mtl.train import Run, TrainConfig, train
 

@@ -14,7 +14,8 @@ from flax import nnx
 
 import mtl.denoiser
 from distortions.denoiser import LAYERS, WEIGHTS, load_denoiser
-from mtl.denoiser import DenoiserConfig, evaluate, train_denoiser
+from mtl.denoiser import DenoiserConfig, train_denoiser
+from mtl.denoiser_evaluation import evaluate
 from mtl.denoising_unet import DenoisingUNet
 from mtl.files import InputError, read_arrays
 
@@ -105,7 +106,7 @@ def test_a_stopped_run_ends_in_the_same_bytes(config, monkeypatch, tmp_path):
 
 
 def test_it_learns(config):
-    train_denoiser(replace(config, steps=300, batch_size=4, learning_rate=2e-3))
+    train_denoiser(replace(config, steps=150, batch_size=4, learning_rate=2e-3))
     made = load_denoiser(config.out / "denoiser.npz")
     rows = evaluate(lambda x, _: x - made.noise(x), config.photographs, ["china_0.png"], [50.0])
     assert rows[0]["denoised"] > rows[0]["noisy"] + 4

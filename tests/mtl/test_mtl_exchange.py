@@ -1,7 +1,6 @@
 """Export as KADIS-700k is published, import of what is published: nothing is lost on either way."""
 
 import csv
-import hashlib
 import shutil
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from folder_digests import digests
 
 from mlsp import sources
 from mtl.files import InputError
@@ -116,14 +116,6 @@ def imported(release: Path, out: Path, **changes):
     settings = {"shards": 3, "validation": 0.3, **changes}
     folders = (release / "ref_imgs", release / "dist_imgs")
     return import_published(ImportConfig(release / "scores.csv", *folders, out, **settings))
-
-
-def digests(folder: Path) -> dict[str, str]:
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 def test_the_table_holds_the_scores_bit_for_bit(made, tmp_path):

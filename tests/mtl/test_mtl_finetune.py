@@ -16,7 +16,7 @@ import pytest
 import scipy.stats
 from small_network import SmallBody
 
-import mtl.finetune
+import mtl.finetune_loop
 from mtl.files import InputError, read_arrays, read_table
 from mtl.finetune import FinetuneConfig, finetune
 from mtl.learning_curves import LearningLog
@@ -206,7 +206,7 @@ def test_a_stage_starts_from_the_best_weights_with_a_new_optimizer(table, tmp_pa
     for best, moved in ((1, False), (2, True)):
         with monkeypatch.context() as patch:
             order = {best: 1, 3 - best: 0, 3: 2}
-            patch.setattr(mtl.finetune, "_rank", lambda row, order=order: order[row["epoch"]])
+            patch.setattr(mtl.finetune_loop, "_rank", lambda row, order=order: order[row["epoch"]])
             two = run(table, tmp_path / f"best {best}", stages=stages)
         assert two.test["epoch"] == 3
         a, b = (read_arrays(r.model / "weights.npz") for r in (first, two))
@@ -247,7 +247,7 @@ class Died(Exception):
 def test_a_run_that_dies_between_model_and_log_keeps_its_best_weights(table, tmp_path, monkeypatch):
     """The model may be newer than the log, when its stage must not begin with it."""
     stages = ((1e-3, 1), (5e-4, 2))
-    monkeypatch.setattr(mtl.finetune, "_rank", lambda row: row["epoch"])
+    monkeypatch.setattr(mtl.finetune_loop, "_rank", lambda row: row["epoch"])
     undisturbed = run(table, tmp_path / "undisturbed", stages=stages)
 
     def die(self, row, step):
@@ -285,6 +285,7 @@ def test_a_run_that_dies_while_testing_tests_again(table, tmp_path, monkeypatch,
         ({"stages": ()}, "--stages: give a positive learning rate"),
         ({"stages": ((1e-3, 0),)}, "--stages: give a positive learning rate"),
         ({"stages": ((0.0, 3),)}, "--stages: give a positive learning rate"),
+        ({"batch_size": 0}, "^--batch-size 0: must be positive$"),
         ({"batch_size": 32}, "has 20 training images, fewer than a batch"),
         ({"accumulate": 3}, "--accumulate 3: must divide"),
         ({"loss": "classes", "balance": "proportion"}, "leave --balance out"),

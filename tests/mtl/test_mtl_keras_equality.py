@@ -22,9 +22,12 @@ from mtl.keras_layers import body_weights
 from mtl.pretrained import ImportConfig, import_keras
 from mtl.weights import load_model
 
-SMALL = (131, 155)
-SIZES = ((299, 299), (384, 512), SMALL)
-# Gradients of all parameters are compared in the small size, of these and of the pixels in all.
+# Where a layer with a stride ends at a picture's edge depends on whether its input is odd or even.
+# Each of the five layers has both between these lengths (Keras' own 299 has what 139 has), and
+# another size would be another compilation of both networks.
+SMALL = (133, 139)
+SIZES = ((384, 512), SMALL)
+# Gradients of all parameters are compared in the small size, of these and of the pixels in both.
 DERIVED = (
     "body/stem/0/conv/kernel",
     "body/mixed_5b/chains/3/0/norm/bias",

@@ -9,7 +9,7 @@ from flax import nnx
 from fr_metrics import HistogramEqualization
 from mtl.correlation import plcc, srocc
 from mtl.files import InputError
-from mtl.inception_resnet_v2 import BATCH_NORM_EPSILON, BatchNorm
+from mtl.inception_layers import BATCH_NORM_EPSILON, BatchNorm
 from mtl.model import SCALINGS, Functional, ModelConfig, mtl_loss
 from mtl.weights import fresh_weights, load_model, save_model
 

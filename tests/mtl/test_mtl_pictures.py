@@ -1,5 +1,6 @@
 """Reading pictures: every kind a user has, and every way of not being one."""
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from mtl.files import InputError, read_table, table_text, write_atomically
-from mtl.pictures import decode_png, encode_png, list_pictures, picture_size, read_picture
+from mtl.pictures import encode_png, list_pictures, picture_size, read_picture
 
 
 def test_rgb_is_read_as_it_is(tmp_path, sample):
@@ -79,12 +80,8 @@ def test_listing_nothing_is_an_error(tmp_path):
 
 @given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 20), st.integers(1, 20), st.just(3))))
 def test_png_is_lossless(image):
-    assert np.array_equal(decode_png(encode_png(image)), image)
-
-
-def test_damaged_png_is_refused(sample):
-    with pytest.raises(ValueError, match="not a PNG"):
-        decode_png(b"damaged")
+    decoded = cv2.imdecode(np.frombuffer(encode_png(image), np.uint8), cv2.IMREAD_COLOR)
+    assert np.array_equal(decoded[..., ::-1], image)
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):

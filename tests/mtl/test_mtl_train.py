@@ -15,9 +15,10 @@ from mtl.train import TrainConfig, train
 from mtl.weights import load_model
 
 
-def test_the_network_learns_and_starts_from_a_model(scored, tmp_path, capsys):
+def test_the_network_learns_and_starts_from_a_model(scored, untrained, tmp_path, capsys):
     settings = {"epochs": 1, "batch_size": 4, "crop": (80, 80), "momentum": 0.5, "width": 0.125}
-    run = train(TrainConfig(scored, tmp_path / "run", **settings), progress=True)
+    config = TrainConfig(scored, tmp_path / "run", init=str(untrained), seed=9, **settings)
+    run = train(config, progress=True)
     (row,) = run.log
     assert np.isfinite([row["train_loss"], row["validation_loss"], row["mean_srocc"]]).all()
     told = capsys.readouterr().err
@@ -38,10 +39,9 @@ def test_the_network_learns_and_starts_from_a_model(scored, tmp_path, capsys):
 
     # Starting from a model takes its weights: Adam moves each by about its rate per step; random
     # ones of another seed would be a hundred times further away.
-    again = TrainConfig(scored, tmp_path / "init", init=str(tmp_path / "run"), seed=9, **settings)
-    started = load_model(train(again).out)
+    given = load_model(untrained)
     for name in ("body/conv_7b/conv/kernel", "heads/gmsd/fc1/kernel"):
-        moved = np.abs(started.weights[name] - model.weights[name]).max()
+        moved = np.abs(model.weights[name] - given.weights[name]).max()
         assert 0 < moved < 4 * 3e-4, name
 
 

@@ -155,6 +155,10 @@ def test_finished_and_longer_and_other_runs(scored, tmp_path):
     assert_same(small_run(scored, tmp_path / "at once", epochs=2), longer)
     with pytest.raises(InputError, match="another learning_rate and flip"):
         small_run(scored, tmp_path / "run", learning_rate=1.0, flip=True)
+    # Nor is a finished run another one when its checkpoints, which it no longer needs, are deleted.
+    shutil.rmtree(tmp_path / "at once" / "checkpoints")
+    with pytest.raises(InputError, match="another learning_rate"):
+        small_run(scored, tmp_path / "at once", epochs=2, learning_rate=1.0)
     (tmp_path / "run" / "log.csv").unlink()
     with pytest.raises(InputError, match="has lost rows"):
         small_run(scored, tmp_path / "run", epochs=3)

@@ -1,6 +1,5 @@
 """Verification: a sound data set passes, and every kind of damage is found and named."""
 
-import hashlib
 import json
 import re
 import shutil
@@ -14,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from array_record.python.array_record_module import ArrayRecordReader
+from folder_digests import digests
 from tensorflow_datasets.proto import tf_example_pb2
 
 from mtl.files import InputError
@@ -21,7 +21,7 @@ from mtl.kadis import GenerateConfig, Verification, VerifyConfig, generate, veri
 from mtl.kadis.findings import Check, Problem
 from mtl.kadis.plan import read_manifest
 from mtl.kadis.shards import Shard, ShardWriter, finish_shard
-from mtl.pictures import decode_png, encode_png
+from mtl.pictures import encode_png
 from scripts.deepfl import main
 from scripts.verify import SHOWN, summary
 
@@ -113,17 +113,10 @@ def set_score(data: Path, index: int, value: float) -> None:
 def set_image(data: Path, index: int, change: Callable[[np.ndarray], np.ndarray | bytes]) -> None:
     examples, rows = stored(data, index)
     png = examples[2].features.feature["image"].bytes_list
-    changed = change(decode_png(png.value[0]))
+    decoded = cv2.imdecode(np.frombuffer(png.value[0], np.uint8), cv2.IMREAD_COLOR)
+    changed = change(np.ascontiguousarray(decoded[..., ::-1]))
     png.value[0] = changed if isinstance(changed, bytes) else encode_png(changed)
     forge(data, index, examples, rows)
-
-
-def digests(folder: Path) -> dict[str, str]:
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 def check(found: Verification, name: str) -> Check:

@@ -1,0 +1,133 @@
+"""A table of ratings as a fine-tuning run sees it: split, with targets for its loss."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from mtl.balancing import CLASSES, class_weights, segment_weights, segments_of
+from mtl.files import InputError
+from mtl.finetune_config import FinetuneConfig
+from mtl.model import Opinion
+from mtl.opinion_losses import LOSSES, RATINGS, expected_score
+from mtl.rated import (
+    COUNTS,
+    PARTS,
+    TRAINING,
+    RatedImages,
+    common_size,
+    read_ratings,
+    split_ratings,
+    splits_text,
+)
+
+# Two pictures always correlate with 1 or -1.
+FEWEST_COMPARED = 3
+
+
+@dataclass(frozen=True)
+class RatedData:
+    """The table, split and opened."""
+
+    parts: Mapping[str, RatedImages]
+    names: Mapping[str, Sequence[str]]
+    scores: Mapping[str, Float[np.ndarray, " n"]]
+    size: tuple[int, int]
+    opinion: Opinion
+    splits: str
+    """The text of splits.csv."""
+    loss: Callable[[jax.Array, jax.Array], jax.Array]
+    """(outputs, targets) of a training batch → loss, with the weights of its pictures."""
+
+
+def open_table(config: FinetuneConfig) -> RatedData:
+    """Read, check and split the table, and give each picture its target.
+
+    Raises:
+        InputError: the table, its pictures or the settings for it cannot be used.
+    """
+    ratings = read_ratings(config.ratings)
+    loss, classes = LOSSES[config.loss], config.loss == "classes"
+    distributed = loss.outputs > 1 and not classes
+    if classes and config.balance != "none":
+        raise InputError("--loss classes weighs the classes already; leave --balance out")
+    if loss.scale_free and config.batch_size // max(1, config.accumulate) < FEWEST_COMPARED:
+        raise InputError(
+            f"--loss {config.loss}: compares the pictures of a batch, or of its --accumulate parts;"
+            f" each needs at least {FEWEST_COMPARED}"
+        )
+    if distributed:
+        if config.scale is not None:
+            raise InputError(f"--loss {config.loss}: ratings are 1..{RATINGS}; leave --scale out")
+        if ratings.distributions is None:
+            raise InputError(
+                f"--loss {config.loss}: learns the distribution of the ratings, which a score does"
+                f" not tell; {config.ratings} needs {' '.join(COUNTS)}, or use --loss mse"
+            )
+        ratings = replace(ratings, scores=expected_score(ratings.distributions))
+    rows = split_ratings(ratings, config.seed)
+    size = common_size(ratings, config.size)
+    known = ratings.scores[rows[TRAINING]]
+    lowest, highest = config.scale or (float(known.min()), float(known.max()))
+    if config.scale is not None:
+        _check_scale(config, ratings.scores)
+    if distributed:
+        lowest, highest = 1.0, float(RATINGS)
+        targets = ratings.distributions
+    elif classes:
+        targets = np.eye(CLASSES)[segments_of(ratings.scores, lowest, highest, CLASSES)]
+    else:
+        targets = ((ratings.scores - lowest) / (highest - lowest))[:, None]
+    assert targets is not None  # a distribution is there, or refused above
+    names = {part: [ratings.names[k] for k in rows[part]] for part in PARTS}
+    folder = config.ratings.parent
+    return RatedData(
+        {part: RatedImages(folder, names[part], targets[rows[part]], size) for part in PARTS},
+        names,
+        {part: ratings.scores[rows[part]] for part in PARTS},
+        size,
+        Opinion(
+            loss.outputs,
+            lowest,
+            highest,
+            config.size,
+            config.ratings.name,
+            classes,
+            config.head == "koncept",
+        ),
+        splits_text(ratings, rows),
+        _training_loss(config, targets[rows[TRAINING]]),
+    )
+
+
+def _check_scale(config: FinetuneConfig, scores: Float[np.ndarray, " n"]) -> None:
+    assert config.scale is not None  # it is what is checked
+    lowest, highest = config.scale
+    if not (lowest <= scores.min() and scores.max() <= highest and lowest < highest):
+        raise InputError(
+            f"--scale {lowest:g} {highest:g}: {config.ratings} has scores of {scores.min():g} to"
+            f" {scores.max():g}; give the lowest and the highest possible score"
+        )
+
+
+def _training_loss(
+    config: FinetuneConfig, targets: Float[np.ndarray, "n k"]
+) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """The loss of a batch, with the weights that the targets of the training part ask for.
+
+    A picture's weight follows from its target, so that batches need not carry it.
+    """
+    function = LOSSES[config.loss].function
+    if config.loss == "classes":
+        of_class = class_weights(targets.argmax(axis=1)).astype(np.float32)
+        return lambda outputs, target: function(outputs, target, target @ of_class)
+    if config.balance == "none":
+        return function
+    score: Callable[[Any], Any] = expected_score if targets.shape[1] > 1 else lambda t: t[:, 0]
+    lowest, highest = (1.0, float(RATINGS)) if targets.shape[1] > 1 else (0.0, 1.0)
+    # In the precision in which the steps see the targets.
+    weights = segment_weights(score(targets.astype(np.float32)), lowest, highest)
+    return lambda outputs, target: function(outputs, target, weights(score(target)))
