@@ -103,6 +103,8 @@ def run_demo(config: DemoConfig, *, progress: bool = True) -> Path:
     Raises:
         InputError: the folder holds something else, or a demonstration with other sizes.
     """
+    if config.seed < 0:
+        raise InputError(f"--seed {config.seed}: must not be negative")
     out = config.out
     _claim(config)
     names = ("photographs", "kadis", "run", "features", "benchmark", "quality", "report")

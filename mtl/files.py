@@ -21,9 +21,14 @@ class InputError(Exception):
 def whole_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
     """Context manager: a file to write, there whole and only if the block ends well, or not at all.
 
-    It is a temporary one in the same folder until then.
+    It is a temporary one in the same folder until then. A device or a pipe, such as /dev/stdout,
+    is written to as it is, for a file in its place would not be what was asked for.
     """
     path = Path(path)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with path.open("wb") as file:
+            yield file
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

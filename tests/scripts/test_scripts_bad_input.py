@@ -74,6 +74,7 @@ MISTAKES = [
     ("extract good --model {model} --out out --crops -1", "--crops -1: give the number of crops"),
     ("extract good --model {model} --out out --crops 2 --seed -1", "--seed -1: must not be"),
     ("benchmark gone.csv --model {model} --out out --seed -1", "--seed -1: must not be negative"),
+    ("demo --out new-demo --seed -1", "--seed -1: must not be negative"),
     ("conditions gone --model {model}", "gone: is not a data set"),
     ("conditions good --model empty", "empty: is not a model folder"),
     ("predict good/photo.png --model {model} --explain", "holds no conditions to explain"),
