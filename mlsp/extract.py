@@ -8,18 +8,16 @@ are laid on canvases of few shapes (`mlsp.canvases`), which changes nothing but 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Num
 
 from mlsp.canvases import Size, batch_size, canvases, check_size, on_canvas
 from mlsp.crops import CropRows, Crops, pool_features
-from mlsp.pooling import Kind, feature_shape, pooled
+from mlsp.describing import describer, on_device
+from mlsp.pooling import Kind, feature_shape
 from mlsp.sources import Source
 from mlsp.store import Features, FeatureWriter, load_features
-from mtl import compilation_cache
 from mtl.files import InputError
 from mtl.kadis.shards import file_digest
 from mtl.memory import free_memory
@@ -35,15 +33,8 @@ def extractor(model: TrainedModel, kind: Kind = "mlsp") -> Extractor:
     Pixels (n, h, w, 3) are 0..255; sizes (n, 2) are the height and width of each picture, in the
     upper left corner of its image, or None where pictures are as large as their images.
     """
-    weights = {name: jnp.asarray(values) for name, values in model.weights.items()}
-
-    @jax.jit
-    def features(weights, images, sizes):
-        network = model.functional.model(weights)
-        return pooled(kind, *network.body.maps(network.scaled(images), sizes))
-
-    compilation_cache.enable()
-    return lambda images, sizes=None: features(weights, images, sizes)
+    describe = describer(model, on_device(model), (kind,))
+    return lambda images, sizes=None: describe(images, sizes)[kind]
 
 
 def extract(

@@ -6,17 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from fr_metrics import METRICS
 from mlsp.canvases import batch_size, canvas_for, check_size, on_canvas
 from mlsp.conditions import Likely, load_conditions
-from mlsp.pooling import Kind, pooled
+from mlsp.describing import describer, on_device
+from mlsp.pooling import Kind
 from mlsp.quality_model import load_quality
 from mlsp.sources import Source, open_source
-from mtl import compilation_cache
 from mtl.files import InputError
 from mtl.memory import free_memory
 from mtl.opinion_losses import opinion_scores
@@ -79,22 +78,16 @@ class Predictor:
                 f"{self.model.folder}: was trained on raw scores and holds no regressor; make one"
                 " with `deepfl benchmark RATINGS.csv --model ...`"
             )
-        self._weights = {name: jnp.asarray(w) for name, w in self.model.weights.items()}
-        compilation_cache.enable()
-        kinds: set[Kind] = set() if quality is None else {quality.features}
-        if explain:
-            kinds.add("mlsp")
         self._features: Kind = "mlsp" if quality is None else quality.features
+        kinds: tuple[Kind, ...] = (self._features, "mlsp") if explain else (self._features,)
+        self._weights = on_device(self.model)
+        self._describe = describer(self.model, self._weights, kinds)
 
         @jax.jit
-        def judged(weights, images, sizes):
-            model = self.model.functional.model(weights)
-            last, blocks = model.body.maps(model.scaled(images), sizes)
-            # What is not asked for is not computed.
-            features = {kind: pooled(kind, last, blocks) for kind in kinds}
-            return features, model.heads_of(last.mean())
+        def heads(weights, pooled_feature):
+            return self.model.functional.model(weights).heads_of(pooled_feature)
 
-        self._run = judged
+        self._heads = heads
 
     def __call__(self, name: str, image: UInt8[np.ndarray, "h w 3"]) -> Prediction:
         """Judge one picture.
@@ -136,7 +129,9 @@ class Predictor:
             rows: pictures per pass.
         """
         batch, sizes = on_canvas(images, canvas, rows)
-        features, outputs = jax.device_get(self._run(self._weights, batch, sizes))
+        described = self._describe(batch, sizes)
+        features = jax.device_get(described)
+        outputs = jax.device_get(self._heads(self._weights, described["gap"]))
         outputs = np.asarray(outputs[: len(images)], np.float64)
         features = {kind: found[: len(images)] for kind, found in features.items()}
         qualities, scores = self._qualities(features, outputs)

@@ -22,7 +22,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
-from sklearn.svm import SVR
 
 # Rows of the Gram matrix computed at once.
 ROWS_AT_ONCE = 1024
@@ -112,6 +111,8 @@ def fit_machine(
         validation_targets: standardised scores.
         weights: factors of C for each picture; none is 1 for all.
     """
+    from sklearn.svm import SVR  # half a second, which a prediction need not take
+
     kernel = kernel.astype(np.float64)  # as libsvm wants it, once for all
 
     def fitted(cost: float) -> Machine:

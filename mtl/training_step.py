@@ -14,11 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from mtl.files import InputError
-from mtl.model import Body, Functional, ModelConfig, Weights, mtl_loss
+from mtl.model import Body, Functional, ModelConfig, Weights, dropout_keys, mtl_loss
 from mtl.train_config import TrainConfig
 
 AXIS = "data"  # of the mesh
@@ -225,7 +224,7 @@ class Programs:
 
         def loss(parameters, statistics, key, images, targets):
             model = self._functional.model(parameters | statistics, training=True)
-            predicted = model(images, nnx.Rngs(dropout=key))
+            predicted = model(images, dropout_keys(key))
             return self._loss(predicted, targets), self._functional.statistics(model)
 
         gradient_of = jax.value_and_grad(loss, has_aux=True)

@@ -17,10 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from mlsp.choosing.choose import BINS, SPARE, trimming
+from mlsp.choosing.choose import trimming
 from mlsp.choosing.indicators import INDICATORS
 from mlsp.choosing.near_duplicates import unit_scaled, without_nearest
 from mlsp.choosing.selection import equal_bins, select
+from mlsp.choosing.settings import BINS, SPARE
 from mtl.files import InputError, table_text, write_atomically
 from mtl.progress import say, stage
 from scripts.command_line import parse, run_script

@@ -24,6 +24,8 @@ from fr_metrics import METRICS
 from mlsp.baselines import brisque_features
 from mlsp.benchmark import Task, benchmark
 from mlsp.brisque import brisque
+from mlsp.choosing.indicators import measured
+from mlsp.choosing.selection import equal_bins, select
 from mlsp.demo import QUALITIES_FILE, DemoConfig, run_demo
 from mlsp.kadid import mean_ratings
 from mlsp.protocol import CORRELATIONS
@@ -33,8 +35,9 @@ from mlsp.sources import DataSet
 from mtl.correlation import srocc
 from mtl.denoiser_evaluation import psnr
 from mtl.files import InputError, read_table, table_text, write_atomically
+from mtl.kadis.curate import CurateConfig, crop_of
 from mtl.learning_curves import read_log
-from mtl.pictures import read_picture
+from mtl.pictures import Rejected, list_pictures, read_picture
 from mtl.progress import say
 from scripts.bench_ratings import BenchConfig, screening_rates
 from scripts.command_line import parse, run_script
@@ -165,6 +168,29 @@ def screening_figures(demo: Path) -> Figures:
     return {name: row[name] for name in ("cheaters_found", "honest_removed")}
 
 
+def choosing_figures(demo: Path) -> Figures:
+    """Mean indicators of the sample photographs' crops, and a choice of four among them by these.
+
+    Bitrates are left out: they follow from the library that wrote the demonstration's files.
+    """
+    config = CurateConfig(demo / "photographs", demo / "unused", size=(SIDE, SIDE))
+    rows = []
+    for name in list_pictures(config.photos):
+        cropped = crop_of(config, name)
+        if isinstance(cropped, Rejected):
+            raise InputError(f"{cropped.file}: {cropped.reason}")
+        rows.append(measured(config.photos / name, cropped.shape, cropped.image))
+    names = ("brightness", "colorfulness", "contrast", "sharpness")
+    values = np.array([[row[name] for name in names] for row in rows])
+    bins = np.column_stack([equal_bins(column, 3) for column in values.T])
+    choice = select(bins, 4)
+    return {
+        **dict(zip(names, values.mean(axis=0).tolist(), strict=True)),
+        "value of the programme": choice.value,
+        "bound of the programme": choice.bound,
+    }
+
+
 CHECKS: tuple[Check, ...] = (
     Check("distortions_fidelity.md", distortion_figures, 0.001),
     Check("metrics_fidelity.csv", score_figures, 1e-4),
@@ -175,6 +201,7 @@ CHECKS: tuple[Check, ...] = (
     Check("agiqa3k.csv", brisque_figures, 1e-6),
     Check("agiqa3k.csv", benchmark_figures, 0.01),
     Check("ratings_screening.csv", screening_figures, 0.005),
+    Check("choosing.csv", choosing_figures, 0.001),
 )
 
 

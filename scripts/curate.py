@@ -20,7 +20,8 @@ Examples, with the photographs that `deepfl demo` lays out:
 from collections.abc import Sequence
 
 from mlsp.choosing import Chosen, DiverseConfig, curate_diverse
-from mlsp.choosing.choose import HISTOGRAMS_FILE, INDICATORS_FILE, only_for_diverse
+from mlsp.choosing.choose import HISTOGRAMS_FILE, INDICATORS_FILE
+from mlsp.choosing.settings import only_for_diverse
 from mtl.files import InputError
 from mtl.kadis.curate import CURATED, REJECTED, Curation, curate
 from mtl.kadis.pristine import SIZE

@@ -20,10 +20,6 @@ The folder holds what `deepfl curate` writes for the chosen, and:
 - choosing.json: settings, counts, the programme's value and bound, and per indicator how uniform
   its histogram is. It is begun first and completed last.
 - measured/: what was measured, unless --measured puts it elsewhere.
-
-Uniformity is the entropy of the histogram divided by the logarithm of its number of bins: 1 where
-all bins hold as many. Small sets have lower ones by chance, so that of random choices of K
-photographs is given beside it.
 """
 
 import dataclasses
@@ -43,14 +39,14 @@ from mlsp.choosing.indicators import CONTENT, INDICATORS
 from mlsp.choosing.measuring import Measured, crop_settings, deep_features, measure
 from mlsp.choosing.near_duplicates import unit_scaled, without_nearest
 from mlsp.choosing.selection import equal_bins, select
+from mlsp.choosing.settings import DiverseConfig, bins_of, check_diverse
 from mlsp.choosing.tags import quota_for, quota_sample, read_tags
+from mlsp.choosing.uniformity import Uniformity, uniformities
 from mtl.files import InputError, table_text, write_atomically
 from mtl.kadis.curate import (
     JOURNAL,
     Choice,
-    CurateConfig,
     Curation,
-    check,
     curate,
     duplicate_of,
     output_files,
@@ -59,59 +55,14 @@ from mtl.kadis.duplicates import KeptHashes
 from mtl.kadis.shards import file_digest
 from mtl.pictures import Rejected, list_pictures
 from mtl.progress import progress_bar, say, stage
-from mtl.weights import INCLUDED, WEIGHTS_FILE, load_model
+from mtl.weights import WEIGHTS_FILE, load_model
 
 INDICATORS_FILE, HISTOGRAMS_FILE, STATE_FILE = "indicators.csv", "histograms.png", "choosing.json"
 MEASURED_FOLDER = "measured"
 BESIDE = (INDICATORS_FILE, HISTOGRAMS_FILE, STATE_FILE, MEASURED_FOLDER)
 FORMAT = 1  # of choosing.json
 
-BINS = 200  # of each indicator, and clusters (KonIQ-10k)
-PER_BIN = 5  # photographs that a bin should hold at least: fewer bins where K is small
-SPARE = 2 / 11  # KonIQ-10k chose 13,000 photographs and left out 2,000 as near-duplicates
 Z_LIMIT = 3.0  # KonIQ-10k, section 3.4.1
-RANDOM_CHOICES = 20  # whose mean uniformity is given beside the choice's
-
-
-@dataclass(frozen=True)
-class DiverseConfig(CurateConfig):
-    """What to curate and how, and how to choose among the photographs."""
-
-    diverse: int | None = None
-    """Choose so many photographs whose indicators are as uniform as possible; the options below
-    need it."""
-    bins: int | None = None
-    """Of each indicator; 200, or fewer so that each has room for 5 photographs, when not given."""
-    clusters: int | None = None
-    """Of the content; as many as --bins when not given."""
-    spare: float = SPARE
-    """Photographs chosen beyond K, as a share of K, to be left out again as near-duplicates."""
-    tags: Path | None = None
-    """CSV file with the columns image and tags (such as beach:0.93;outdoor): only photographs that
-    fill --quota for each tag are measured."""
-    quota: int | None = None
-    """Photographs that each tag should have."""
-    candidates: int | None = None
-    """Photographs that --tags leaves at most; the quota follows when it is not given."""
-    model: Path = Path(INCLUDED)
-    """Model folder whose features tell contents apart; deepfl-small comes with the program."""
-    seed: int = 0
-    """Of the clusters."""
-    measured: Path | None = None
-    """Folder for what is measured, which other choices may share; OUT/measured when not given."""
-
-
-@dataclass(frozen=True)
-class Uniformity:
-    """Of an indicator's histogram, 0..1."""
-
-    bins: int
-    before: float
-    """Of the photographs there were to choose from."""
-    random: float
-    """Mean of random choices of as many photographs."""
-    after: float
-    """Of the chosen."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +125,8 @@ def curate_diverse(config: DiverseConfig, *, progress: bool = False) -> Chosen:
             " most"
         )
     values = values[inside]
-    clusters, bins = config.clusters or _bins(config, number), _bins(config, number)
+    bins = bins_of(config)
+    clusters = config.clusters or bins
     features = deep_features(
         config, [one.name for one in kept], config.model, folder, progress=progress
     )
@@ -212,60 +164,16 @@ def curate_diverse(config: DiverseConfig, *, progress: bool = False) -> Chosen:
         bound=round(selection.bound, 6),
         gap=round(selection.gap, 6),
         constant=tuple(n for n, s in zip([*INDICATORS, CONTENT], constant, strict=True) if s),
-        uniformity=_uniformities(binned, bins, final),
+        uniformity=uniformities(binned, bins, final),
     )
     _write(config, settings, result, rows, values, binned, bins, final)
     return result
 
 
-def check_diverse(config: DiverseConfig) -> int:
-    """The number of photographs to choose; refuses settings that cannot be.
-
-    Raises:
-        InputError: numbers, sizes or folders make no sense.
-    """
-    check(config)
-    if config.diverse is None:
-        raise InputError("give --diverse and the number of photographs to choose")
-    for name in ("diverse", "bins", "clusters", "quota", "candidates"):
-        number = getattr(config, name)
-        if number is not None and number < 1:
-            raise InputError(f"--{name} {number}: must be at least 1")
-    if not 0 <= config.spare < np.inf:
-        raise InputError(f"--spare {config.spare}: give a share of K, 0 or more")
-    if config.seed < 0:
-        raise InputError(f"--seed {config.seed}: must be at least 0")
-    if (config.tags is None) != (config.quota is None and config.candidates is None):
-        raise InputError("--tags needs --quota or --candidates, and they need --tags")
-    if config.measured is not None:
-        measured, photos = config.measured.resolve(), config.photos.resolve()
-        if measured == config.out.resolve():
-            raise InputError(f"--measured {config.measured}: is --out; give another folder")
-        if measured == photos or photos in measured.parents:
-            raise InputError(f"--measured {config.measured}: is inside the photographs' folder")
-        if measured.exists() and not measured.is_dir():
-            raise InputError(f"--measured {config.measured}: is a file; give a folder")
-    return config.diverse
-
-
-def only_for_diverse(config: DiverseConfig) -> list[str]:
-    """Options that were given although they mean something only with --diverse."""
-    inherited = {field.name for field in dataclasses.fields(CurateConfig)}
-    return [
-        f"--{field.name}"
-        for field in dataclasses.fields(DiverseConfig)
-        if field.name not in inherited and getattr(config, field.name) != field.default
-    ]
-
-
-def _bins(config: DiverseConfig, number: int) -> int:
-    return config.bins or max(2, min(BINS, number // PER_BIN))
-
-
 def _settings(config: DiverseConfig) -> dict[str, Any]:
     """All that decides the choice, nothing of this machine."""
     number = config.diverse or 0
-    bins = _bins(config, number)
+    bins = bins_of(config)
     return {
         "diverse": number,
         **crop_settings(config),
@@ -434,39 +342,6 @@ def _rows(
             }
         )
     return rows
-
-
-def uniformity(bins: Int[np.ndarray, " n"], number: int) -> float:
-    """Entropy of a histogram of `number` bins as a share of the largest possible, 0..1."""
-    if number == 1:
-        return 1.0
-    shares = np.bincount(bins, minlength=number) / len(bins)
-    shares = shares[shares > 0]
-    return float(-(shares * np.log(shares)).sum() / np.log(number))
-
-
-def _uniformities(
-    binned: Int[np.ndarray, "n d"], bins: int, final: Bool[np.ndarray, " n"]
-) -> dict[str, Uniformity]:
-    rng = np.random.default_rng(0)
-    size = int(final.sum())
-    random = [rng.choice(len(final), size, replace=False) for _ in range(RANDOM_CHOICES)]
-    found = {}
-    for name, column in zip([*INDICATORS, CONTENT], binned.T, strict=True):
-        number = bins if name != CONTENT else int(column.max()) + 1
-        chance = float(np.mean([uniformity(column[rows], number) for rows in random]))
-        found[name] = Uniformity(
-            number,
-            *(
-                round(value, 4)
-                for value in (
-                    uniformity(column, number),
-                    chance,
-                    uniformity(column[final], number),
-                )
-            ),
-        )
-    return found
 
 
 def _write(

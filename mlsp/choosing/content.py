@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
-from sklearn.cluster import KMeans, MiniBatchKMeans
 from threadpoolctl import threadpool_limits
 
 # From so many photographs on, each step looks at a part of them.
@@ -27,6 +26,8 @@ def content_clusters(
         clusters: at most; fewer where fewer features differ.
         seed: of the first centres; the same clusters for the same seed.
     """
+    from sklearn.cluster import KMeans, MiniBatchKMeans
+
     features = np.ascontiguousarray(features, np.float32)
     number = _distinct(features, clusters)
     options: dict[str, Any] = {"n_init": STARTS, "random_state": seed}

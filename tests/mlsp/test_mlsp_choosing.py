@@ -13,8 +13,9 @@ from PIL import Image
 
 from mlsp.choosing import DiverseConfig, curate_diverse
 from mlsp.choosing import measuring as module
-from mlsp.choosing.choose import MEASURED_FOLDER, STATE_FILE, trimming, uniformity
+from mlsp.choosing.choose import MEASURED_FOLDER, STATE_FILE, trimming
 from mlsp.choosing.indicators import INDICATORS
+from mlsp.choosing.uniformity import uniformity
 from mtl.files import InputError, read_table, write_atomically
 from mtl.kadis.curate import CurateConfig, curate
 from mtl.pictures import Rejected, read_picture

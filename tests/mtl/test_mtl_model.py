@@ -10,7 +10,7 @@ from fr_metrics import HistogramEqualization
 from mtl.correlation import plcc, srocc
 from mtl.files import InputError
 from mtl.inception_layers import BATCH_NORM_EPSILON, BatchNorm
-from mtl.model import SCALINGS, Functional, ModelConfig, mtl_loss
+from mtl.model import SCALINGS, Functional, ModelConfig, dropout_keys, mtl_loss
 from mtl.weights import fresh_weights, load_model, save_model
 
 
@@ -98,8 +98,10 @@ def test_dropout_needs_a_key_and_only_in_training(functional, weights, sample):
     model = functional.model(weights, training=True)
     features = jnp.asarray(np.random.default_rng(0).normal(size=(4, 1536)), jnp.float32)
     head = model.heads["ssim"]
-    a, b = (head(features, nnx.Rngs(dropout=jax.random.key(k))) for k in (0, 1))
+    a, b = (head(features, dropout_keys(jax.random.key(k))) for k in (0, 1))
     assert not np.allclose(a, b)
+    same = head(features, nnx.Rngs(dropout=jax.random.key(1)).dropout)
+    assert np.array_equal(same, b)
     quiet = functional.model(weights).heads["ssim"]
     assert np.array_equal(quiet(features), quiet(features))
 

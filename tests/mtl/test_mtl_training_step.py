@@ -52,7 +52,7 @@ def take_steps(functional, config, batch, number):
 def gradient_by_hand(functional, parameters, statistics, key, images, targets):
     def loss(parameters):
         model = functional.model(parameters | statistics, training=True)
-        value = mtl_loss(model(images, nnx.Rngs(dropout=key)), targets)
+        value = mtl_loss(model(images, nnx.Rngs(dropout=key).dropout), targets)
         return value, functional.statistics(model)
 
     (value, statistics), gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))(parameters)
