@@ -166,7 +166,8 @@ class Loop:
     ):
         self.config, self.data, self.progress = config, data, progress
         self.placement, self.programs, self.checkpoints = placement, programs, checkpoints
-        self.start, self.state, self.log = start, start.state, start.log
+        self.state, self.log = start.state, start.log
+        self.begun, self.loss_sum = start.step, start.loss_sum
         self.rows = placement.rows(config.batch_size)
         self.leads = leads()
         self.steps = len(data.training) // config.batch_size
@@ -183,7 +184,7 @@ class Loop:
 
     def run(self) -> None:
         """Do all that is left."""
-        step, loss_sum = self.start.step, self.start.loss_sum
+        step, loss_sum = self.begun, self.loss_sum
         with signals_call(self.requests.stop):
             while len(self.log) < self.config.epochs:
                 epoch = len(self.log)
