@@ -15,7 +15,7 @@ from mlsp.protocol import (
     CORRELATIONS,
     distortion_table,
     judge,
-    quartiles,
+    medians,
     share_within,
     srocc_by_distortion,
 )
@@ -75,11 +75,12 @@ class Benchmark:
     repetitions: list[Row]
     """method, repetition, chosen, the measures, test (number of pictures)."""
     summary: list[Row]
-    """method, repetitions, then median, first and third quartile of each measure."""
+    """method, repetitions, without_correlation, then median and quartiles of each measure."""
     distortions: list[Row]
     """method, distortion, repetitions, then median and quartiles of the SROCC."""
     cross: list[Row]
-    """method, tested_on, pictures, repetitions, then median and quartiles of the correlations."""
+    """method, tested_on, pictures, repetitions, without_correlation, medians and quartiles of the
+    correlations."""
     median_tests: Mapping[str, tuple[Split, Float[np.ndarray, " n"]]]
     """Of each method the repetition with the median SROCC: split and test predictions."""
 
@@ -197,15 +198,24 @@ def merged(tables: Sequence[Benchmark]) -> Benchmark:
     )
 
 
+def split_for_use(groups: Sequence[str], *, seed: int) -> Split:
+    """Return a split without a test part, for `predict`: 80 % of the references train.
+
+    Raises:
+        InputError: there are fewer than three references.
+    """
+    (split,) = random_splits(groups, 1, seed=seed)
+    return Split(np.concatenate([split.train, split.test]), split.validation, np.arange(0))
+
+
 def fit_for_use(
     method: Method, scores: Float[np.ndarray, " n"], groups: Sequence[str], *, seed: int
 ) -> Regressor:
-    """A regressor for `predict`: no test part, so 80 % of the references train it."""
-    split = split_by_group(groups, seed=seed, repetition=0)
-    train = np.concatenate([split.train, split.test])
+    """Return a regressor for `predict`, fitted by `split_for_use`."""
+    split = split_for_use(groups, seed=seed)
     return fit(
         method.settings,
-        (method.features[train], scores[train]),
+        (method.features[split.train], scores[split.train]),
         (method.features[split.validation], scores[split.validation]),
         seed=seed,
         weighting=method.weighting,
@@ -255,13 +265,10 @@ def judged_tests(
         }
         for number, (split, measures) in enumerate(zip(splits, measured, strict=True))
     ]
-    summary: Row = {"method": name, "repetitions": len(splits)}
-    for measure in measured[0]:
-        found = quartiles([measures[measure] for measures in measured])
-        summary |= {f"{measure}_{which}": value for which, value in found.items()}
-    # NaN (a test part with one score only) sorts last and is never the median of many.
-    order = np.argsort(np.nan_to_num([m["srocc"] for m in measured], nan=np.inf), kind="stable")
-    median = order[(len(order) - 1) // 2]
+    summary: Row = {"method": name, **medians(measured, measured[0])}
+    # NaN sorts last; it is the median only where no repetition has a correlation.
+    order = np.argsort([m["srocc"] for m in measured], kind="stable")
+    median = order[max(0, int(summary["repetitions"]) - 1) // 2]
     return Benchmark(
         rows,
         [summary],
@@ -291,18 +298,14 @@ def _cross_row(
     true: Float[np.ndarray, " m"],
     predictions: Sequence[Float[np.ndarray, " m"]],
 ) -> Row:
-    row: Row = {
+    # The other database's scale is another, so that errors mean nothing.
+    measured = [judge(predicted, true) for predicted in predictions]
+    return {
         "method": name,
         "tested_on": tested_on,
         "pictures": len(true),
-        "repetitions": len(predictions),
+        **medians(measured, CORRELATIONS),
     }
-    # The other database's scale is another, so that errors mean nothing.
-    measured = [judge(predicted, true) for predicted in predictions]
-    for measure in CORRELATIONS:
-        found = quartiles([measures[measure] for measures in measured])
-        row |= {f"{measure}_{which}": value for which, value in found.items()}
-    return row
 
 
 def _check(scores: Float[np.ndarray, " n"]) -> None:

@@ -22,20 +22,19 @@ other protocol is shown.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from mlsp.baselines import brisque_features, full_reference_scores
-from mlsp.benchmark import Method, Rated, compare_methods, fit_for_use, random_splits
+from mlsp.benchmark import Method, Rated, compare_methods, fit_for_use, split_for_use
 from mlsp.benchmark_results import BRISQUE, Judged, draw, write_results
+from mlsp.benchmark_splits import Protocol, planned_splits, restricted
 from mlsp.crops import CROP_SIZE, CropPool, Crops, Pool
 from mlsp.databases import Database, open_database
 from mlsp.extract import extract_to
-from mlsp.imbalance import opposing_split
+from mlsp.leaks import Planned, check_unseen, remark_on, seen_by
 from mlsp.learning_curve import even_sizes, learning_curve, write_learning_curves
 from mlsp.pooling import Kind as FeatureKind
-from mlsp.protocol import read_splits, write_splits
 from mlsp.quality_model import save_quality_model
 from mlsp.regressor import Kind, MLPSettings, SVRSettings, Weighting, settings_of
 from mlsp.regressor_training import Loss
@@ -43,11 +42,9 @@ from mlsp.store import Features
 from mtl.balancing import proportion_weights
 from mtl.files import InputError
 from mtl.progress import say
-from mtl.rated import TEST, TRAINING, VALIDATION
-from mtl.splits import FEWEST_GROUPS, Split
+from mtl.saved_splits import write_splits
+from mtl.splits import Split
 from mtl.weights import FOLDER, INCLUDED, TrainedModel, load_model
-
-Protocol = Literal["random", "official", "opposing"]
 
 
 @dataclass(frozen=True)
@@ -135,72 +132,142 @@ def run_benchmark(config: BenchmarkConfig, *, progress: bool = False) -> list[Ju
     check_config(config)
     # Of a user's own table, pictures that are missing are left out as others that cannot be used.
     opened = [open_database(p, config.database, check_files=p.is_dir()) for p in config.ratings]
-    for path, database in zip(config.ratings, opened, strict=True):
-        _check_references(path, database, config)
     databases = _named(opened)
+    planned = {
+        name: Planned(path, database, _planned(config, path, database, progress))
+        for path, (name, database) in zip(config.ratings, databases.items(), strict=True)
+    }
     models = _labelled([load_model(folder) for folder in config.model])
-    described = [
-        _describe(config, name, database, models, progress) for name, database in databases.items()
-    ]
-    tested = []
+    check_unseen(list(planned.values()), models, progress=progress)
+    for each in planned.values():
+        _remark(each, progress)
+    described, failures = [], []
+    for name, database in databases.items():
+        try:
+            described.append(_describe(config, name, database, models, progress))
+        except InputError as error:
+            if len(databases) == 1:
+                raise
+            say(f"{error}; the other databases come first", show=progress)
+            failures.append(error)
+    tested: list[Judged] = []
     for each in described:
-        others = [other for other in described if other is not each]
         for protocol in config.protocol:
-            splits = _splits(config, each, protocol, progress)
-            say(f"{each.name}, {protocol} split(s), {len(each.rows)} pictures", show=progress)
-            methods, rated = _methods(config, each, others), _rated(each, others)
-            result = compare_methods(
-                methods,
-                rated,
-                splits,
-                judges=each.judges,
-                seed=config.seed,
-                progress=progress,
-            )
-            if config.learning_curve:
-                rows = learning_curve(
-                    methods,
-                    rated,
-                    each.references,
-                    splits,
-                    even_sizes(splits),
-                    seed=config.seed,
-                    progress=progress,
-                )
-                write_learning_curves(
-                    config.out / "learning_curves" / f"{each.name}-{protocol}",
-                    rows,
-                    seed=config.seed,
-                    progress=progress,
-                )
-            tested.append(
-                Judged(
-                    each.name,
-                    protocol,
-                    each.names,
-                    each.scores,
-                    result,
-                    each.references,
-                    splits,
-                    each.database.root,
-                )
-            )
-    write_results(config.out, tested)
-    draw(config.out, tested)
+            tested.append(_tested(config, each, described, protocol, planned[each.name], progress))
+            # A failure of the next one must not cost this one's hours.
+            write_results(config.out, tested)
+            draw(config.out, tested)
+    if failures:
+        raise failures[0]
     if not config.crops:
-        first = described[0]
-        say("fitting the regressor for use on all references ...", show=progress)
-        method = _methods(config, first, [])[0]
-        regressor = fit_for_use(method, first.scores, first.references, seed=config.seed)
-        save_quality_model(
-            config.out / FOLDER,
-            next(iter(models.values())).folder,
-            regressor,
-            first.scores,
-            config.ratings[0].name,
-            config.features,
-        )
+        _fit_for_use(config, described[0], planned[described[0].name], models, progress)
     return tested
+
+
+def _planned(
+    config: BenchmarkConfig, path: Path, database: Database, progress: bool
+) -> dict[str, list[Split]]:
+    """Return the splits of a database by protocol, made before its pictures are described."""
+    return {
+        protocol: planned_splits(
+            path,
+            database,
+            protocol,
+            config.repetitions,
+            seed=config.seed,
+            saved=config.splits,
+            progress=progress,
+        )
+        for protocol in config.protocol
+    }
+
+
+def _remark(planned: Planned, progress: bool) -> None:
+    """Say what could be wrong with a database, or lacks."""
+    remark = remark_on(planned, progress=progress)
+    if remark is not None:
+        say(remark, show=progress)
+    database = planned.database
+    if database.deviations is None and database.no_deviations:
+        say(
+            f"{planned.path}: shares within 1, 2, 3 sigma are left out: {database.no_deviations}",
+            show=progress,
+        )
+
+
+def _tested(
+    config: BenchmarkConfig,
+    each: _Described,
+    described: Sequence[_Described],
+    protocol: str,
+    planned: Planned,
+    progress: bool,
+) -> Judged:
+    """Train and test all methods on one database by one protocol."""
+    others = [other for other in described if other is not each]
+    path = config.out / "splits" / f"{each.name}-{protocol}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    database, splits = planned.database, planned.splits[protocol]
+    digest = write_splits(path, splits, database.names, database.references, database=each.name)
+    say(f"{path}: {digest[:12]}", show=progress)
+    splits = restricted(planned.path, splits, each.rows)
+    say(f"{each.name}, {protocol} split(s), {len(each.rows)} pictures", show=progress)
+    methods, rated = _methods(config, each, others), _rated(each, others)
+    result = compare_methods(
+        methods, rated, splits, judges=each.judges, seed=config.seed, progress=progress
+    )
+    if config.learning_curve:
+        rows = learning_curve(
+            methods,
+            rated,
+            each.references,
+            splits,
+            even_sizes(splits),
+            seed=config.seed,
+            progress=progress,
+        )
+        write_learning_curves(
+            config.out / "learning_curves" / f"{each.name}-{protocol}",
+            rows,
+            seed=config.seed,
+            progress=progress,
+        )
+    return Judged(
+        each.name,
+        protocol,
+        each.names,
+        each.scores,
+        result,
+        each.references,
+        splits,
+        each.database.root,
+    )
+
+
+def _fit_for_use(
+    config: BenchmarkConfig,
+    first: _Described,
+    planned: Planned,
+    models: Mapping[str, TrainedModel],
+    progress: bool,
+) -> None:
+    """Fit the first regressor on all references, and save it with the network."""
+    say("fitting the regressor for use on all references ...", show=progress)
+    method = _methods(config, first, [])[0]
+    regressor = fit_for_use(method, first.scores, first.references, seed=config.seed)
+    split = split_for_use(first.references, seed=config.seed)
+    seen = seen_by(
+        planned, Split(*(first.rows[part] for part in (split.train, split.validation)), split.test)
+    )
+    save_quality_model(
+        config.out / FOLDER,
+        next(iter(models.values())).folder,
+        regressor,
+        first.scores,
+        config.ratings[0].name,
+        config.features,
+        [seen],
+    )
 
 
 def check_config(config: BenchmarkConfig) -> None:
@@ -222,20 +289,6 @@ def check_config(config: BenchmarkConfig) -> None:
     for option in ("crops", "seed"):
         if getattr(config, option) < 0:
             raise InputError(f"--{option} {getattr(config, option)}: must not be negative")
-
-
-def _check_references(path: Path, database: Database, config: BenchmarkConfig) -> None:
-    """Refuse before the pictures are described what could not be split afterwards."""
-    references = len(set(database.references))
-    if "random" in config.protocol and references < FEWEST_GROUPS:
-        raise InputError(
-            f"{path}: rates pictures of {references} reference(s); at least {FEWEST_GROUPS} are"
-            " needed, one each to train, validate and test"
-        )
-    if "official" in config.protocol and database.sets is None:
-        raise InputError(
-            f"{path}: has no official split; only KonIQ-10k's table with the column set has"
-        )
 
 
 def _named(databases: Sequence[Database]) -> dict[str, Database]:
@@ -360,52 +413,10 @@ def _flat(matrix: np.ndarray) -> np.ndarray:
 def _rated(each: _Described, others: Sequence[_Described]) -> Rated:
     database = each.database
     types = [database.distortions[row] or "" for row in each.rows]
-    # KonIQ-10k's deviations are of the ratings 1..5, its scores 0..100 are not.
-    deviations = None if database.name == "koniq10k" else database.deviations
+    deviations = database.deviations
     return Rated(
         each.scores,
         types if len(set(types)) > 1 else None,
         None if deviations is None else deviations[each.rows],
         {other.name: other.scores for other in others},
     )
-
-
-def _splits(
-    config: BenchmarkConfig, each: _Described, protocol: Protocol, progress: bool
-) -> list[Split]:
-    """The splits of a protocol, written with their hash."""
-    names, references = each.names, each.references
-    if config.splits is not None:
-        saved = read_splits(config.splits, names, references)
-        say(f"{config.splits}: {len(saved.splits)} splits, {saved.sha256[:12]}", show=progress)
-        splits = saved.splits[: config.repetitions]
-    elif protocol == "random":
-        splits = random_splits(references, config.repetitions, seed=config.seed)
-    elif protocol == "official":
-        splits = [_official(each)]
-    else:
-        splits = [
-            opposing_split(
-                each.scores, seed=config.seed, repetition=k, references=references, **_range(each)
-            )
-            for k in range(config.repetitions)
-        ]
-    path = config.out / "splits" / f"{each.name}-{protocol}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    digest = write_splits(path, splits, names, references, database=each.name)
-    say(f"{path}: {digest[:12]}", show=progress)
-    return splits
-
-
-def _range(each: _Described) -> dict[str, float]:
-    """Ends of the scale that the opposing split cuts into bins: 0..100 as published, or what is."""
-    if each.database.name == "koniq10k":
-        return {}
-    return {"lowest": float(each.scores.min()), "highest": float(each.scores.max())}
-
-
-def _official(each: _Described) -> Split:
-    sets = each.database.sets
-    assert sets is not None  # checked before
-    of = np.array([sets[row] for row in each.rows])
-    return Split(*(np.flatnonzero(of == part) for part in (TRAINING, VALIDATION, TEST)))

@@ -304,8 +304,8 @@ def _conclude(page: Path, places: Places, progress: bool) -> None:
     say(f"{'':16}{'SROCC':>8}{'PLCC':>8}   (median; photographs never seen)", show=progress)
     for row in rows:
         say(
-            f"MLSP + {row['method'].upper():9}{float(row['srocc_median']):8.3f}"
-            f"{float(row['plcc_median']):8.3f}   {row['repetitions']} splits",
+            f"MLSP + {row['method'].upper():9}{float(row['srocc_median'] or 'nan'):8.3f}"
+            f"{float(row['plcc_median'] or 'nan'):8.3f}   {row['repetitions']} splits",
             show=progress,
         )
     say("This was a demonstration, not a benchmark: ten photographs, minutes of training.",

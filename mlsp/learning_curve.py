@@ -43,6 +43,7 @@ TABLE, EXTRAPOLATION, FITS, PICTURE = (
 )
 
 FEWEST_PICTURES = 2  # of a training part; one has no deviation
+FEWEST_SIZES = 2  # with a correlation, for a curve
 
 # Of a: below the lowest the curve is flat, above the highest a thousand pictures more or less than
 # another thousand decide between 0 and 1.
@@ -205,7 +206,7 @@ def fit_curve(
     sizes, srocc = np.asarray(sizes, np.float64), np.asarray(srocc, np.float64)
     known = np.isfinite(srocc)
     x, y = sizes[known], srocc[known]
-    if len(set(x.tolist())) < 2 or x.min() < 1:
+    if len(set(x.tolist())) < FEWEST_SIZES or x.min() < 1:
         raise ValueError("a curve needs finite points of two or more sizes, none below 1")
     first = x.min()
 
@@ -263,8 +264,13 @@ def extrapolate(
         raise ValueError(f"size {sizes.min():g} is below {x.min():g}, the smallest that was tried")
     curve = fit_curve(x, y)
     residuals = (y - curve(x))[np.isfinite(y)]
+    # A repetition with a correlation at one size only could make a resample without a curve.
+    known = np.isfinite(y)
     of = np.array([int(row["repetition"]) for row in rows])
-    members = [np.flatnonzero(of == k) for k in np.unique(of)]
+    members = [np.flatnonzero((of == k) & known) for k in np.unique(of)]
+    members = [rows for rows in members if len(set(x[rows].tolist())) >= FEWEST_SIZES]
+    if not members:
+        raise ValueError(f"no repetition has a correlation at {FEWEST_SIZES} or more sizes")
     drawn = np.empty((number, len(sizes)))
     for k in range(number):
         chosen = np.concatenate([members[m] for m in rng.integers(len(members), size=len(members))])
@@ -292,15 +298,15 @@ def write_learning_curves(
     learning_curve.json              a and b of each method
     learning_curve.png               as figure 10
 
+    Points without a correlation are counted on standard error. A method with too few others gets
+    no curve.
+
     Args:
         out: folder.
         rows: as `learning_curve` returns them.
         seed: of the bootstrap.
         extrapolated_to: the last size of the table and the picture.
         progress: report on standard error.
-
-    Raises:
-        InputError: a method has no finite SROCC at two sizes.
     """
     names = list(dict.fromkeys(str(row["method"]) for row in rows))
     curves: dict[str, Curve] = {}
@@ -308,6 +314,13 @@ def write_learning_curves(
     with stage("bounds of the learning curves", show=progress):
         for name in names:
             own = [row for row in rows if row["method"] == name]
+            failed = sum(not np.isfinite(float(row["srocc"])) for row in own)
+            if failed:
+                say(
+                    f"{name}: {failed} of {len(own)} points have no correlation (constant"
+                    " predictions or scores) and are left out of the learning curve",
+                    show=progress,
+                )
             tried = sorted({float(row["training"]) for row in own})
             last = max(float(extrapolated_to), tried[-1])
             sizes = np.unique([*tried, *np.geomspace(tried[0], last, DRAWN)])
@@ -315,7 +328,7 @@ def write_learning_curves(
             try:
                 curves[name], bounds[name] = extrapolate(own, sizes, rng)
             except ValueError as error:
-                raise InputError(f"{name}: no learning curve: {error}") from error
+                say(f"{name}: no learning curve: {error}", show=progress)
     columns = ("size", "srocc", "low", "high", "observed_low", "observed_high")
     extrapolated: list[Row] = [
         {"method": name, **dict(zip(columns, map(float, values), strict=True))}
@@ -331,6 +344,8 @@ def write_learning_curves(
         )
     ]
     write_atomically(out / TABLE, table_text(rows))
+    if not curves:
+        return curves
     write_atomically(out / EXTRAPOLATION, table_text(extrapolated))
     fitted = {name: asdict(curve) for name, curve in curves.items()}
     write_atomically(out / FITS, json.dumps(fitted, indent=1, ensure_ascii=False) + "\n")

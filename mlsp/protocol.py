@@ -1,27 +1,19 @@
-"""How predictions are judged, and splits that can be used again.
+"""How predictions are judged.
 
 DeepFL-IQA, arXiv:2001.08113, section V-B: the median of the correlations over repetitions of random
 splits (mtl.splits) is reported, the linear one after the five-parameter logistic of H. R. Sheikh,
 M. F. Sabir, A. C. Bovik 2006, doi:10.1109/TIP.2006.881959, is fitted to the predictions.
 """
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import scipy.optimize
 import scipy.special
-import scipy.stats
 from jaxtyping import Float
 
-from mtl.correlation import plcc, srocc
-from mtl.files import InputError, write_atomically
-from mtl.splits import Split
+from mtl.correlation import is_constant, krocc, plcc, srocc
 
 # Those that mean something for scores on a scale of their own, and all.
 CORRELATIONS = ("srocc", "plcc", "plcc_logistic", "krocc")
@@ -44,8 +36,6 @@ LOWEST = (0.0, 0.0, -np.inf, 0.0, -np.inf)  # of b1 ... b5: the curve does not f
 # What is fitted is rounded to this part of a deviation. Far finer than it matters; but where steps
 # are the best curves, their valley is flat, and the last digit would say where a search in it ends.
 GRAIN = 2.0**-32
-
-SPLITS_FORMAT = 1
 
 
 def logistic5(
@@ -100,7 +90,7 @@ def plcc_logistic(predicted: Float[np.ndarray, " n"], true: Float[np.ndarray, " 
     """
     x, y = _pair(predicted, true)
     scaled = _scaled(x, y)
-    if scaled is None or np.ptp(y) == 0:
+    if scaled is None or is_constant(y):
         return float("nan")
     u, v, _, _ = scaled
     return plcc(logistic5(u, *_fit_scaled(u, v)), v)
@@ -116,7 +106,7 @@ def judge(predicted: Float[np.ndarray, " n"], true: Float[np.ndarray, " n"]) -> 
         "srocc": srocc(predicted, true),
         "plcc": plcc(predicted, true),
         "plcc_logistic": plcc_logistic(predicted, true),
-        "krocc": float(scipy.stats.kendalltau(predicted, true).statistic),
+        "krocc": krocc(predicted, true),
         "rmse": float(np.sqrt(np.mean(error**2))),
         "mae": float(np.mean(np.abs(error))),
     }
@@ -127,6 +117,33 @@ def quartiles(values: Iterable[float]) -> dict[str, float]:
     finite = [value for value in values if np.isfinite(value)]
     found = np.percentile(finite, (50, 25, 75)) if finite else (np.nan,) * 3
     return {name: float(v) for name, v in zip(("median", "q1", "q3"), found, strict=True)}
+
+
+def medians(
+    measured: Sequence[Mapping[str, float]], names: Iterable[str]
+) -> dict[str, float | int]:
+    """Return the medians and quartiles of measures over repetitions.
+
+    A repetition without an SROCC, since its predictions or its scores are constant, is counted
+    apart and left out of every median, the errors' too: a method must not gain by failing.
+
+    Args:
+        measured: of each repetition, measures by name; `srocc` is one of them.
+        names: of the measures to summarise.
+
+    Returns:
+        repetitions (that the medians are of), without_correlation (repetitions left out), then
+        NAME_median, NAME_q1 and NAME_q3; NaN where no repetition has a finite value.
+    """
+    kept = [each for each in measured if np.isfinite(each["srocc"])]
+    row: dict[str, float | int] = {
+        "repetitions": len(kept),
+        "without_correlation": len(measured) - len(kept),
+    }
+    for name in names:
+        found = quartiles(each[name] for each in kept)
+        row |= {f"{name}_{which}": value for which, value in found.items()}
+    return row
 
 
 def share_within(
@@ -195,125 +212,6 @@ def distortion_table(
     return rows
 
 
-@dataclass(frozen=True)
-class SavedSplits:
-    """Splits as they stand in a file."""
-
-    splits: list[Split]
-    database: str
-    """Name of the database they are of."""
-    sha256: str
-    """Of the file's content, to be shown beside results."""
-
-
-def write_splits(
-    path: Path,
-    splits: Sequence[Split],
-    names: Sequence[str],
-    references: Sequence[str],
-    *,
-    database: str,
-) -> str:
-    """Write which part each reference is in, for all repetitions; returns the content's SHA-256.
-
-    The file is JSON: database, pictures, pictures_sha256 (of the list of pictures and references,
-    in any order), references, repetitions (a text each, in the references' order: t training, v
-    validation, e test (evaluation), - in none), sha256 (of all that, as compact JSON with sorted
-    keys).
-
-    Args:
-        path: to write.
-        splits: in the order of the repetitions.
-        names: of the database's pictures, each once.
-        references: of each picture.
-        database: its name.
-
-    Raises:
-        ValueError: a reference is in two parts of a split, or the lengths differ.
-    """
-    listed = sorted(set(references))
-    repetitions = []
-    for number, split in enumerate(splits):
-        letters: dict[str, str] = {}
-        for letter, part in _parts(split).items():
-            for row in part:
-                if letters.setdefault(references[row], letter) != letter:
-                    raise ValueError(f"split {number} parts the pictures of {references[row]}")
-        repetitions.append("".join(letters.get(reference, "-") for reference in listed))
-    content = {
-        "format": SPLITS_FORMAT,
-        "database": database,
-        "pictures": len(names),
-        "pictures_sha256": _pictures_digest(names, references),
-        "references": listed,
-        "repetitions": repetitions,
-    }
-    digest = _digest(content)
-    text = json.dumps(content | {"sha256": digest}, indent=1, ensure_ascii=False)
-    write_atomically(path, text + "\n")
-    return digest
-
-
-def read_splits(path: Path, names: Sequence[str], references: Sequence[str]) -> SavedSplits:
-    """Read what `write_splits` wrote, for the same database with its pictures in any order.
-
-    Args:
-        path: of the file.
-        names: of the database's pictures.
-        references: of each picture.
-
-    Raises:
-        InputError: the file is missing or damaged, its content was changed, or it is of another
-            list of pictures.
-        ValueError: the lengths differ or a picture is named twice.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        digest = content.pop("sha256")
-        database, listed = str(content["database"]), list(content["references"])
-        repetitions = [str(letters) for letters in content["repetitions"]]
-        known, pictures, form = (content[k] for k in ("pictures_sha256", "pictures", "format"))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: is missing or is not a file of splits ({error})") from error
-    if form != SPLITS_FORMAT:
-        raise InputError(f"{path}: was written by another version; write the splits again")
-    if _digest(content) != digest:
-        raise InputError(
-            f"{path}: was changed since it was written (its SHA-256 is another); get it anew"
-        )
-    if known != _pictures_digest(names, references):
-        raise InputError(
-            f"{path}: holds splits of {pictures} pictures of {database}, not of these"
-            f" {len(names)}; use them with the same pictures and references"
-        )
-    place = {reference: k for k, reference in enumerate(listed)}
-    order = np.array([place[reference] for reference in references])
-    splits = []
-    for letters in repetitions:
-        of = np.array(list(letters))[order]
-        splits.append(Split(*(np.flatnonzero(of == letter) for letter in "tve")))
-    return SavedSplits(splits, database, digest)
-
-
-def _parts(split: Split) -> dict[str, np.ndarray]:
-    return {"t": split.train, "v": split.validation, "e": split.test}
-
-
-def _digest(content: Mapping[str, Any]) -> str:
-    compact = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(compact.encode()).hexdigest()
-
-
-def _pictures_digest(names: Sequence[str], references: Sequence[str]) -> str:
-    if len(names) != len(references) or len(set(names)) != len(names):
-        raise ValueError(
-            f"{len(names)} pictures, {len(set(names))} of them different, and {len(references)}"
-            " references"
-        )
-    pairs = sorted(zip(map(str, names), map(str, references), strict=True))
-    return hashlib.sha256(json.dumps(pairs).encode()).hexdigest()
-
-
 def _pair(predicted: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     x, y = np.asarray(predicted, np.float64), np.asarray(true, np.float64)
     if x.shape != y.shape or x.ndim != 1 or not len(x):
@@ -331,10 +229,9 @@ def _scaled(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, float
     """
     u, v = x - x.mean(), y - y.mean()
     deviation, spread = float(np.sqrt(np.mean(u**2))), float(np.sqrt(np.mean(v**2)))
-    # A mean of equal numbers may differ from them in the last digit.
-    if np.ptp(x) == 0 or deviation == 0 or not np.isfinite(1 / deviation):
+    if is_constant(x) or deviation == 0 or not np.isfinite(1 / deviation):
         return None
-    if np.ptp(y) == 0 or spread == 0:
+    if is_constant(y) or spread == 0:
         v, spread = np.zeros_like(y), 1.0
     slope = (1.0 if u @ v >= 0 else -1.0) / deviation
     return _rounded(u * slope), _rounded(v / spread), slope, spread

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -13,6 +14,7 @@ from jaxtyping import Float
 from mlsp.pooling import Kind
 from mlsp.regressor import Regressor, load_regressor, save_regressor
 from mtl.files import InputError, write_atomically
+from mtl.seen import SEEN_FILE, SeenRatings, joined, read_seen, write_seen
 from mtl.weights import MODEL_FILE
 
 REGRESSOR_FILE, RATINGS_FILE = "regressor.npz", "ratings.json"
@@ -39,6 +41,7 @@ def save_quality_model(
     scores: Float[np.ndarray, " n"],
     ratings: str,
     features: Kind = "mlsp",
+    seen: Sequence[SeenRatings] = (),
 ) -> None:
     """A model folder with a regressor in it: a copy of the network's, self-contained.
 
@@ -49,8 +52,10 @@ def save_quality_model(
         scores: the human scores, for their range.
         ratings: where the scores came from, in words.
         features: which ones it was fitted on.
+        seen: rated pictures that the regressor was fitted to; those of the network are added.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    write_seen(folder, joined(read_seen(network), seen))
     save_regressor(folder / REGRESSOR_FILE, regressor)
     known = {
         "ratings": ratings,
@@ -62,7 +67,7 @@ def save_quality_model(
     names = sorted(p.name for p in network.iterdir() if p.is_file() and p.name[0] != ".")
     # model.json, which makes a folder a model, comes last.
     for name in sorted(names, key=lambda n: n == MODEL_FILE):
-        if name not in (REGRESSOR_FILE, RATINGS_FILE):
+        if name not in (REGRESSOR_FILE, RATINGS_FILE, SEEN_FILE):
             temporary = folder / f".{name}.{os.getpid()}.tmp"
             shutil.copyfile(network / name, temporary)
             temporary.replace(folder / name)

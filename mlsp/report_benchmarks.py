@@ -156,8 +156,17 @@ def _summary(benchmark: Tables) -> Markup:
             )
             for row in rows
         ],
-        caption=f"{which}SROCC, PLCC, KROCC: 1 is best. RMSE, MAE: on the scale of the ratings.",
+        caption=f"{which}SROCC, PLCC, KROCC: 1 is best. RMSE, MAE: on the scale of the ratings."
+        f"{_left_out(rows)}",
     )
+
+
+def _left_out(rows: Sequence[Row]) -> str:
+    """Say how many splits are in no median; tables of older versions do not count them."""
+    number = sum(int(row.get("without_correlation") or 0) for row in rows)
+    if not number:
+        return ""
+    return f" {number} splits without a correlation (constant predictions or scores) are left out."
 
 
 def _arrays(rows: Sequence[Row]) -> tuple[np.ndarray, np.ndarray]:

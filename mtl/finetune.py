@@ -25,7 +25,7 @@ starts anew with each stage. "Best" is over all stages, the first of equals. All
 batch normalisation by the statistics of the batch, as in Keras. There is no augmentation unless
 asked for. The paper's batch is the largest power of two that its memory holds; here 16.
 
-    RUN/config.json splits.csv log.csv learning.png tensorboard/ checkpoints/ model/
+    RUN/config.json splits.csv splits.json log.csv learning.png tensorboard/ checkpoints/ model/
     RUN/predictions.csv summary.csv    of the test part, when all epochs are done
 
 A stopped run continues at the step where it stopped; a file RUN/stop, made by anyone, stops it. One
@@ -33,8 +33,9 @@ process trains, on all devices it has.
 """
 
 import json
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,7 @@ import optax
 
 from mtl import compilation_cache
 from mtl.checkpoints import Checkpoints
+from mtl.contents import content_digests
 from mtl.files import InputError, file_digest, read_table, write_atomically
 from mtl.finetune_config import FinetuneConfig, differing, step_settings
 from mtl.finetune_data import RatedData, open_table
@@ -49,14 +51,17 @@ from mtl.finetune_loop import PREDICTIONS_FILE, SUMMARY_FILE, Stages
 from mtl.inception_resnet_v2 import InceptionResNetV2
 from mtl.learning_curves import read_log
 from mtl.model import Body, ModelConfig, functional_model
-from mtl.progress import stage
+from mtl.progress import say, stage
 from mtl.rated import TRAINING
+from mtl.saved_splits import SPLITS_FILE as SAVED_SPLITS_FILE
+from mtl.saved_splits import write_splits
+from mtl.seen import SeenRatings, joined, read_seen, seen_pictures
 from mtl.stopping import signals_call
 from mtl.train import claim, starting_model
 from mtl.train_config import TrainConfig, as_json, check
 from mtl.training_loop import CHECKPOINTS, starting_point
 from mtl.training_step import Placement, Programs, computing_as
-from mtl.weights import FOLDER, IMAGENET, MODEL_FILE, TrainedModel, fresh_weights
+from mtl.weights import FOLDER, IMAGENET, MODEL_FILE, WEIGHTS_FILE, TrainedModel, fresh_weights
 
 __all__ = ["PREDICTIONS_FILE", "SUMMARY_FILE", "FinetuneConfig", "Finetuned", "finetune"]
 
@@ -104,14 +109,31 @@ def finetune(
     """
     if not config.stages or any(rate <= 0 or epochs < 1 for rate, epochs in config.stages):
         raise InputError("--stages: give a positive learning rate and at least one epoch for each")
-    data = open_table(config)
+    data = open_table(config, progress=progress)
     settings = step_settings(config)
     check(settings, data.size, len(data.parts[TRAINING]))
     given = starting_model(config.init)
+    if given is not None:
+        _check_unseen(config, data, read_seen(given.folder))
+        data = replace(data, seen=joined(read_seen(given.folder), data.seen))
     scheme = _scheme(config.init, given)
-    digest = file_digest(config.ratings)
-    claim(config.out, as_json(config) | {"ratings_sha256": digest, "scheme": scheme}, differing)
+    origin = {
+        "ratings_sha256": file_digest(config.ratings),
+        "pictures_sha256": data.contents,
+        "init_sha256": "" if given is None else file_digest(given.folder / WEIGHTS_FILE),
+        "scheme": scheme,
+    }
+    claim(config.out, as_json(config) | origin, differing)
+    for remark in data.remarks:
+        say(remark, show=progress)
     write_atomically(config.out / SPLITS_FILE, data.splits)
+    write_splits(
+        config.out / SAVED_SPLITS_FILE,
+        [data.split],
+        data.rows,
+        data.references,
+        database=config.ratings.stem,
+    )
     log = read_log(config.out)
     before = len(log)
     summary = config.out / SUMMARY_FILE
@@ -121,6 +143,23 @@ def finetune(
     (row,) = read_table(summary, ("srocc",))
     test = {name: float(value) for name, value in row.items() if name not in ("scheme", "loss")}
     return Finetuned(config.out, config.out / FOLDER, scheme, log, test, min(before, len(log)))
+
+
+def _check_unseen(config: FinetuneConfig, data: RatedData, seen: Sequence[SeenRatings]) -> None:
+    """Refuse to test on pictures that the initial weights were trained on."""
+    known = seen_pictures(seen)
+    if not known:
+        return
+    folder = config.ratings.parent
+    tested = [folder / data.rows[row] for row in data.split.test]
+    twice = [path for path, digest in zip(tested, content_digests(tested), strict=True)
+             if digest in known]  # fmt: skip
+    if twice:
+        raise InputError(
+            f"--init {config.init}: was trained on {len(twice)} of the {len(tested)} test pictures"
+            f" of {config.ratings}, such as {twice[0].name}; split the table by a column set as"
+            f" that run did (its {SPLITS_FILE}), or start from other weights"
+        )
 
 
 def _scheme(init: str, given: TrainedModel | None) -> str:

@@ -1,7 +1,9 @@
 """A table of ratings as a fine-tuning run sees it: split, with targets for its loss."""
 
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -9,20 +11,26 @@ import numpy as np
 from jaxtyping import Float
 
 from mtl.balancing import CLASSES, class_weights, segment_weights, segments_of
-from mtl.files import InputError
+from mtl.contents import content_digests
+from mtl.files import InputError, file_digest
 from mtl.finetune_config import FinetuneConfig
+from mtl.look_alikes import look_alikes, perceptual_hashes, remark_on_look_alikes
 from mtl.model import Opinion
 from mtl.opinion_losses import LOSSES, RATINGS, expected_score
 from mtl.rated import (
     COUNTS,
     PARTS,
     TRAINING,
+    VALIDATION,
     RatedImages,
+    Ratings,
     common_size,
     read_ratings,
     split_ratings,
     splits_text,
 )
+from mtl.seen import CHOSEN, TRAINED, SeenRatings
+from mtl.splits import Split
 
 # Two pictures always correlate with 1 or -1.
 FEWEST_COMPARED = 3
@@ -39,12 +47,28 @@ class RatedData:
     opinion: Opinion
     splits: str
     """The text of splits.csv."""
+    split: Split
+    """Row numbers of the table."""
+    references: Sequence[str]
+    """Of each row of the table."""
+    rows: Sequence[str]
+    """Names of the pictures, by row."""
+    seen: tuple[SeenRatings, ...]
+    """Which pictures the run learns from."""
+    contents: str
+    """SHA-256 of all pictures' names and contents."""
+    remarks: tuple[str, ...]
+    """Lines for the user about the split."""
     loss: Callable[[jax.Array, jax.Array], jax.Array]
     """(outputs, targets) of a training batch → loss, with the weights of its pictures."""
 
 
-def open_table(config: FinetuneConfig) -> RatedData:
+def open_table(config: FinetuneConfig, *, progress: bool = False) -> RatedData:
     """Read, check and split the table, and give each picture its target.
+
+    Args:
+        config: the run.
+        progress: report on standard error.
 
     Raises:
         InputError: the table, its pictures or the settings for it cannot be used.
@@ -84,6 +108,17 @@ def open_table(config: FinetuneConfig) -> RatedData:
     assert targets is not None  # a distribution is there, or refused above
     names = {part: [ratings.names[k] for k in rows[part]] for part in PARTS}
     folder = config.ratings.parent
+    split = Split(*(rows[part] for part in PARTS))
+    files = [folder / name for name in ratings.names]
+    contents = content_digests(files, progress=progress)
+    described = "\n".join(
+        f"{digest} {name}" for name, digest in zip(ratings.names, contents, strict=True)
+    )
+    seen = SeenRatings(
+        config.ratings.name,
+        file_digest(config.ratings),
+        {contents[k]: part for part in (TRAINED, CHOSEN) for k in rows[part]},
+    )
     return RatedData(
         {part: RatedImages(folder, names[part], targets[rows[part]], size) for part in PARTS},
         names,
@@ -99,8 +134,30 @@ def open_table(config: FinetuneConfig) -> RatedData:
             config.head == "koncept",
         ),
         splits_text(ratings, rows),
+        split,
+        ratings.references,
+        ratings.names,
+        (seen,),
+        hashlib.sha256(described.encode(errors="surrogateescape")).hexdigest(),
+        tuple(_remarks(config, ratings, split, files, progress)),
         _training_loss(config, targets[rows[TRAINING]]),
     )
+
+
+def _remarks(
+    config: FinetuneConfig, ratings: Ratings, split: Split, files: Sequence[Path], progress: bool
+) -> Iterator[str]:
+    """Yield what the user should know of the split."""
+    if ratings.sets is not None and VALIDATION not in ratings.sets:
+        yield (
+            f"{config.ratings}: has no validation part; {len(split.validation)} training pictures"
+            f" validate instead, drawn with --seed {config.seed}"
+        )
+    if list(ratings.references) == list(ratings.names):
+        pairs = look_alikes(perceptual_hashes(files, progress=progress), [split])
+        remark = remark_on_look_alikes(config.ratings, ratings.names, pairs)
+        if remark is not None:
+            yield remark
 
 
 def _check_scale(config: FinetuneConfig, scores: Float[np.ndarray, " n"]) -> None:

@@ -43,7 +43,7 @@ class Stages(Loop):
         progress: bool,
     ):
         self.line = (1.0, 0.0)
-        opened = Data({}, (), None, data.parts[TRAINING], data.parts[VALIDATION])
+        opened = Data({}, (), None, data.parts[TRAINING], data.parts[VALIDATION], data.seen)
         super().__init__(settings, opened, placement, programs, checkpoints, start, progress)
         self.chosen, self.rated, self.scheme = config, data, scheme
         ends = list(accumulate(epochs for _, epochs in config.stages))
@@ -131,6 +131,7 @@ class Stages(Loop):
                     "training": as_json(self.chosen),
                     "versions": versions(),
                 },
+                self.data.seen,
             )
         self.written.add_epoch(row, step)
 

@@ -20,7 +20,7 @@ from mtl.files import InputError, read_table, table_text
 from mtl.inception_resnet_v2 import SMALLEST_SIDE
 from mtl.opinion_losses import RATINGS, expected_score
 from mtl.pictures import picture_size, read_picture
-from mtl.splits import split_by_group
+from mtl.splits import FEWEST_PICTURES, Split, check_split, split_by_group, with_validation
 
 TRAINING, VALIDATION, TEST = PARTS = ("training", "validation", "test")
 
@@ -29,9 +29,6 @@ COUNTS = tuple(f"c{n}" for n in range(1, RATINGS + 1))
 
 # Other names of a column, as published tables have them.
 ALIASES: Mapping[str, tuple[str, ...]] = {IMAGE: ("image_name",), SCORE: ("MOS", "mos")}
-
-# Pictures with which a correlation says anything, in each part.
-FEWEST_PICTURES = 3
 
 
 @dataclass(frozen=True)
@@ -104,39 +101,32 @@ def read_ratings(table: Path) -> Ratings:
 
 
 def split_ratings(ratings: Ratings, seed: int) -> dict[str, np.ndarray]:
-    """The rows of each part: as the table says, or 60/20/20 at random, by reference.
+    """Return the rows of each part: as the table says, or 60/20/20 at random, by reference.
+
+    Where the table's sets have no validation part, it is drawn from the training part.
 
     Raises:
         InputError: a reference is on two sides, or a part has too few pictures or one score only.
     """
     table = ratings.table
-    if ratings.sets is not None:
-        sides: dict[str, str] = {}
-        for reference, part in zip(ratings.references, ratings.sets, strict=True):
-            if sides.setdefault(reference, part) != part:
-                raise InputError(
-                    f"{table}: pictures of {reference} are in the {sides[reference]} and the"
-                    f" {part} set; put them in one"
-                )
-        parts = {p: np.flatnonzero(np.array(ratings.sets) == p) for p in PARTS}
-    else:
-        try:
+    try:
+        if ratings.sets is None:
             split = split_by_group(ratings.references, seed=seed, repetition=0)
-        except ValueError as error:
-            raise InputError(f"{table}: {error}") from error
-        parts = {TRAINING: split.train, VALIDATION: split.validation, TEST: split.test}
-    for part, rows in parts.items():
-        if len(rows) < FEWEST_PICTURES:
-            raise InputError(
-                f"{table}: the {part} part has {len(rows)} pictures; at least {FEWEST_PICTURES}"
-                " are needed; rate more pictures"
+        else:
+            sets = np.array(ratings.sets)
+            split = Split(*(np.flatnonzero(sets == part) for part in PARTS))
+            if not len(split.validation) and len(split.train):
+                split = with_validation(split, ratings.references, seed=seed)
+        check_split(split, ratings.references, ratings.scores)
+        # Here the validation part's correlation decides which weights are kept.
+        if len(split.validation) < FEWEST_PICTURES or np.ptp(ratings.scores[split.validation]) == 0:
+            raise ValueError(
+                f"the validation part has {len(split.validation)} pictures; at least"
+                f" {FEWEST_PICTURES} of different scores are needed; rate more pictures"
             )
-        if np.ptp(ratings.scores[rows]) == 0:
-            raise InputError(
-                f"{table}: all pictures of the {part} part have the score"
-                f" {ratings.scores[rows[0]]:g}; there is nothing to tell apart"
-            )
-    return parts
+    except ValueError as error:
+        raise InputError(f"{table}: {error}") from error
+    return dict(zip(PARTS, (split.train, split.validation, split.test), strict=True))
 
 
 def splits_text(ratings: Ratings, parts: Mapping[str, np.ndarray]) -> str:

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 VALIDATION_SHARE, TEST_SHARE = 0.2, 0.2
 FEWEST_GROUPS = 3  # one for each part
+FEWEST_PICTURES = 3  # to learn from or to test on; two always correlate with 1 or -1
 
 
 @dataclass(frozen=True)
@@ -46,3 +47,63 @@ def split_by_group(groups: Sequence[str], *, seed: int, repetition: int) -> Spli
         np.flatnonzero((position >= tests) & (position < tests + validations)),
         np.flatnonzero(position < tests),
     )
+
+
+def with_validation(split: Split, groups: Sequence[str], *, seed: int) -> Split:
+    """Return a split without a validation part with one that is drawn from its training part.
+
+    A quarter of the training groups, at least one, validates: the ratio of DeepFL-IQA's 60/20.
+
+    Args:
+        split: row numbers.
+        groups: of each row.
+        seed: decides which groups are drawn.
+
+    Raises:
+        ValueError: the training part has fewer than two groups.
+    """
+    names = sorted({groups[row] for row in split.train})
+    if len(names) < 2:
+        raise ValueError("has no validation part and too few training pictures to draw one from")
+    share = VALIDATION_SHARE / (1 - TEST_SHARE)
+    order = np.random.default_rng(seed).permutation(len(names))
+    drawn = {names[k] for k in order[: max(1, round(share * len(names)))]}
+    validates = np.array([groups[row] in drawn for row in split.train], bool)
+    return Split(split.train[~validates], split.train[validates], split.test)
+
+
+def check_split(
+    split: Split, groups: Sequence[str], scores: Float[np.ndarray, " n"] | None = None
+) -> None:
+    """Check that a split can be learned from, chosen by and tested on.
+
+    Args:
+        split: row numbers.
+        groups: of each row.
+        scores: of each row; those of the training and of the test part must differ.
+
+    Raises:
+        ValueError: a group is in two parts, a part has too few pictures or one score only; says
+            which.
+    """
+    parts = {"training": split.train, "validation": split.validation, "test": split.test}
+    sides: dict[str, str] = {}
+    for name, rows in parts.items():
+        for row in rows:
+            side = sides.setdefault(groups[row], name)
+            if side != name:
+                raise ValueError(
+                    f"pictures of {groups[row]} are in the {side} and the {name} part; put all"
+                    " pictures of one reference into one part"
+                )
+    for name, rows in parts.items():
+        fewest = 1 if name == "validation" else FEWEST_PICTURES
+        if len(rows) < fewest:
+            raise ValueError(
+                f"the {name} part has {len(rows)} pictures; at least {fewest} are needed"
+            )
+        if name != "validation" and scores is not None and np.ptp(scores[rows]) == 0:
+            raise ValueError(
+                f"all pictures of the {name} part have the score {scores[rows[0]]:g}; there is"
+                " nothing to tell apart"
+            )

@@ -3,9 +3,9 @@
 import importlib.metadata
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from mtl.input_pipeline import Images, training_batches, validation_batches
 from mtl.learning_curves import LOG_FILE, LearningLog
 from mtl.model import Body, ModelConfig, Weights, functional_model
 from mtl.progress import progress_bar, say, stage
+from mtl.seen import SeenRatings, read_seen
 from mtl.stopping import NOTHING, SAVE, STOP, Requests, signals_call
 from mtl.train_config import TrainConfig, as_json
 from mtl.training_step import Outcome, Placement, Programs, State, computing_as
@@ -41,6 +42,8 @@ class Data:
     equalization: HistogramEqualization | None
     training: Images
     validation: Images
+    seen: Sequence[SeenRatings] = ()
+    """Rated pictures that the weights learn from, here or before."""
 
 
 def versions() -> dict[str, str]:
@@ -73,6 +76,8 @@ def train_on(
         FloatingPointError: the loss is not finite.
         KeyboardInterrupt: the run was asked to stop, and has saved the current step.
     """
+    if given is not None:
+        data = replace(data, seen=read_seen(given.folder))
     placement = Placement()
     scaling = {} if given is None else {"scaling": given.config.scaling}
     if given is not None and given.config.width != config.width:
@@ -329,6 +334,7 @@ class Loop:
                 {name: np.asarray(array) for name, array in self.state.weights.items()},
                 self.data.equalization,
                 {"row": row, "training": as_json(c), "versions": versions()},
+                self.data.seen,
             )
         self.written.add_epoch(row, step)
 

@@ -6,7 +6,7 @@ together, so a user cannot pair them wrongly. Weights are plain NumPy arrays; no
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
@@ -19,6 +19,7 @@ from mtl.compilation_cache import user_cache
 from mtl.files import InputError, read_arrays, write_arrays, write_atomically
 from mtl.inception_resnet_v2 import WIDTHS
 from mtl.model import SCALINGS, Functional, ModelConfig, Opinion, functional_model
+from mtl.seen import SeenRatings, write_seen
 
 MODEL_FILE, WEIGHTS_FILE, EQUALIZATION_FILE = "model.json", "weights.npz", "equalization.json"
 FORMAT = 1  # of model.json
@@ -80,6 +81,7 @@ def save_model(
     weights: Mapping[str, np.ndarray],
     equalization: HistogramEqualization | None,
     notes: Mapping[str, object],
+    seen: Sequence[SeenRatings] = (),
 ) -> None:
     """Write a model folder; model.json comes last, so that a folder with it is complete.
 
@@ -89,11 +91,13 @@ def save_model(
         weights: by flat name.
         equalization: of the training targets.
         notes: anything JSON can hold that a reader of the model should know (epoch, loss,
-        versions).
+            versions).
+        seen: rated pictures that the weights were trained on.
     """
     write_arrays(folder / WEIGHTS_FILE, weights)
     if equalization is not None:
         write_atomically(folder / EQUALIZATION_FILE, equalization.to_json())
+    write_seen(folder, seen)
     description = {
         "format": FORMAT,
         "config": asdict(config),

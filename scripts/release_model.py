@@ -23,6 +23,7 @@ from mtl.correlation import srocc
 from mtl.files import InputError, write_atomically
 from mtl.kadis.shards import file_digest
 from mtl.progress import say
+from mtl.seen import read_seen
 from mtl.weights import INCLUDED, MODEL_FILE, WEIGHTS_FILE, load_model, save_model
 from scripts.command_line import parse, run_script
 from scripts.report_training import PLACES
@@ -66,7 +67,7 @@ def release(config: ReleaseConfig) -> int:
     notes = json.loads((model.folder / MODEL_FILE).read_text())["notes"]
     settings = notes.get("training", {})
     notes["training"] = {name: settings[name] for name in settings if name not in PLACES}
-    save_model(config.out, model.config, half, model.equalization, notes)
+    save_model(config.out, model.config, half, model.equalization, notes, read_seen(model.folder))
     shutil.copyfile(model.folder / REGRESSOR_FILE, config.out / REGRESSOR_FILE)
     known = json.loads((model.folder / RATINGS_FILE).read_text()) | {"ratings": config.ratings}
     write_atomically(config.out / RATINGS_FILE, json.dumps(known, indent=1))

@@ -9,6 +9,8 @@ Bootstrap", 1993, chapter 13.
 import numpy as np
 from jaxtyping import Float, Int
 
+from mtl.correlation import STEPS
+
 COVERAGE = 0.95  # nominal, of all intervals
 
 
@@ -30,13 +32,25 @@ def weighted_srocc(
 def weighted_plcc(
     x: Float[np.ndarray, "*b n"], y: Float[np.ndarray, "*b n"], weights: Int[np.ndarray, "b n"]
 ) -> Float[np.ndarray, " b"]:
-    """Pearson's correlation where image k counts weights[:, k] times, -1..1; NaN if constant."""
+    """Return Pearson's correlation where image k counts weights[:, k] times, -1..1.
+
+    NaN where the images drawn all have the same x, or the same y.
+    """
     total = weights.sum(axis=1, keepdims=True)
+    varied = _varied(x, weights) & _varied(y, weights)
     with np.errstate(divide="ignore", invalid="ignore"):
         x = x - (weights * x).sum(axis=1, keepdims=True) / total
         y = y - (weights * y).sum(axis=1, keepdims=True) / total
         xx, yy, xy = ((weights * v).sum(axis=1) for v in (x * x, y * y, x * y))
-        return np.where((xx > 0) & (yy > 0), xy / np.sqrt(xx * yy), np.nan)
+        return np.where(varied, xy / np.sqrt(xx * yy), np.nan)
+
+
+def _varied(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Tell for each resample whether the values drawn differ by more than rounding."""
+    drawn = weights > 0
+    high = np.where(drawn, values, -np.inf).max(axis=1)
+    low = np.where(drawn, values, np.inf).min(axis=1)
+    return high - low > STEPS * np.spacing(np.maximum(np.abs(high), np.abs(low)))
 
 
 def _ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:

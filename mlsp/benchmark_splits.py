@@ -1,0 +1,140 @@
+"""The splits of a benchmark: made and checked before anything expensive begins.
+
+Protocols: random, 60/20/20 by reference (DeepFL-IQA, section V-B); official, the sets of the
+database's table; opposing, KonIQ-10k-LT's (mlsp.imbalance).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Int
+
+from mlsp.databases import Database
+from mlsp.imbalance import opposing_split
+from mtl.files import InputError
+from mtl.progress import say
+from mtl.rated import PARTS, TEST, TRAINING, VALIDATION
+from mtl.saved_splits import read_splits
+from mtl.splits import Split, check_split, split_by_group, with_validation
+
+Protocol = Literal["random", "official", "opposing"]
+
+
+def planned_splits(
+    path: Path,
+    database: Database,
+    protocol: Protocol,
+    repetitions: int,
+    *,
+    seed: int,
+    saved: Path | None = None,
+    progress: bool = False,
+) -> list[Split]:
+    """Return the splits of all of a database's pictures by one protocol.
+
+    Args:
+        path: of the database, for messages.
+        database: the rated pictures.
+        protocol: how to split.
+        repetitions: how often; once by the official protocol.
+        seed: of what is drawn.
+        saved: a file of splits in the place of random ones.
+        progress: report on standard error.
+
+    Raises:
+        InputError: the database cannot be split so, or a split cannot be used.
+    """
+    references = database.references
+    if saved is not None:
+        path, found = saved, read_splits(saved, database.names, references)
+        say(f"{saved}: {len(found.splits)} splits, {found.sha256[:12]}", show=progress)
+        splits = found.splits[:repetitions]
+        if not splits:
+            raise InputError(f"{saved}: holds no split; write it again")
+    elif protocol == "random":
+        try:
+            splits = [
+                split_by_group(references, seed=seed, repetition=k) for k in range(repetitions)
+            ]
+        except ValueError as error:
+            raise InputError(f"{path}: {error}, one each to train, validate and test") from error
+        return splits  # a small test part has no correlation, which is counted
+    elif protocol == "official":
+        splits = [_official(path, database, seed, progress)]
+    else:
+        splits = [_opposing(path, database, seed=seed, repetition=k) for k in range(repetitions)]
+    for split in splits:
+        try:
+            check_split(split, references, database.scores)
+        except ValueError as error:
+            raise InputError(f"{path}: {protocol} split: {error}") from error
+    return splits
+
+
+def restricted(path: Path, splits: Sequence[Split], rows: Int[np.ndarray, " u"]) -> list[Split]:
+    """Return splits of a database as row numbers of its usable pictures alone.
+
+    Args:
+        path: of the database, for messages.
+        splits: row numbers of the database.
+        rows: of the database, those that can be used, rising.
+
+    Raises:
+        InputError: no usable picture is left in a part.
+    """
+    found = []
+    for number, split in enumerate(splits):
+        parts = []
+        for name, part in zip(PARTS, (split.train, split.validation, split.test), strict=True):
+            kept = np.searchsorted(rows, part[np.isin(part, rows)])
+            if not len(kept):
+                raise InputError(
+                    f"{path}: none of the {len(part)} pictures of split {number}'s {name} part can"
+                    " be used, see above"
+                )
+            parts.append(kept)
+        found.append(Split(*parts))
+    return found
+
+
+def _official(path: Path, database: Database, seed: int, progress: bool) -> Split:
+    """Return the split of the table's column `set`."""
+    if database.sets is None:
+        raise InputError(
+            f"{path}: has no official split; add a column set that says training, validation or"
+            " test, or leave out --protocol official"
+        )
+    of = np.array(database.sets)
+    split = Split(*(np.flatnonzero(of == part) for part in (TRAINING, VALIDATION, TEST)))
+    if len(split.validation) or not len(split.train):
+        return split
+    try:
+        drawn = with_validation(split, database.references, seed=seed)
+    except ValueError as error:
+        raise InputError(f"{path}: official split: {error}") from error
+    say(
+        f"{path}: has no validation part; {len(drawn.validation)} of its {len(split.train)}"
+        f" training pictures validate instead, drawn with --seed {seed}",
+        show=progress,
+    )
+    return drawn
+
+
+def _opposing(path: Path, database: Database, *, seed: int, repetition: int) -> Split:
+    """Return KonIQ-10k-LT's split on the database's scale, or between its extreme scores."""
+    scores = database.scores
+    lowest = float(scores.min()) if database.lowest is None else database.lowest
+    highest = float(scores.max()) if database.highest is None else database.highest
+    try:
+        return opposing_split(
+            scores,
+            seed=seed,
+            repetition=repetition,
+            lowest=lowest,
+            highest=highest,
+            references=database.references,
+        )
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
