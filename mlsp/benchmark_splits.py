@@ -17,7 +17,7 @@ from mtl.files import InputError
 from mtl.progress import say
 from mtl.rated import PARTS, TEST, TRAINING, VALIDATION
 from mtl.saved_splits import read_splits
-from mtl.splits import Split, check_split, split_by_group, with_validation
+from mtl.splits import Split, check_sides, check_split, split_by_group, with_validation
 
 Protocol = Literal["random", "official", "opposing"]
 
@@ -111,6 +111,7 @@ def _official(path: Path, database: Database, seed: int, progress: bool) -> Spli
     if len(split.validation) or not len(split.train):
         return split
     try:
+        check_sides(split, database.references)
         drawn = with_validation(split, database.references, seed=seed)
     except ValueError as error:
         raise InputError(f"{path}: official split: {error}") from error
@@ -123,17 +124,14 @@ def _official(path: Path, database: Database, seed: int, progress: bool) -> Spli
 
 
 def _opposing(path: Path, database: Database, *, seed: int, repetition: int) -> Split:
-    """Return KonIQ-10k-LT's split on the database's scale, or between its extreme scores."""
-    scores = database.scores
-    lowest = float(scores.min()) if database.lowest is None else database.lowest
-    highest = float(scores.max()) if database.highest is None else database.highest
+    """Return KonIQ-10k-LT's split on the database's own scale."""
     try:
         return opposing_split(
-            scores,
+            database.scores,
             seed=seed,
             repetition=repetition,
-            lowest=lowest,
-            highest=highest,
+            lowest=database.lowest,
+            highest=database.highest,
             references=database.references,
         )
     except InputError as error:

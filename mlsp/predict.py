@@ -22,6 +22,7 @@ from mtl.opinion_losses import opinion_scores
 from mtl.pictures import Rejected
 from mtl.progress import progress_bar
 from mtl.rated import resized
+from mtl.seen import read_seen, seen_pictures
 from mtl.weights import load_model
 
 
@@ -58,6 +59,7 @@ class Predictor:
     def __init__(self, folder: str | os.PathLike, *, explain: bool = False):
         self.model = load_model(folder)
         self.conditions = load_conditions(self.model.folder) if explain else None
+        self.seen = seen_pictures(read_seen(self.model.folder))
         quality = load_quality(self.model.folder)
         self.regressor = None if quality is None else quality.regressor
         self.opinion = self.model.config.opinion if self.regressor is None else None
@@ -183,9 +185,11 @@ class _Place:
 
 
 def predict_files(
-    predictor: Predictor, paths: Sequence[Path], *, progress: bool = False
+    predictor: Predictor, paths: Sequence[Path], *, seen: bool = False, progress: bool = False
 ) -> Iterator[Prediction | Rejected]:
     """Judge picture files and all pictures in folders; a bad one among them is reported.
+
+    So are pictures that the model was trained on: what it says of them is no prediction.
 
     Pictures of similar sizes are judged together, so that few programs are compiled; the results
     come in the order of the paths and names nevertheless.
@@ -193,6 +197,7 @@ def predict_files(
     Args:
         predictor: of the model.
         paths: files and folders.
+        seen: judge also the pictures that the model was trained on.
         progress: report on standard error.
 
     Raises:
@@ -207,7 +212,7 @@ def predict_files(
     waiting: dict[int, Prediction | Rejected] = {}
     given = 0
     with progress_bar(len(places), "pictures", "img", show=progress and len(places) > 1) as bar:
-        for results in _judged(predictor, places):
+        for results in _judged(predictor, places, {} if seen else predictor.seen):
             waiting.update(results)
             bar.update(len(results))
             while given in waiting:
@@ -216,10 +221,10 @@ def predict_files(
 
 
 def _judged(
-    predictor: Predictor, places: Sequence[_Place]
+    predictor: Predictor, places: Sequence[_Place], refused: Mapping[str, str]
 ) -> Iterator[dict[int, Prediction | Rejected]]:
-    """Results by place, a batch at a time."""
-    groups, rejected = _grouped(predictor, places)
+    """Results by place, a batch at a time; pictures of a content in `refused` are rejected."""
+    groups, rejected = _grouped(predictor, places, refused)
     yield dict(rejected)
     for canvas, group in groups.items():
         rows = batch_size(canvas, len(group))
@@ -240,7 +245,7 @@ def _judged(
 
 
 def _grouped(
-    predictor: Predictor, places: Sequence[_Place]
+    predictor: Predictor, places: Sequence[_Place], refused: Mapping[str, str]
 ) -> tuple[dict[tuple[int, int], list[_Place]], dict[int, Rejected]]:
     """Usable pictures by canvas, and the reasons against the others by place."""
     groups: dict[tuple[int, int], list[_Place]] = {}
@@ -252,6 +257,12 @@ def _grouped(
             check_size(size, None)
             size = predictor.size_for(size)
             check_size(size, free)
+            table = refused.get(place.source.content(place.index)) if refused else None
+            if table is not None:
+                raise InputError(
+                    f"{place.shown}: the model was trained on it (by {table}), so its quality would"
+                    " be no prediction; use another model, or --seen"
+                )
         except InputError as error:
             # Errors about a file name it already.
             text = str(error)

@@ -137,6 +137,7 @@ def fit(
 
     Raises:
         InputError: features or scores are not finite, or the network diverged.
+        ValueError: there is no training or no validation picture.
     """
     features = _on_device(np.concatenate([train[0], validation[0]]))
     scores = np.concatenate([train[1], validation[1]]).astype(np.float64)
@@ -144,6 +145,7 @@ def fit(
     n = len(train[0])
     none = np.arange(0)
     split = Split(np.arange(n), np.arange(n, len(features)), none)
+    _check_parts(split, 0)
     standard = Standard.of(features, scores, split.train)
     if isinstance(settings, MLPSettings):
         (found,) = _trained(
@@ -201,8 +203,11 @@ def train_and_test(
 
     Raises:
         InputError: features or scores are not finite, or all networks of a split diverged.
-        ValueError: another number of scores than features, or features of different lengths.
+        ValueError: another number of scores than features, features of different lengths, or a
+            split without training or validation pictures, which could choose nothing.
     """
+    for number, split in enumerate(splits):
+        _check_parts(split, number)
     scores = np.asarray(scores, np.float64)
     if len(scores) != len(features) or any(o.shape[1] != features.shape[1] for o in others):
         shapes = [f.shape for f in (features, *others)]
@@ -305,6 +310,12 @@ def _check(features: Array, scores: np.ndarray) -> None:
         raise InputError("some scores are not finite numbers")
     if not bool(_finite(features)):
         raise InputError("some features are not finite numbers; extract them again")
+
+
+def _check_parts(split: Split, number: int) -> None:
+    for part, rows in (("training", split.train), ("validation", split.validation)):
+        if not len(rows):
+            raise ValueError(f"split {number} has no {part} pictures")
 
 
 def _trained(

@@ -20,7 +20,14 @@ from mtl.files import InputError, read_table, table_text
 from mtl.inception_resnet_v2 import SMALLEST_SIDE
 from mtl.opinion_losses import RATINGS, expected_score
 from mtl.pictures import picture_size, read_picture
-from mtl.splits import FEWEST_PICTURES, Split, check_split, split_by_group, with_validation
+from mtl.splits import (
+    FEWEST_PICTURES,
+    Split,
+    check_sides,
+    check_split,
+    split_by_group,
+    with_validation,
+)
 
 TRAINING, VALIDATION, TEST = PARTS = ("training", "validation", "test")
 
@@ -115,15 +122,11 @@ def split_ratings(ratings: Ratings, seed: int) -> dict[str, np.ndarray]:
         else:
             sets = np.array(ratings.sets)
             split = Split(*(np.flatnonzero(sets == part) for part in PARTS))
+            check_sides(split, ratings.references)
             if not len(split.validation) and len(split.train):
                 split = with_validation(split, ratings.references, seed=seed)
-        check_split(split, ratings.references, ratings.scores)
-        # Here the validation part's correlation decides which weights are kept.
-        if len(split.validation) < FEWEST_PICTURES or np.ptp(ratings.scores[split.validation]) == 0:
-            raise ValueError(
-                f"the validation part has {len(split.validation)} pictures; at least"
-                f" {FEWEST_PICTURES} of different scores are needed; rate more pictures"
-            )
+        # The validation part's correlation decides which weights are kept.
+        check_split(split, ratings.references, ratings.scores, fewest_validation=FEWEST_PICTURES)
     except ValueError as error:
         raise InputError(f"{table}: {error}") from error
     return dict(zip(PARTS, (split.train, split.validation, split.test), strict=True))

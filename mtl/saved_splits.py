@@ -70,7 +70,8 @@ def write_splits(
         "repetitions": repetitions,
     }
     digest = _digest(content)
-    text = json.dumps(content | {"sha256": digest}, indent=1, ensure_ascii=False)
+    # ASCII, which also holds names that are not UTF-8.
+    text = json.dumps(content | {"sha256": digest}, indent=1)
     write_atomically(path, text + "\n")
     return digest
 

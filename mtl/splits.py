@@ -72,38 +72,56 @@ def with_validation(split: Split, groups: Sequence[str], *, seed: int) -> Split:
     return Split(split.train[~validates], split.train[validates], split.test)
 
 
+def check_sides(split: Split, groups: Sequence[str]) -> None:
+    """Check that no group is in two parts of a split.
+
+    Raises:
+        ValueError: one is; names it and the parts.
+    """
+    sides: dict[str, str] = {}
+    for name, rows in _parts(split).items():
+        for row in rows:
+            side = sides.setdefault(groups[row], name)
+            if side != name:
+                raise ValueError(
+                    f"pictures of {groups[row]} are in the {side} and the {name} set; put them in"
+                    " one"
+                )
+
+
 def check_split(
-    split: Split, groups: Sequence[str], scores: Float[np.ndarray, " n"] | None = None
+    split: Split,
+    groups: Sequence[str],
+    scores: Float[np.ndarray, " n"],
+    *,
+    fewest_validation: int = 1,
 ) -> None:
     """Check that a split can be learned from, chosen by and tested on.
 
     Args:
         split: row numbers.
         groups: of each row.
-        scores: of each row; those of the training and of the test part must differ.
+        scores: of each row; those of a part with three or more pictures asked for must differ.
+        fewest_validation: pictures that choosing needs: one for an error, three for a correlation.
 
     Raises:
         ValueError: a group is in two parts, a part has too few pictures or one score only; says
             which.
     """
-    parts = {"training": split.train, "validation": split.validation, "test": split.test}
-    sides: dict[str, str] = {}
-    for name, rows in parts.items():
-        for row in rows:
-            side = sides.setdefault(groups[row], name)
-            if side != name:
-                raise ValueError(
-                    f"pictures of {groups[row]} are in the {side} and the {name} part; put all"
-                    " pictures of one reference into one part"
-                )
-    for name, rows in parts.items():
-        fewest = 1 if name == "validation" else FEWEST_PICTURES
+    check_sides(split, groups)
+    for name, rows in _parts(split).items():
+        fewest = fewest_validation if name == "validation" else FEWEST_PICTURES
         if len(rows) < fewest:
             raise ValueError(
-                f"the {name} part has {len(rows)} pictures; at least {fewest} are needed"
+                f"the {name} part has {len(rows)} pictures; at least {fewest} are needed; rate more"
+                " pictures"
             )
-        if name != "validation" and scores is not None and np.ptp(scores[rows]) == 0:
+        if fewest >= FEWEST_PICTURES and np.ptp(scores[rows]) == 0:
             raise ValueError(
                 f"all pictures of the {name} part have the score {scores[rows[0]]:g}; there is"
                 " nothing to tell apart"
             )
+
+
+def _parts(split: Split) -> dict[str, Int[np.ndarray, " n"]]:
+    return {"training": split.train, "validation": split.validation, "test": split.test}

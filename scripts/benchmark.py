@@ -63,3 +63,10 @@ def print_summary(tested: Sequence[Judged]) -> None:
             f"{places.format(each.database, each.protocol, row['method'])}"
             f"  {row['repetitions']:>6}{numbers}  {row['rmse_median']:8.4g}"
         )
+    for each, row in rows:
+        if row["without_correlation"]:
+            say(
+                f"{each.database}, {each.protocol}, {row['method']}: {row['without_correlation']}"
+                f" of {len(each.splits)} splits have no correlation (constant predictions or"
+                " scores) and are in no median"
+            )

@@ -6,6 +6,9 @@ quality is on the scale of its ratings, with a training run alone it is 0..1, th
 the training images that look worse. Beside it stand the predicted full-reference scores, each on
 its own scale.
 
+Pictures that the model was trained on, known by their content, are left out, for what a model says
+of them is no prediction; --seen judges them as well.
+
 --explain adds what has most likely been done to each picture: the three likeliest distortions and
 levels, `pristine` among them, each with its share of the whole (mlsp/conditions.py says how). It
 needs what `deepfl train` or `deepfl conditions` puts into the model folder.
@@ -55,6 +58,8 @@ class PredictConfig:
     """JSON file to write, or - for standard output."""
     explain: bool = False
     """Say what has most likely been done to each picture."""
+    seen: bool = False
+    """Judge also pictures that the model was trained on; otherwise they are left out."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -78,7 +83,8 @@ def main(arguments: Sequence[str]) -> None:
     printed = config.out is None and config.json is None
     found: list[Prediction] = []
     rejected: list[Rejected] = []
-    for result in predict_files(predictor, config.pictures, progress=not printed):
+    results = predict_files(predictor, config.pictures, seen=config.seen, progress=not printed)
+    for result in results:
         if isinstance(result, Rejected):
             rejected.append(result)
             say(f"left out: {result.reason}")

@@ -1,6 +1,5 @@
-"""Judging, the five-parameter logistic, tables per distortion, and files of splits."""
+"""Judging, the five-parameter logistic, and tables per distortion."""
 
-import json
 import warnings
 
 import numpy as np
@@ -18,15 +17,12 @@ from mlsp.protocol import (
     fit_logistic5,
     judge,
     logistic5,
+    medians,
     plcc_logistic,
     quartiles,
-    read_splits,
     share_within,
     srocc_by_distortion,
-    write_splits,
 )
-from mtl.files import InputError
-from mtl.splits import split_by_group
 
 lengths = st.integers(3, 40)
 pairs = lengths.flatmap(
@@ -177,55 +173,19 @@ def test_distortions_are_judged_one_by_one():
     assert rows[1]["repetitions"] == 1 and rows[1]["srocc_q1"] == pytest.approx(0.1)
 
 
-NAMES = [f"{k}.png" for k in range(40)]
-REFERENCES = [f"R{k // 4}" for k in range(40)]
+@pytest.mark.parametrize("constant", [0.1, 0.3, 1e-300, 3.3333333, -7e12])
+def test_a_constant_has_no_correlation_of_any_kind(constant):
+    true = np.random.default_rng(0).normal(size=10)
+    for found in (judge(np.full(10, constant), true), judge(true, np.full(10, constant))):
+        assert all(np.isnan(found[m]) for m in ("srocc", "plcc", "plcc_logistic", "krocc"))
+        assert np.isfinite(found["rmse"]) and np.isfinite(found["mae"])
 
 
-@pytest.fixture
-def written(tmp_path):
-    splits = [split_by_group(REFERENCES, seed=3, repetition=k) for k in range(5)]
-    digest = write_splits(tmp_path / "splits.json", splits, NAMES, REFERENCES, database="some")
-    return tmp_path / "splits.json", splits, digest
-
-
-def test_splits_that_were_written_are_read_for_rows_in_any_order(written):
-    path, splits, digest = written
-    found = read_splits(path, NAMES, REFERENCES)
-    assert found.sha256 == digest == json.loads(path.read_text())["sha256"]
-    assert found.database == "some" and len(found.splits) == 5
-    order = np.random.default_rng(0).permutation(40)
-    turned = read_splits(path, [NAMES[k] for k in order], [REFERENCES[k] for k in order])
-    for one, two, three in zip(splits, found.splits, turned.splits, strict=True):
-        for part in ("train", "validation", "test"):
-            assert np.array_equal(getattr(one, part), getattr(two, part))
-            assert sorted(order[getattr(three, part)]) == list(getattr(one, part))
-    before = path.read_bytes()
-    write_splits(path, found.splits, NAMES, REFERENCES, database="some")
-    assert path.read_bytes() == before
-
-
-def test_splits_of_another_database_or_changed_ones_are_refused(written, tmp_path):
-    path, splits, _ = written
-    for names, references in (
-        (NAMES[:-1], REFERENCES[:-1]),
-        (["x.png", *NAMES[1:]], REFERENCES),
-        (NAMES, ["R9", *REFERENCES[1:]]),
-    ):
-        with pytest.raises(InputError, match="holds splits of 40 pictures of some, not of these"):
-            read_splits(path, names, references)
-    text = path.read_text()
-    row = json.loads(text)["repetitions"][0]
-    path.write_text(text.replace(row, row[1:] + row[:1], 1))
-    with pytest.raises(InputError, match="was changed since"):
-        read_splits(path, NAMES, REFERENCES)
-    path.write_text(text.replace('"format": 1', '"format": 2'))
-    with pytest.raises(InputError, match="another version"):
-        read_splits(path, NAMES, REFERENCES)
-    for damaged in (text[: len(text) // 2], "[]", "{}", '"x"'):
-        path.write_text(damaged)
-        with pytest.raises(InputError, match="missing or is not a file of splits"):
-            read_splits(path, NAMES, REFERENCES)
-    with pytest.raises(InputError, match="missing"):
-        read_splits(tmp_path / "gone.json", NAMES, REFERENCES)
-    with pytest.raises(ValueError, match="split 0 parts the pictures of"):
-        write_splits(path, splits, NAMES, [f"R{k % 10}" for k in range(40)], database="some")
+def test_repetitions_without_a_correlation_are_in_no_median():
+    measured = [{"srocc": s, "rmse": r} for s, r in ((0.5, 1.0), (np.nan, 9.0), (0.7, 3.0))]
+    row = medians(measured, ("srocc", "rmse"))
+    assert (row["repetitions"], row["without_correlation"]) == (2, 1)
+    assert row["srocc_median"] == pytest.approx(0.6) and row["rmse_median"] == 2.0
+    none = medians(measured[1:2], ("srocc", "rmse"))
+    assert (none["repetitions"], none["without_correlation"]) == (0, 1)
+    assert np.isnan(none["rmse_median"]) and np.isnan(none["srocc_q1"])
