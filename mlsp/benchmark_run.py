@@ -32,7 +32,7 @@ from mlsp.benchmark_splits import Protocol, planned_splits, restricted
 from mlsp.crops import CROP_SIZE, CropPool, Crops, Pool
 from mlsp.databases import Database, open_database
 from mlsp.extract import extract_to
-from mlsp.leaks import Planned, check_unseen, remark_on, seen_by
+from mlsp.leaks import Planned, check_unseen, remarks_on, seen_by
 from mlsp.learning_curve import even_sizes, learning_curve, write_learning_curves
 from mlsp.pooling import Kind as FeatureKind
 from mlsp.quality_model import save_quality_model
@@ -40,6 +40,7 @@ from mlsp.regressor import Kind, MLPSettings, SVRSettings, Weighting, settings_o
 from mlsp.regressor_training import Loss
 from mlsp.store import Features
 from mtl.balancing import proportion_weights
+from mtl.contents import content_digests
 from mtl.files import InputError
 from mtl.progress import say
 from mtl.saved_splits import write_splits
@@ -134,13 +135,13 @@ def run_benchmark(config: BenchmarkConfig, *, progress: bool = False) -> list[Ju
     opened = [open_database(p, config.database, check_files=p.is_dir()) for p in config.ratings]
     databases = _named(opened)
     planned = {
-        name: Planned(path, database, _planned(config, path, database, progress))
+        name: _planned(config, path, database, progress)
         for path, (name, database) in zip(config.ratings, databases.items(), strict=True)
     }
     models = _labelled([load_model(folder) for folder in config.model])
-    check_unseen(list(planned.values()), models, progress=progress)
-    for each in planned.values():
-        _remark(each, progress)
+    check_unseen(list(planned.values()), models)
+    for remark in remarks_on(list(planned.values()), progress=progress):
+        say(remark, show=progress)
     described, failures = [], []
     for name, database in databases.items():
         try:
@@ -157,18 +158,21 @@ def run_benchmark(config: BenchmarkConfig, *, progress: bool = False) -> list[Ju
             # A failure of the next one must not cost this one's hours.
             write_results(config.out, tested)
             draw(config.out, tested)
+    if described and not config.crops:
+        _fit_for_use(config, described[0], planned[described[0].name], models, progress)
     if failures:
         raise failures[0]
-    if not config.crops:
-        _fit_for_use(config, described[0], planned[described[0].name], models, progress)
     return tested
 
 
-def _planned(
-    config: BenchmarkConfig, path: Path, database: Database, progress: bool
-) -> dict[str, list[Split]]:
-    """Return the splits of a database by protocol, made before its pictures are described."""
-    return {
+def _planned(config: BenchmarkConfig, path: Path, database: Database, progress: bool) -> Planned:
+    """Return a database with its splits, made before its pictures are described."""
+    if database.no_deviations:
+        say(
+            f"{path}: shares within 1, 2, 3 sigma are left out: {database.no_deviations}",
+            show=progress,
+        )
+    splits = {
         protocol: planned_splits(
             path,
             database,
@@ -180,19 +184,8 @@ def _planned(
         )
         for protocol in config.protocol
     }
-
-
-def _remark(planned: Planned, progress: bool) -> None:
-    """Say what could be wrong with a database, or lacks."""
-    remark = remark_on(planned, progress=progress)
-    if remark is not None:
-        say(remark, show=progress)
-    database = planned.database
-    if database.deviations is None and database.no_deviations:
-        say(
-            f"{planned.path}: shares within 1, 2, 3 sigma are left out: {database.no_deviations}",
-            show=progress,
-        )
+    files = [database.root / name for name in database.names]
+    return Planned(path, database, splits, content_digests(files, progress=progress))
 
 
 def _tested(
@@ -264,7 +257,7 @@ def _fit_for_use(
         next(iter(models.values())).folder,
         regressor,
         first.scores,
-        config.ratings[0].name,
+        planned.path.name,
         config.features,
         [seen],
     )

@@ -47,6 +47,10 @@ def planned_splits(
         InputError: the database cannot be split so, or a split cannot be used.
     """
     references = database.references
+    if np.ptp(database.scores) == 0:
+        raise InputError(
+            f"{path}: all scores are {database.scores[0]:g}; there is nothing to learn"
+        )
     if saved is not None:
         path, found = saved, read_splits(saved, database.names, references)
         say(f"{saved}: {len(found.splits)} splits, {found.sha256[:12]}", show=progress)

@@ -2,15 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool
 
 from mlsp.databases import Database
-from mtl.contents import content_digests
+from mtl.contents import UNREADABLE
 from mtl.files import InputError
 from mtl.look_alikes import look_alikes, perceptual_hashes, remark_on_look_alikes
 from mtl.saved_splits import SPLITS_FILE
@@ -28,30 +29,25 @@ class Planned:
     database: Database
     splits: Mapping[str, Sequence[Split]]
     """Row numbers, by protocol."""
+    contents: Sequence[str]
+    """SHA-256 of each picture's file, `mtl.contents.UNREADABLE` where there is none."""
 
 
-def check_unseen(
-    rated: Sequence[Planned], models: Mapping[str, TrainedModel], *, progress: bool = False
-) -> None:
+def check_unseen(rated: Sequence[Planned], models: Mapping[str, TrainedModel]) -> None:
     """Refuse a benchmark in which a model is tested on pictures that it was trained on.
 
     Args:
         rated: the databases; with several, each is also tested as a whole.
         models: by label.
-        progress: report on standard error.
 
     Raises:
         InputError: names the model, the database, a picture and the remedy.
     """
-    known = {label: read_seen(model.folder) for label, model in models.items()}
-    if not any(known.values()):
-        return
-    for each in rated:
-        files = [each.database.root / name for name in each.database.names]
-        digests = content_digests(files, progress=progress)
-        for label, seen in known.items():
-            tables = seen_pictures(seen)
-            flags = np.array([digest in tables for digest in digests], bool)
+    for label, model in models.items():
+        seen = read_seen(model.folder)
+        tables = seen_pictures(seen)
+        for each in rated:
+            flags = np.array([digest in tables for digest in each.contents], bool)
             if not flags.any():
                 continue
             if len(rated) > 1:
@@ -60,7 +56,7 @@ def check_unseen(
                     f" pictures, such as {_first(each, flags)}, and several databases are each"
                     " tested as a whole; leave out that database or that model"
                 )
-            _check_tests(each, label, models[label], seen, flags)
+            _check_tests(each, label, model, seen, flags)
 
 
 def _check_tests(
@@ -93,31 +89,38 @@ def _first(rated: Planned, flags: Bool[np.ndarray, " n"]) -> str:
     return rated.database.names[int(flags.argmax())]
 
 
-def remark_on(rated: Planned, *, progress: bool = False) -> str | None:
-    """Return a line about near-duplicates in different parts; None where there are none.
+def remarks_on(rated: Sequence[Planned], *, progress: bool = False) -> Iterator[str]:
+    """Yield lines about near-duplicates in different parts, and about pictures of two databases.
 
     Pictures of a table that names references, and of a published database, are not compared.
     """
-    database = rated.database
-    if rated.path.is_dir() or list(database.references) != list(database.names):
-        return None
-    hashes = perceptual_hashes([database.root / n for n in database.names], progress=progress)
-    splits = [split for parts in rated.splits.values() for split in parts]
-    return remark_on_look_alikes(rated.path, database.names, look_alikes(hashes, splits))
+    for each in rated:
+        database = each.database
+        if each.path.is_dir() or list(database.references) != list(database.names):
+            continue
+        hashes = perceptual_hashes([database.root / n for n in database.names], progress=progress)
+        splits = [split for parts in each.splits.values() for split in parts]
+        pairs = look_alikes(hashes, splits)
+        remark = remark_on_look_alikes(each.path, database.names, pairs)
+        if remark is not None:
+            yield remark
+    for one, two in combinations(rated, 2):
+        both = (set(one.contents) & set(two.contents)) - {UNREADABLE}
+        if both:
+            yield (
+                f"{one.path} and {two.path}: share {len(both)} pictures; what is trained on one is"
+                " tested on them in the other, which flatters"
+            )
 
 
-def seen_by(rated: Planned, split: Split, *, progress: bool = False) -> SeenRatings:
+def seen_by(rated: Planned, split: Split) -> SeenRatings:
     """Return the record of the pictures that a regressor was fitted to and chosen by.
 
     Args:
         rated: the database.
         split: its row numbers.
-        progress: report on standard error.
     """
-    database = rated.database
-    pictures: dict[str, str] = {}
-    for used, rows in ((TRAINED, split.train), (CHOSEN, split.validation)):
-        files = [database.root / database.names[row] for row in rows]
-        pictures |= dict.fromkeys(content_digests(files, progress=progress), used)
-    ratings = json.dumps([database.names, database.scores.tolist()])
+    pictures = {rated.contents[row]: TRAINED for row in split.train}
+    pictures |= {rated.contents[row]: CHOSEN for row in split.validation}
+    ratings = json.dumps([rated.database.names, rated.database.scores.tolist()])
     return SeenRatings(rated.path.name, hashlib.sha256(ratings.encode()).hexdigest(), pictures)

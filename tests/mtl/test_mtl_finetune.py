@@ -7,6 +7,7 @@ import signal
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import jax
@@ -16,11 +17,15 @@ import pytest
 import scipy.stats
 from small_network import SmallBody
 
+import mtl.finetune
 import mtl.finetune_loop
-from mtl.files import InputError, read_arrays, read_table
+from mtl.contents import content_digest
+from mtl.files import InputError, file_digest, read_arrays, read_table
 from mtl.finetune import FinetuneConfig, finetune
 from mtl.learning_curves import LearningLog
 from mtl.rated import PARTS
+from mtl.saved_splits import read_splits
+from mtl.seen import read_seen
 from mtl.training_step import Placement
 
 # Twenty pictures train, in five steps an epoch; two batches of validation follow.
@@ -129,6 +134,60 @@ def test_a_run_leaves_its_log_its_split_and_its_test(table, whole):
     known = [np.average(np.arange(1, 6), weights=[float(of[i][f"c{n}"]) for n in range(1, 6)])
              for i in trained]  # fmt: skip
     assert (opinion["lowest"], opinion["highest"]) == pytest.approx((min(known), max(known)))
+
+
+def test_a_run_records_what_it_has_seen_and_its_split_for_benchmarks(table, whole):
+    rows = read_table(whole.out / "splits.csv", ("image", "reference", "set"))
+    (seen,) = read_seen(whole.model)
+    assert seen.table == "ratings.csv" and seen.sha256 == file_digest(table)
+    expected = {
+        content_digest(table.parent / row["image"]): row["set"]
+        for row in rows
+        if row["set"] != "test"
+    }
+    assert seen.pictures == expected and len(expected) == 25
+    names, references = ([row[column] for row in rows] for column in ("image", "reference"))
+    (split,) = read_splits(whole.out / "splits.json", names, references).splits
+    assert [rows[k]["set"] for k in split.test] == ["test"] * 5
+    assert {rows[k]["set"] for k in split.train} == {"training"}
+
+
+def test_weights_are_not_tested_on_what_they_were_trained_on(table, whole, monkeypatch, tmp_path):
+    fields = {"scaling": "inception", "width": 1.0, "opinion": None, "metrics": ()}
+    given = SimpleNamespace(folder=whole.model, config=SimpleNamespace(**fields), weights={})
+    monkeypatch.setattr(mtl.finetune, "starting_model", lambda init: given)
+    config = replace(small(table, tmp_path / "next", seed=1), init=str(whole.out))
+    with pytest.raises(InputError, match=r"was trained on 5 of the 5 test pictures.*splits\.csv"):
+        finetune(config, body=SmallBody)
+    assert not (tmp_path / "next").exists()
+
+
+def test_other_pictures_under_the_same_names_are_another_run(table, whole, tmp_path):
+    moved = tmp_path / "rated"
+    shutil.copytree(table.parent, moved)
+    again = run(moved / "ratings.csv", whole.out)  # the same pictures elsewhere
+    assert again.resumed_at == 4
+    first = moved / read_table(table, ("image",))[0]["image"]
+    cv2.imwrite(str(first), cv2.imread(str(first))[::-1])
+    with pytest.raises(InputError, match="holds a run with another pictures_sha256"):
+        run(moved / "ratings.csv", whole.out)
+
+
+def test_validation_is_drawn_where_the_table_has_none(table, tmp_path, capsys):
+    lines = table.read_text().splitlines()
+    references = sorted({line.rsplit(",", 1)[1] for line in lines[1:]})
+    rows = [
+        f"{line},{'test' if line.endswith(f',{references[0]}') else 'training'}"
+        for line in lines[1:]
+    ]
+    path = table.parent / "noval.csv"
+    path.write_text("\n".join([f"{lines[0]},set", *rows, ""]))
+    config = small(path, tmp_path / "run", stages=((1e-3, 1),))
+    finetune(config, body=SmallBody, progress=True)
+    assert "has no validation part; 5 training pictures validate" in capsys.readouterr().err
+    found = read_table(tmp_path / "run" / "splits.csv", ("reference", "set"))
+    assert {row["reference"] for row in found if row["set"] == "test"} == {references[0]}
+    assert sum(row["set"] == "validation" for row in found) == 5
 
 
 def test_a_finished_run_says_so_and_another_is_refused(table, whole):

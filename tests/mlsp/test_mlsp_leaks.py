@@ -1,0 +1,114 @@
+"""Pictures that a model was trained on do not test it."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mlsp.benchmark_run import BenchmarkConfig, run_benchmark
+from mtl.contents import content_digest
+from mtl.files import InputError, read_table
+from mtl.saved_splits import write_splits
+from mtl.seen import SeenRatings, read_seen, write_seen
+from mtl.splits import Split, split_by_group
+
+pytestmark = pytest.mark.usefixtures("quick_features")
+
+
+@pytest.fixture
+def own_split(rated) -> Split:
+    rows = read_table(rated, ("image", "reference"))
+    return split_by_group([row["reference"] for row in rows], seed=5, repetition=0)
+
+
+@pytest.fixture
+def run(rated, own_split, tmp_path) -> Path:
+    """A run of fine-tuning that has seen the training and the validation part of a split."""
+    rows = read_table(rated, ("image", "reference"))
+    names, references = ([row[column] for row in rows] for column in ("image", "reference"))
+    model = tmp_path / "run" / "model"
+    model.mkdir(parents=True)
+    pictures = {
+        content_digest(rated.parent / names[row]): part
+        for part, part_rows in (("training", own_split.train), ("validation", own_split.validation))
+        for row in part_rows
+    }
+    write_seen(model, [SeenRatings("ratings.csv", "0" * 64, pictures)])
+    write_splits(
+        tmp_path / "run" / "splits.json", [own_split], names, references, database="ratings"
+    )
+    return model
+
+
+def config(rated, tmp_path, *models, **changes) -> BenchmarkConfig:
+    plain = BenchmarkConfig((rated,), tmp_path / "out", models, repetitions=2, baselines=False)
+    return replace(plain, **changes)
+
+
+def test_a_model_is_not_tested_on_what_it_was_trained_on(rated, tmp_path, run):
+    with pytest.raises(InputError) as refused:
+        run_benchmark(config(rated, tmp_path, run))
+    text = str(refused.value)
+    assert "run was trained on" in text and "by ratings.csv" in text
+    assert f"--splits {tmp_path / 'run' / 'splits.json'}" in text
+    assert not (tmp_path / "out").exists()  # before anything is described
+
+
+def test_the_runs_own_split_is_the_remedy(rated, tmp_path, run, own_split):
+    own = config(rated, tmp_path, run, splits=tmp_path / "run" / "splits.json")
+    (tested,) = run_benchmark(own)
+    ((split, _),) = tested.result.median_tests.values()
+    assert split.test.tolist() == own_split.test.tolist()
+    # The model for use is fitted to all pictures, and says so.
+    (network, regressor) = read_seen(tmp_path / "out" / "model")
+    assert network == read_seen(run)[0]
+    assert regressor.table == "ratings.csv" and len(regressor.pictures) == 60
+    assert set(regressor.pictures.values()) == {"training", "validation"}
+    # So the next benchmark with it has no test part left.
+    with pytest.raises(InputError, match="leave the model out"):
+        run_benchmark(config(rated, tmp_path, tmp_path / "out" / "model", out=tmp_path / "next"))
+
+
+def test_copies_under_other_names_are_known(rated, tmp_path, run):
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    lines = rated.read_text().splitlines()
+    for number, line in enumerate(lines[1:]):
+        shutil.copyfile(rated.parent / line.split(",")[0], moved / f"{number}.png")
+    rows = [f"{n}.png,{','.join(line.split(',')[1:3])}" for n, line in enumerate(lines[1:])]
+    (moved / "mine.csv").write_text("\n".join(["image,score,reference", *rows, ""]))
+    with pytest.raises(InputError, match="test it on"):
+        run_benchmark(config(moved / "mine.csv", tmp_path, run))
+
+
+def test_other_models_and_other_pictures_are_not_refused(rated, tmp_path, run):
+    record = json.loads((run / "seen.json").read_text())
+    record["ratings"][0]["pictures"] = {"f" * 64: "training"}
+    (run / "seen.json").write_text(json.dumps(record))
+    (tested,) = run_benchmark(config(rated, tmp_path, run))
+    assert len(tested.splits) == 2
+
+
+def test_a_database_that_others_are_tested_on_as_a_whole(rated, tmp_path, run):
+    other = tmp_path / "other.csv"
+    lines = rated.read_text().splitlines()
+    rows = [f"{rated.parent}/{','.join(line.split(',')[:3])}" for line in lines[1:]]
+    other.write_text("\n".join(["image,score,reference", *rows, ""]))
+    own = config(rated, tmp_path, run, ratings=(rated, other))
+    with pytest.raises(InputError, match="several databases are each tested as a whole"):
+        run_benchmark(own)
+
+
+def test_lines_about_look_alikes_and_shared_pictures(rated, tmp_path, capsys):
+    alone = tmp_path / "alone.csv"
+    lines = rated.read_text().splitlines()
+    rows = [f"{rated.parent}/{','.join(line.split(',')[:2])}" for line in lines[1::4]]
+    alone.write_text("\n".join(["image,score", *rows, ""]))
+    run_benchmark(config(rated, tmp_path, tmp_path / "a", ratings=(alone, rated)), progress=True)
+    said = capsys.readouterr().err.splitlines()
+    (look_alikes,) = [line for line in said if "look like others" in line]
+    assert look_alikes.startswith(f"{alone}: ") and "add a column reference" in look_alikes
+    (shared,) = [line for line in said if "share" in line and "flatters" in line]
+    assert "share 15 pictures" in shared
