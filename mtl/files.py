@@ -3,14 +3,28 @@
 import csv
 import hashlib
 import io
+import math
 import os
+import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
+
+# What may separate the fields of a table.
+DELIMITERS = (",", ";", "\t")
+
+SHOWN = 400  # characters of a header in a message
+
+# A number as tables have it; the groups are its decimal mark. Python's float() takes more: 4_5, the
+# digits of other scripts, nan.
+NUMBER = re.compile(r"[+-]?(?:\d+(?:([.,])\d*)?|([.,])\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_WHOLE_NUMBER = re.compile(r"[+-]?\d+", re.ASCII)
+_NOT_FINITE = ("nan", "inf", "infinity")
+_MARKS = {".": "point", ",": "comma"}
 
 
 class InputError(Exception):
@@ -72,39 +86,238 @@ def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
         raise InputError(f"{path}: is missing or damaged ({error})") from error
 
 
-def read_table(path: str | os.PathLike, required: Iterable[str]) -> list[dict[str, str]]:
-    """Rows of a CSV file whose header must hold the `required` columns.
+class Row(dict[str, str]):
+    """A row of a table: its fields by column, as they are written, and the place they stand at."""
+
+    __slots__ = ("_layout", "line")
+
+    def __init__(self, layout: "_Layout", line: int, fields: Sequence[str]):
+        super().__init__(zip(layout.columns, fields, strict=True))
+        self._layout = layout
+        self.line = line
+        """Number of its first line in the file, from 1, as an editor shows it."""
+
+    def error(self, problem: str) -> InputError:
+        """Return the error that names the file, this line and the problem."""
+        return InputError(f"{self._layout.path}: line {self.line}: {problem}")
+
+    def text(self, column: str) -> str:
+        """Return a field without blanks around it; empty where there is no such column."""
+        return self.get(column, "").strip()
+
+    def number(self, column: str, *, finite: bool = True) -> float:
+        """Return a field as a number: digits, with a decimal point or, where allowed, a comma.
+
+        A decimal comma is read where semicolons or tabs separate the fields and every number that
+        is read of the table has one, or no mark at all.
+
+        Args:
+            column: its name.
+            finite: refuse NaN and infinity, which are otherwise read from `nan` and `inf`.
+
+        Raises:
+            InputError: the field holds something else.
+        """
+        written = self[column]
+        text = written.strip()
+        match = NUMBER.fullmatch(text)
+        if match is None:
+            if not finite and text.lower().lstrip("+-") in _NOT_FINITE:
+                return float(text)
+            raise self.error(
+                f"{column} {written!r} is not a number; write digits and a decimal point, or"
+                " remove the row"
+            )
+        mark = match[1] or match[2]
+        if mark is not None:
+            self._layout.check_mark(self, column, mark)
+        value = float(text.replace(",", "."))
+        if not math.isfinite(value):
+            raise self.error(f"{column} {written!r} is too large a number; correct or remove it")
+        return value
+
+    def whole_number(self, column: str) -> int:
+        """Return a field as a whole number, which digits alone write.
+
+        Raises:
+            InputError: the field holds something else.
+        """
+        text = self.text(column)
+        if _WHOLE_NUMBER.fullmatch(text) is None:
+            raise self.error(f"{column} {self[column]!r} is no whole number; correct or empty it")
+        return int(text)
+
+
+class _Layout:
+    """The columns of one table, what separates them, and its decimal mark once it is known."""
+
+    def __init__(self, path: Path, columns: Sequence[str], delimiter: str):
+        self.path, self.columns, self.delimiter = path, columns, delimiter
+        self._mark: str | None = None
+        self._seen = 0  # the line that showed the mark
+
+    def check_mark(self, row: Row, column: str, mark: str) -> None:
+        """Raise an InputError unless the table's numbers all have one decimal mark, and may."""
+        if mark == self._mark:
+            return
+        where = f"{column} {row[column]!r} has a decimal {_MARKS[mark]}"
+        if self._mark is not None:
+            raise row.error(
+                f"{where}, but line {self._seen} a decimal {_MARKS[self._mark]}; use one of them"
+                " in the whole table"
+            )
+        if mark == self.delimiter:
+            raise row.error(
+                f"{where}, and commas separate the fields; write a point, or separate the fields"
+                " by semicolons"
+            )
+        self._mark, self._seen = mark, row.line
+
+
+def read_table(path: str | os.PathLike, required: Iterable[str]) -> list[Row]:
+    """Read a CSV file whose header must hold the `required` columns.
+
+    The fields are separated by commas, semicolons or tabs: the one that the header line holds, or,
+    where it holds several, the one that parts it into fields with all required columns. UTF-8, with
+    or without a byte order mark; quotes and line breaks within them are those of RFC 4180.
 
     Raises:
-        InputError: the file is missing, is not text, has another header, or has no rows.
+        InputError: the file is missing, is not text, has another header, has no rows, or a row has
+            more or fewer fields than the header.
     """
     return list(table_rows(path, required))
 
 
-def table_rows(path: str | os.PathLike, required: Iterable[str]) -> Iterator[dict[str, str]]:
-    """The rows that `read_table` reads, one at a time; what is wrong is raised on the way."""
-    path = Path(path)
+def table_rows(path: str | os.PathLike, required: Iterable[str]) -> Iterator[Row]:
+    """Yield the rows that `read_table` reads, one at a time; errors are raised on the way."""
+    path, required = Path(path), tuple(required)
     empty = True
     if not path.is_file():
         raise InputError(f"{path}: no such file; give a CSV file with a header line")
+    line = 1
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            header = [name.strip() for name in reader.fieldnames or []]
-            missing = [name for name in required if name not in header]
-            if missing:
-                raise InputError(
-                    f"{path}: the header is '{','.join(header)[:80]}' but must hold"
-                    f" {', '.join(required)}; {missing[0]} is missing"
-                )
-            reader.fieldnames = header
-            for row in reader:
-                empty = False
-                yield row
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: is not a CSV text file ({error})") from error
+        with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+            lines = _text_lines(path, file)
+            header, above = _header(lines)
+            delimiter = _delimiter(path, header, required)
+            columns = _columns(path, header, delimiter, required)
+            layout = _Layout(path, columns, delimiter)
+            reader = csv.reader(lines, delimiter=delimiter, strict=True)
+            line = above + 1
+            for fields in reader:
+                if any(map(str.strip, fields)) or len(fields) > 1:  # else it is a blank line
+                    empty = False
+                    if len(fields) != len(columns):
+                        raise _miscounted(layout, line, fields)
+                    yield Row(layout, line, fields)
+                line = above + reader.line_num + 1
+    except csv.Error as error:
+        raise InputError(
+            f"{path}: line {line}: is not CSV text ({error}); correct its quotes"
+        ) from error
     if empty:
         raise InputError(f"{path}: has a header but no rows; add one row per picture")
+
+
+def table_header(path: str | os.PathLike) -> list[str]:
+    """Return the columns of a CSV file.
+
+    Raises:
+        InputError: the file has no header line that `read_table` takes.
+    """
+    path = Path(path)
+    with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+        header, _ = _header(_text_lines(path, file))
+    return _columns(path, header, _delimiter(path, header, ()), ())
+
+
+def _text_lines(path: Path, file: Iterable[str]) -> Iterator[str]:
+    """Yield the lines of a file; what is no UTF-8 text holds zeros, as UTF-16 does."""
+    for line in file:
+        if "\0" in line:
+            raise InputError(
+                f"{path}: is not a CSV text file (it holds zero bytes); save a spreadsheet as"
+                " 'CSV UTF-8'"
+            )
+        yield line
+
+
+def _header(lines: Iterator[str]) -> tuple[str, int]:
+    """Return the text of the header, and the number of lines down to its end."""
+    header, above = "", 0
+    for line in lines:
+        header, above = header + line, above + 1
+        # Within quotes the header goes on in the next line; blank lines above it say nothing.
+        if header.strip() and header.count('"') % 2 == 0:
+            break
+    return header.strip("\r\n"), above
+
+
+def _delimiter(path: Path, header: str, required: Sequence[str]) -> str:
+    """Return what separates the fields, by the rule that `read_table` states."""
+    found: dict[str, list[str]] = {}
+    for delimiter in DELIMITERS:
+        with suppress(csv.Error):  # it stands beside quotes, within a field
+            found[delimiter] = _parted(header, delimiter)
+    several = {each: fields for each, fields in found.items() if len(fields) > 1}
+    if len(several) > 1 and required:
+        several = {d: fields for d, fields in several.items() if set(required) <= set(fields)}
+    if len(several) > 1 or (len(several) == 0 and not found):
+        raise InputError(
+            f"{path}: cannot tell what separates the fields of the header '{_shown(header)}'; use"
+            " commas, semicolons or tabs alone"
+        )
+    return next(iter(several or found))
+
+
+def _parted(header: str, delimiter: str) -> list[str]:
+    fields = next(csv.reader([header], delimiter=delimiter, strict=True), [])
+    return [field.strip() for field in fields]
+
+
+def _columns(path: Path, header: str, delimiter: str, required: Sequence[str]) -> list[str]:
+    """Return the columns of a header, all of which have names that differ."""
+    columns = _parted(header, delimiter)
+    missing = [name for name in required if name not in columns]
+    if missing:
+        raise InputError(
+            f"{path}: the header is '{_shown(header)}' but must hold {', '.join(required)};"
+            f" {missing[0]} is missing"
+        )
+    places: dict[str, int] = {}
+    for place, name in enumerate(columns, 1):
+        if not name:
+            raise InputError(
+                f"{path}: column {place} of the header '{_shown(header)}' has no name; name or"
+                " remove it"
+            )
+        earlier = places.setdefault(name.casefold(), place)
+        if earlier != place:
+            raise InputError(
+                f"{path}: the header names {name} twice, in the columns {earlier} and {place};"
+                " remove one of them"
+            )
+    if not columns:
+        raise InputError(f"{path}: is empty; give a CSV file with a header line")
+    return columns
+
+
+def _miscounted(layout: _Layout, line: int, fields: Sequence[str]) -> InputError:
+    """Return the error about a row that has more or fewer fields than the header."""
+    remedy = "complete it or remove it"
+    if len(fields) > len(layout.columns):
+        remedy = "quote a field that holds the separator"
+        if layout.delimiter == ",":
+            remedy = "write decimal points instead of commas, or quote a field that holds a comma"
+    return InputError(
+        f"{layout.path}: line {line}: has {len(fields)} field{'s' if len(fields) > 1 else ''}, not"
+        f" the header's {len(layout.columns)}; {remedy}"
+    )
+
+
+def _shown(header: str) -> str:
+    """Return a header for a message, cut where it is long."""
+    return header if len(header) <= SHOWN else f"{header[:SHOWN]} ..."
 
 
 def table_text(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -1,11 +1,12 @@
 """Pictures that people rated: a table of scores or rating counts, its split, and the pixels.
 
-    image,score[,reference][,set]             a score on any scale, higher is better
-    image,c1,c2,c3,c4,c5[,reference][,set]    how many, or which share, gave 1 (bad) ... 5 (best)
+    image,score[,reference][,set][,std]     a score on any scale
+    image,c1,c2,c3,c4,c5[,reference][,set]  how many, or which share, gave 1 (bad) ... 5 (best)
 
-Names are relative to the table's folder. The columns may be called as in KonIQ-10k's published
-table: image_name, MOS. That table's MOS is corrected for raters who use the scale differently, so
-it is not the mean of the counts; a table that holds both keeps both.
+Any number of ratings from 2 on can be counted: c1 ... c10 are AVA's ten. Names are relative to the
+table's folder. The columns may have other names, as published tables have them: `mtl.columns`.
+KonIQ-10k's MOS is corrected for raters who use the scale differently, so it is not the mean of the
+counts; a table that holds both keeps both.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,24 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from mtl.files import InputError, read_table, table_text
+from mtl.columns import (
+    DISTORTION,
+    IMAGE,
+    LEVEL,
+    REFERENCE,
+    REFERENCE_FILE,
+    SCORE,
+    SET,
+    STD,
+    UNSAID,
+    USUAL,
+    TableColumns,
+    check_direction,
+    count_columns,
+    find_columns,
+    listed,
+)
+from mtl.files import InputError, Row, read_table, table_text
 from mtl.inception_resnet_v2 import SMALLEST_SIDE
 from mtl.opinion_losses import RATINGS, expected_score
 from mtl.pictures import picture_size, read_picture
@@ -31,80 +49,237 @@ from mtl.splits import (
 
 TRAINING, VALIDATION, TEST = PARTS = ("training", "validation", "test")
 
-IMAGE, SCORE, REFERENCE, SET = "image", "score", "reference", "set"
 COUNTS = tuple(f"c{n}" for n in range(1, RATINGS + 1))
+"""Columns of the counts of five ratings."""
 
-# Other names of a column, as published tables have them.
-ALIASES: Mapping[str, tuple[str, ...]] = {IMAGE: ("image_name",), SCORE: ("MOS", "mos")}
+SD = "SD"
+"""KonIQ-10k's standard deviation of the ratings that its table counts."""
+
+# Scores are on the scale of the counted ratings if they differ from their means by less than this,
+# the median of all pictures; ratings are 1 apart.
+SAME_SCALE = 0.5
+
+AS_PUBLISHED = "as published"
+
+NO_STD = "the table has no column std"
+OTHER_SCALE = "SD is that of the ratings, which are on another scale than the scores"
+
+# KonIQ-10k's columns beside its counts. Where the scores are not on the scale of the counts they
+# are 0..100, as in its table with the official split.
+KONIQ_COLUMNS = {"MOS", SD}
+KONIQ_SCALE = (0.0, 100.0)
 
 
 @dataclass(frozen=True)
 class Ratings:
-    """A table of ratings, checked."""
+    """A table of ratings, checked; sequences have one entry per row."""
 
     table: Path
     names: tuple[str, ...]
     scores: Float[np.ndarray, " n"]
-    """The table's scores; without such a column the mean ratings, 1..5."""
-    distributions: Float[np.ndarray, "n r"] | None
-    """Shares of the ratings, each row with sum 1; None without counts."""
+    """Higher is better: the table's scores, or the mean ratings 1..K where it has only counts."""
+    distributions: Float[np.ndarray, "n k"] | None
+    """Shares of the ratings 1 (bad) ... K (best), each row with sum 1; None without counts."""
     references: tuple[str, ...]
     """Whose versions the pictures are; a picture of its own without such a column."""
     sets: tuple[str, ...] | None
     """The part of each picture, where the table says so."""
+    original: Float[np.ndarray, " n"] | None = None
+    """The scores as they are in the table; None where they are those of `scores`."""
+    transformation: str = AS_PUBLISHED
+    """How `scores` came from `original`: "as published", or such as "-DMOS"."""
+    deviations: Float[np.ndarray, " n"] | None = None
+    """Standard deviations of the single ratings, in the unit of `scores`; None without them."""
+    no_deviations: str = NO_STD
+    """Why there are no deviations, in words; empty where there are."""
+    reference_files: tuple[str | None, ...] = ()
+    """Pristine picture of each, where the table says so; empty without such a column."""
+    distortions: tuple[str | None, ...] = ()
+    """Names of the distortion types; empty without such a column."""
+    levels: tuple[int | None, ...] = ()
+    """Amounts of the distortions; empty without such a column."""
+    columns: tuple[str, ...] = ()
+    """All columns of the table."""
+    scale: tuple[float, float] | None = None
+    """Ends of the scale of the scores, where the table tells them."""
+
+    @property
+    def lowest(self) -> float:
+        """The lower end of the scale of the scores; the lowest score where none is known."""
+        return float(self.scores.min()) if self.scale is None else self.scale[0]
+
+    @property
+    def highest(self) -> float:
+        """The upper end of the scale of the scores; the highest score where none is known."""
+        return float(self.scores.max()) if self.scale is None else self.scale[1]
 
 
-def read_ratings(table: Path) -> Ratings:
+def read_ratings(table: Path, columns: TableColumns = UNSAID) -> Ratings:
     """Read and check a table.
+
+    A score that is higher for worse pictures becomes its negative; counts are turned round.
+
+    Args:
+        table: CSV file.
+        columns: what the user says of its columns.
 
     Raises:
         InputError: names the line and the remedy: a missing column, something that is not a number,
-            counts that are negative or all zero, a picture named twice, an unknown part.
+            counts that are negative or all zero, a negative std, a picture named twice, an unknown
+            part, a DMOS without its direction.
     """
     rows = read_table(table, ())
-    image, score = (_column(rows[0], name) for name in (IMAGE, SCORE))
-    header = ",".join(str(name) for name in rows[0])[:80]
-    counted = [name for name in COUNTS if name in rows[0]]
-    if image is None:
-        raise InputError(f"{table}: the header is '{header}' but must hold image")
-    if counted and len(counted) < RATINGS:
-        lacking = next(name for name in COUNTS if name not in counted)
-        raise InputError(f"{table}: has {counted[0]} but lacks {lacking}; give {' '.join(COUNTS)}")
+    header = list(rows[0])
+    found = find_columns(table, header, columns)
+    counted = count_columns(table, header)
+    score = found.get(SCORE)
     if score is None and not counted:
         raise InputError(
-            f"{table}: the header is '{header}' but must hold score, or {' '.join(COUNTS)}"
+            f"{table}: the header is '{listed(header)}' but must hold score, or"
+            f" {' '.join(COUNTS)}, or one of {', '.join(USUAL[SCORE][1:])}; name the column with"
+            f" --columns {SCORE}=..."
         )
-    names = [(row[image] or "").strip() for row in rows]
-    seen: set[str] = set()
-    for line, name in enumerate(names, 2):
-        if not name or name in seen:
-            what = f"{name} is named more than once" if name else "names no picture"
-            raise InputError(f"{table}: line {line}: {what}")
-        seen.add(name)
+    worse = columns.higher_is == "worse"
+    if score is not None:
+        check_direction(table, score, columns.higher_is)
+        if worse and counted:
+            raise InputError(
+                f"{table}: --higher-is worse: has {score} beside {counted[0]} ... {counted[-1]},"
+                " which may run the other way; remove one of them"
+            )
+    names = _names(rows, found[IMAGE])
     distributions = None
     if counted:
-        counts = np.stack([_numbers(table, rows, name) for name in COUNTS], axis=1)
-        sums = counts.sum(axis=1)
-        for line, (low, total) in enumerate(zip(counts.min(axis=1), sums, strict=True), 2):
-            if low < 0 or total <= 0:
-                what = "negative" if low < 0 else "all zero"
-                raise InputError(f"{table}: line {line}: the counts are {what}; remove the row")
-        distributions = counts / sums[:, None]
+        distributions = _distributions(rows, counted[::-1] if worse else counted)
     if score is not None:
-        scores = _numbers(table, rows, score)
+        original = np.array([row.number(score) for row in rows])
+        scores = -original if worse else original
+        transformation = f"-{score}" if worse else AS_PUBLISHED
     else:
         assert distributions is not None  # one of the two is there
-        scores = expected_score(distributions)
-    sets = None
-    if SET in rows[0]:
-        sets = tuple((row[SET] or "").strip() for row in rows)
-        for line, part in enumerate(sets, 2):
-            if part not in PARTS:
-                raise InputError(f"{table}: line {line}: set is {part!r}, not {', '.join(PARTS)}")
-    references = tuple(
-        (row.get(REFERENCE) or "").strip() or name for row, name in zip(rows, names, strict=True)
+        original, scores = None, expected_score(distributions)
+        transformation = f"c1 is best, {counted[-1]} worst" if worse else AS_PUBLISHED
+    scale = _scale(header, scores, distributions)
+    deviations, no_deviations = _deviations(rows, found, scale)
+    return Ratings(
+        table,
+        names,
+        scores,
+        distributions,
+        _references(rows, found, names),
+        _sets(rows, found.get(SET)),
+        original,
+        transformation,
+        deviations,
+        no_deviations,
+        _optional_texts(rows, found.get(REFERENCE_FILE)),
+        _optional_texts(rows, found.get(DISTORTION)),
+        _levels(rows, found.get(LEVEL)),
+        tuple(header),
+        scale,
     )
-    return Ratings(table, tuple(names), scores, distributions, references, sets)
+
+
+def _names(rows: Sequence[Row], image: str) -> tuple[str, ...]:
+    """Return the pictures' names, none of them empty or there twice."""
+    seen: dict[str, int] = {}
+    for row in rows:
+        name = row.text(image)
+        if not name:
+            raise row.error("names no picture; complete or remove it")
+        earlier = seen.setdefault(name, row.line)
+        if earlier != row.line:
+            raise row.error(f"{name} is named more than once, first in line {earlier}; remove one")
+    return tuple(seen)
+
+
+def _distributions(rows: Sequence[Row], counted: Sequence[str]) -> Float[np.ndarray, "n k"]:
+    """Return the shares of the ratings, from the worst to the best."""
+    counts = np.array([[row.number(name) for name in counted] for row in rows])
+    sums = counts.sum(axis=1)
+    for row, low, total in zip(rows, counts.min(axis=1), sums, strict=True):
+        if low < 0 or total <= 0:
+            what = "negative" if low < 0 else "all zero"
+            raise row.error(f"the counts are {what}; remove the row")
+    return counts / sums[:, None]
+
+
+def read_deviations(rows: Sequence[Row], column: str) -> Float[np.ndarray, " n"]:
+    """Return a column of standard deviations.
+
+    Raises:
+        InputError: one of them is no number, or is negative.
+    """
+    values = [row.number(column) for row in rows]
+    for row, value in zip(rows, values, strict=True):
+        if value < 0:
+            raise row.error(f"{column} is {value:g}; deviations must be at least 0")
+    return np.array(values)
+
+
+def _deviations(
+    rows: Sequence[Row], found: Mapping[str, str], scale: tuple[float, float] | None
+) -> tuple[Float[np.ndarray, " n"] | None, str]:
+    """Return the deviations, or the reason why there are none."""
+    if STD in found:
+        return read_deviations(rows, found[STD]), ""
+    if SD not in rows[0]:
+        return None, NO_STD
+    values = read_deviations(rows, SD)
+    if scale is None or scale == KONIQ_SCALE:
+        return None, OTHER_SCALE
+    return values, ""
+
+
+def _scale(
+    header: Sequence[str],
+    scores: Float[np.ndarray, " n"],
+    distributions: Float[np.ndarray, "n k"] | None,
+) -> tuple[float, float] | None:
+    """Return the ends of the scale, 1..K or KonIQ-10k's; None where the table does not tell."""
+    koniq = set(header) >= KONIQ_COLUMNS
+    if distributions is None and not koniq:
+        return None
+    most = RATINGS if distributions is None else distributions.shape[1]
+    on_scale = ((scores >= 1) & (scores <= most)).all()
+    if distributions is not None:
+        apart = np.abs(scores - expected_score(distributions))
+        on_scale = on_scale and np.median(apart) < SAME_SCALE
+    if on_scale:
+        return 1.0, float(most)
+    low, high = KONIQ_SCALE
+    published = koniq and distributions is not None and ((scores >= low) & (scores <= high)).all()
+    return KONIQ_SCALE if published else None
+
+
+def _references(
+    rows: Sequence[Row], found: Mapping[str, str], names: Sequence[str]
+) -> tuple[str, ...]:
+    """Return whose versions the pictures are: by reference, by reference_file, or their own."""
+    columns = [found[column] for column in (REFERENCE, REFERENCE_FILE) if column in found]
+    return tuple(
+        next(filter(None, (row.text(column) for column in columns)), name)
+        for row, name in zip(rows, names, strict=True)
+    )
+
+
+def _sets(rows: Sequence[Row], column: str | None) -> tuple[str, ...] | None:
+    if column is None:
+        return None
+    for row in rows:
+        if row.text(column) not in PARTS:
+            raise row.error(f"{column} is {row[column]!r}, not {', '.join(PARTS)}; correct it")
+    return tuple(row.text(column) for row in rows)
+
+
+def _optional_texts(rows: Sequence[Row], column: str | None) -> tuple[str | None, ...]:
+    return () if column is None else tuple(row.text(column) or None for row in rows)
+
+
+def _levels(rows: Sequence[Row], column: str | None) -> tuple[int | None, ...]:
+    if column is None:
+        return ()
+    return tuple(row.whole_number(column) if row.text(column) else None for row in rows)
 
 
 def split_ratings(ratings: Ratings, seed: int) -> dict[str, np.ndarray]:
@@ -214,21 +389,3 @@ class RatedImages:
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         image = resized(read_picture(self._folder / self._names[index]), self.size)
         return {"image": image, "target": self._targets[index].astype(np.float32)}
-
-
-def _column(row: Mapping[str, str], name: str) -> str | None:
-    """The name under which the table has a column."""
-    return next((found for found in (name, *ALIASES[name]) if found in row), None)
-
-
-def _numbers(table: Path, rows: Sequence[Mapping[str, str]], column: str) -> np.ndarray:
-    values = []
-    for line, row in enumerate(rows, 2):
-        try:
-            value = float(row[column])
-        except (TypeError, ValueError):
-            value = float("nan")
-        if not np.isfinite(value):
-            raise InputError(f"{table}: line {line}: {column} {row[column]!r} is not a number")
-        values.append(value)
-    return np.array(values)

@@ -1,28 +1,30 @@
 """LIVE in the Wild, KonIQ-10k, and a user's own table: pictures as cameras took them, mostly."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from mlsp.databases.author_files import (
+    AGAIN,
     Finder,
     mat_numbers,
     mat_strings,
-    number,
     read_mat,
     same_number,
 )
-from mlsp.databases.database import AS_PUBLISHED, Database
-from mtl.files import InputError, read_table
-from mtl.rated import read_ratings
+from mlsp.databases.database import Database
+from mtl.columns import UNSAID, TableColumns
+from mtl.files import InputError
+from mtl.rated import AS_PUBLISHED, SD, Ratings, read_ratings
 
 # The first pictures of LIVE in the Wild's tables, which raters practised on: t1.bmp ... t7.bmp.
 LIVEC_PRACTICE = 7
 LIVEC_ENTRIES = 1169
 
-KONIQ_FOLDERS = ("1024x768", "512x384")  # pixels; the first that is there
+LIVEC_HIGHEST = 100.0  # of MOS, from 0
 
-REFERENCE_FILE, DISTORTION, LEVEL, STD = "reference_file", "distortion", "level", "std"
+KONIQ_FOLDERS = ("1024x768", "512x384")  # pixels; the first that is there
 
 
 def read_livec(finder: Finder, table: Path, *, practice: bool = False) -> Database:
@@ -46,99 +48,80 @@ def read_livec(finder: Finder, table: Path, *, practice: bool = False) -> Databa
     ]
     first = 0 if practice else LIVEC_PRACTICE
     original, deviations = (column[first:] for column in columns)
-    return _without_references("livec", finder.root, files[first:], original, deviations)
+    negative = np.flatnonzero(deviations < 0)
+    if negative.size:
+        place = int(negative[0]) + first + 1
+        raise InputError(
+            f"{finder.path('Data/AllStdDev_release.mat')}: entry {place} of AllStdDev_release is"
+            f" negative, as no deviation is; {AGAIN}"
+        )
+    files = files[first:]
+    return Database(
+        name="livec",
+        root=finder.root,
+        names=tuple(files),
+        scores=original.copy(),
+        original=original,
+        transformation=AS_PUBLISHED,
+        lowest=0.0,
+        highest=LIVEC_HIGHEST,
+        deviations=deviations,
+        no_deviations="",
+        distributions=None,
+        references=tuple(files),
+        reference_files=(None,) * len(files),
+        distortions=(None,) * len(files),
+        levels=(None,) * len(files),
+        sets=None,
+    )
 
 
 def read_koniq(finder: Finder, table: Path) -> Database:
     """KonIQ-10k, from the table with the official split or from the one without.
 
     The former's MOS is 0..100 and corrected for raters who use the scale differently, the latter's
-    is the mean rating, 1..5. Pictures of 1024×768 come before those of 512×384.
+    is the mean rating, 1..5; the counts beside it tell which. SD is that of the ratings 1..5 in
+    both, so it is in the unit of the latter's scores alone: the former's are no linear function of
+    the mean ratings.
     """
     ratings = read_ratings(table)
-    deviations = _optional_numbers(table, read_table(table, ("SD",)), "SD")
+    if SD not in ratings.columns:
+        raise InputError(f"{table}: the header must hold {SD}; {SD} is missing; {AGAIN}")
     there = (folder for folder in KONIQ_FOLDERS if finder.find(folder) is not None)
     folder = next(there, KONIQ_FOLDERS[0])
-    return _without_references(
-        "koniq10k",
-        finder.root,
-        [f"{folder}/{name}" for name in ratings.names],
-        ratings.scores,
-        deviations,
-        ratings.distributions,
-        ratings.sets,
-    )
+    names = tuple(f"{folder}/{name}" for name in ratings.names)
+    return _of("koniq10k", finder.root, replace(ratings, names=names, references=names))
 
 
-def read_csv(finder: Finder, table: Path) -> Database:
+def read_csv(finder: Finder, table: Path, columns: TableColumns = UNSAID) -> Database:
     """Any table that `mtl.rated.read_ratings` takes, with more columns if it has them.
 
     reference_file, distortion, level, and std, the standard deviation in the score's unit; a field
     may be empty save a std. Pictures of one reference_file belong together where there is no
     column reference.
     """
-    ratings = read_ratings(table)
-    rows = read_table(table, ())
-    files = [(row.get(REFERENCE_FILE) or "").strip() or None for row in rows]
-    types = [(row.get(DISTORTION) or "").strip() or None for row in rows]
-    levels: list[int | None] = []
-    for line, row in enumerate(rows, 2):
-        text = (row.get(LEVEL) or "").strip()
-        try:
-            levels.append(int(text) if text else None)
-        except ValueError:
-            raise InputError(
-                f"{table}: line {line}: level {text!r} is no whole number; correct or empty it"
-            ) from None
-    references = [
-        file if reference == name and file is not None else reference
-        for reference, name, file in zip(ratings.references, ratings.names, files, strict=True)
-    ]
-    return Database(
-        name=table.stem,
-        root=finder.root,
-        names=ratings.names,
-        scores=ratings.scores.copy(),
-        original=ratings.scores,
-        transformation=AS_PUBLISHED,
-        deviations=_optional_numbers(table, rows, STD) if STD in rows[0] else None,
-        distributions=ratings.distributions,
-        references=tuple(references),
-        reference_files=tuple(files),
-        distortions=tuple(types),
-        levels=tuple(levels),
-        sets=ratings.sets,
-    )
+    return _of(table.stem, finder.root, read_ratings(table, columns))
 
 
-def _optional_numbers(table: Path, rows: list[dict[str, str]], column: str) -> np.ndarray:
-    return np.array(
-        [number(table, f"line {k}: {column}", row[column]) for k, row in enumerate(rows, 2)]
-    )
-
-
-def _without_references(
-    name: str,
-    root: Path,
-    files: list[str],
-    original: np.ndarray,
-    deviations: np.ndarray,
-    distributions: np.ndarray | None = None,
-    sets: tuple[str, ...] | None = None,
-) -> Database:
-    nothing = (None,) * len(files)
+def _of(name: str, root: Path, ratings: Ratings) -> Database:
+    """Return a table of ratings as a database."""
+    nothing = (None,) * len(ratings.names)
+    original = ratings.scores if ratings.original is None else ratings.original
     return Database(
         name=name,
         root=root,
-        names=tuple(files),
-        scores=original.copy(),
+        names=ratings.names,
+        scores=ratings.scores.copy(),
         original=original,
-        transformation=AS_PUBLISHED,
-        deviations=deviations,
-        distributions=distributions,
-        references=tuple(files),
-        reference_files=nothing,
-        distortions=nothing,
-        levels=nothing,
-        sets=sets,
+        transformation=ratings.transformation,
+        lowest=ratings.lowest,
+        highest=ratings.highest,
+        deviations=ratings.deviations,
+        no_deviations=ratings.no_deviations,
+        distributions=ratings.distributions,
+        references=ratings.references,
+        reference_files=ratings.reference_files or nothing,
+        distortions=ratings.distortions or nothing,
+        levels=ratings.levels or nothing,
+        sets=ratings.sets,
     )

@@ -10,7 +10,7 @@ from zipfile import BadZipFile
 import numpy as np
 from jaxtyping import Float
 
-from mtl.files import InputError
+from mtl.files import NUMBER, InputError
 
 AGAIN = "unpack the authors' archive again"
 
@@ -176,12 +176,24 @@ def number(path: Path, where: str, text: object) -> float:
     Raises:
         InputError: it is none.
     """
-    try:
-        value = float(text)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        value = float("nan")
+    value = float("nan")
+    written = isinstance(text, str) and NUMBER.fullmatch(text) and "," not in text
+    if isinstance(text, int | float) or written:
+        value = float(text)
     if not np.isfinite(value):
         raise InputError(f"{path}: {where}: {text!r} is not a number; {AGAIN}")
+    return value
+
+
+def spread(path: Path, where: str, text: object) -> float:
+    """Return a standard deviation from a field of a table.
+
+    Raises:
+        InputError: it is no number, or is negative.
+    """
+    value = number(path, where, text)
+    if value < 0:
+        raise InputError(f"{path}: {where}: {value:g} is negative, as no deviation is; {AGAIN}")
     return value
 
 

@@ -8,7 +8,8 @@ from jaxtyping import Float
 
 from mlsp.sources import Files
 
-AS_PUBLISHED = "as published"
+# Fields that are not one entry per picture.
+TEXTS = ("name", "root", "transformation", "lowest", "highest", "no_deviations")
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,16 @@ class Database:
     """The scores as distributed, float64."""
     transformation: str
     """How `scores` came from `original`: "as published", or such as "100 - DMOS"."""
+    lowest: float
+    """The lower end of the scale of `scores`; of the user's own the lowest score."""
+    highest: float
+    """The upper end. Realigned scores of LIVE may lie outside."""
     deviations: Float[np.ndarray, " n"] | None
-    """Standard deviation as distributed, float64; None where the authors give none.
-
-    In the unit of `original`, save KonIQ-10k's: it is that of the ratings 1..5.
-    """
-    distributions: Float[np.ndarray, "n 5"] | None
-    """Shares of the ratings 1 (bad) ... 5 (best), each row with sum 1; None without counts."""
+    """Standard deviations of single ratings, in the unit of `scores`, float64, at least 0."""
+    no_deviations: str
+    """Why there are no `deviations`, as a sentence for the user; empty where there are."""
+    distributions: Float[np.ndarray, "n k"] | None
+    """Shares of the ratings 1 (bad) ... K (best), each row with sum 1; None without counts."""
     references: tuple[str, ...]
     """Which pictures show the same scene; a picture of its own where there is no reference."""
     reference_files: tuple[str | None, ...]
@@ -43,14 +47,12 @@ class Database:
     levels: tuple[int | None, ...]
     """The authors' numbers of the amounts, from 1; None where the amounts are continuous."""
     sets: tuple[str, ...] | None
-    """KonIQ-10k's official split: training, validation or test; None elsewhere."""
+    """The table's own split: training, validation or test; None where it has none."""
 
     def __post_init__(self):
         """Refuse parts of different lengths: a ValueError, since no user can cause it."""
         parts = {
-            field: getattr(self, field)
-            for field in self.__dataclass_fields__
-            if field not in ("name", "root", "transformation")
+            field: getattr(self, field) for field in self.__dataclass_fields__ if field not in TEXTS
         }
         lengths = {field: len(part) for field, part in parts.items() if part is not None}
         if len(set(lengths.values())) != 1:

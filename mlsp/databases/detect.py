@@ -1,6 +1,5 @@
 """Which database a folder holds, told by its authors' files; then what all are checked for."""
 
-import csv
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -15,6 +14,7 @@ from mlsp.databases.author_files import AGAIN, Finder, missing_files
 from mlsp.databases.database import Database
 from mlsp.databases.layouts import DATABASES, Layout
 from mlsp.databases.synthetic import (
+    is_kadid,
     read_csiq,
     read_kadid,
     read_live,
@@ -22,7 +22,8 @@ from mlsp.databases.synthetic import (
     read_tid2013,
     tid_edition,
 )
-from mtl.files import InputError
+from mtl.columns import UNSAID, TableColumns
+from mtl.files import InputError, table_header
 
 CSV = "csv"
 """The kind of a user's own table."""
@@ -42,9 +43,6 @@ _READERS: Mapping[str, Reader] = MappingProxyType(
     }
 )
 
-# Columns that only KADID-10k's table has, in either variant.
-_KADID_COLUMNS = ("dist_img", "dist_name")
-
 
 def open_database(
     path: str | os.PathLike,
@@ -52,6 +50,7 @@ def open_database(
     *,
     check_files: bool = True,
     practice_pictures: bool = False,
+    columns: TableColumns = UNSAID,
 ) -> Database:
     """Read a database's tables and check them, and that its pictures are there.
 
@@ -63,6 +62,8 @@ def open_database(
         check_files: whether every picture must be there. Pictures are not decoded.
         practice_pictures: LIVE in the Wild with the seven pictures that raters practised on, 1,169
             in all; the literature uses the other 1,162.
+        columns: what the user says of the columns of a CSV file of the kind "csv"; the others have
+            their authors' columns.
 
     Raises:
         InputError: the folder is none or several of the known ones, a table is missing, damaged or
@@ -85,6 +86,13 @@ def open_database(
                 f"{path}: only LIVE in the Wild has practice pictures, {kind} has none"
             )
         reader = partial(read_livec, practice=True)
+    if kind == CSV:
+        reader = partial(read_csv, columns=columns)
+    elif columns and path.is_file():
+        raise InputError(
+            f"{path}: is the table of {DATABASES[kind].title}, whose columns are known; leave out"
+            " --columns and --higher-is, or say --database csv"
+        )
     layout = DATABASES.get(kind)
     root = table.parent.parent if kind == "livec" else table.parent
     finder = Finder(root)
@@ -118,12 +126,7 @@ def _kind_of_file(path: Path, kind: str | None) -> tuple[str, Path]:
         layout = DATABASES["koniq10k"]
         if path.name.casefold() in layout.tables:
             return layout.name, path
-        try:
-            with path.open(newline="", encoding="utf-8-sig") as file:
-                header = [name.strip() for name in next(csv.reader(file), [])]
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise InputError(f"{path}: is not a CSV text file ({error})") from error
-        kind = "kadid10k" if any(name in header for name in _KADID_COLUMNS) else CSV
+        kind = "kadid10k" if is_kadid(table_header(path)) else CSV
     elif kind not in (CSV, "kadid10k", "koniq10k"):
         raise InputError(f"{path}: is a file; give the folder of {DATABASES[kind].title}")
     return kind, path

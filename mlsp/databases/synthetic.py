@@ -1,6 +1,7 @@
 """LIVE release 2, CSIQ, TID2008, TID2013 and KADID-10k: distorted versions of pristine pictures."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +16,23 @@ from mlsp.databases.author_files import (
     read_lines,
     read_mat,
     same_number,
+    spread,
 )
-from mlsp.databases.database import AS_PUBLISHED, Database
+from mlsp.databases.database import Database
 from mlsp.databases.layouts import DATABASES
 from mlsp.databases.spreadsheet import read_sheet
 from mtl.files import InputError, read_table
+from mtl.rated import AS_PUBLISHED, read_deviations
 
 # LIVE's folders in the order of its tables, and how many img%d.bmp each holds, copies of the
 # references included: the readme.txt of the release.
 LIVE_FOLDERS = (("jp2k", 227), ("jpeg", 233), ("wn", 174), ("gblur", 174), ("fastfading", 174))
 LIVE_ENTRIES = sum(count for _, count in LIVE_FOLDERS)
 LIVE_HIGHEST = 100.0  # of DMOS; the realigned ones may leave 0..100
+NO_LIVE_DEVIATIONS = (
+    "dmos_std holds standard errors of the realigned means, not deviations of single ratings"
+)
+NO_RAW_LIVE_DEVIATIONS = "dmos.mat holds no standard deviations"
 
 # CSIQ's folder, and the type in a file's name, by the type in the workbook.
 CSIQ_TYPES = {
@@ -39,6 +46,13 @@ CSIQ_TYPES = {
 CSIQ_SHEET = "all_by_image"
 CSIQ_COLUMNS = ("image", "dst_type", "dst_lev", "dmos_std", "dmos")
 CSIQ_HIGHEST = 1.0  # of DMOS
+
+TID_HIGHEST = 9.0  # of MOS
+
+# A mean of 193/35 of whole numbers deviates by at least 0.50; mos_std.txt says 0.13 of it.
+NO_TID_DEVIATIONS = (
+    "mos_std.txt holds standard errors of the means, not deviations of single ratings"
+)
 
 # Table 1 of the TID2013 paper; the first 17 are TID2008's.
 TID_TYPES = (
@@ -69,6 +83,10 @@ TID_TYPES = (
 )
 TID2008_TYPES, TID2008_LEVELS, TID2013_LEVELS = 17, 4, 5
 
+# Of the picture, its reference and the deviation, in the two variants of the table.
+KADID_COLUMNS = (("dist_img", "ref_img", "var"), ("dist_name", "ref_name", "std"))
+KADID_LOWEST, KADID_HIGHEST = 1.0, 5.0
+
 _TID_NAME = re.compile(r"(i\d\d)_(\d\d)_(\d)\.bmp", re.IGNORECASE)
 _KADID_NAME = re.compile(r"(I\d\d)_(\d\d)_(\d\d)\.png", re.IGNORECASE)
 
@@ -76,8 +94,9 @@ _KADID_NAME = re.compile(r"(I\d\d)_(\d\d)_(\d\d)\.png", re.IGNORECASE)
 def read_live(finder: Finder, table: Path) -> Database:
     """LIVE release 2, its 779 distorted pictures; the copies of references are left out.
 
-    The realigned DMOS, made comparable between the sessions, are used where they are there; only
-    they come with standard deviations. The amounts are continuous: there are no levels.
+    The realigned DMOS, made comparable between the sessions, are used where they are there. Their
+    dmos_std are of the size of TID's standard errors. The amounts are continuous: there are no
+    levels.
     """
     realigned = "realigned" in table.name
     score, deviation = ("dmos_new", ("dmos_std",)) if realigned else ("dmos", ())
@@ -102,7 +121,10 @@ def read_live(finder: Finder, table: Path) -> Database:
         scores=LIVE_HIGHEST - original,
         original=original,
         transformation="100 - DMOS" + (" (realigned)" if realigned else ""),
-        deviations=values["dmos_std"][kept] if realigned else None,
+        lowest=0.0,
+        highest=LIVE_HIGHEST,
+        deviations=None,
+        no_deviations=NO_LIVE_DEVIATIONS if realigned else NO_RAW_LIVE_DEVIATIONS,
         distributions=None,
         references=tuple(Path(references[row]).stem.casefold() for row in kept),
         reference_files=tuple(f"refimgs/{references[row]}" for row in kept),
@@ -136,7 +158,11 @@ def _live_references(finder: Finder) -> list[str]:
 
 
 def read_csiq(finder: Finder, table: Path) -> Database:
-    """CSIQ: 866 versions; not all of the files in dst_imgs were rated."""
+    """CSIQ: 866 versions; not all of the files in dst_imgs were rated.
+
+    dmos_std is that of single ratings: 0.12, as of 1600.AWGN.5, would as the standard error of the
+    mean of 35 observers be a deviation of 0.7, more than a scale of 0..1 holds.
+    """
     rows = read_sheet(table, CSIQ_SHEET)
     head = next(
         (k for k, row in enumerate(rows) if {"image", "dmos"} <= set(row.values())), len(rows)
@@ -162,7 +188,7 @@ def read_csiq(finder: Finder, table: Path) -> Database:
         types.append(folder)
         levels.append(amount)
         original.append(number(table, where, dmos))
-        deviations.append(number(table, where, deviation))
+        deviations.append(spread(table, f"{where}: dmos_std", deviation))
     return Database(
         name="csiq",
         root=finder.root,
@@ -170,7 +196,10 @@ def read_csiq(finder: Finder, table: Path) -> Database:
         scores=CSIQ_HIGHEST - np.array(original),
         original=np.array(original),
         transformation="1 - DMOS",
+        lowest=0.0,
+        highest=CSIQ_HIGHEST,
         deviations=np.array(deviations),
+        no_deviations="",
         distributions=None,
         references=tuple(name.casefold() for name in pristine),
         reference_files=tuple(f"src_imgs/{name}.png" for name in pristine),
@@ -218,8 +247,9 @@ def _read_tid(edition: str, finder: Finder, table: Path) -> Database:
             raise InputError(f"{table}: {match[0]} is no picture of {title}; leave out --database")
     original = np.array([number(table, name, score) for score, name in lines])
     path = finder.path("mos_std.txt")
-    deviations = [number(path, f"line {k}", v) for k, (v,) in enumerate(read_lines(path, 1), 1)]
-    same_number(path, "standard deviations", len(deviations), len(lines))
+    # Not used, see NO_TID_DEVIATIONS; one that does not match tells of a damaged archive.
+    errors = [spread(path, f"line {k}", v) for k, (v,) in enumerate(read_lines(path, 1), 1)]
+    same_number(path, "standard deviations", len(errors), len(lines))
     return Database(
         name=edition,
         root=finder.root,
@@ -227,7 +257,10 @@ def _read_tid(edition: str, finder: Finder, table: Path) -> Database:
         scores=original.copy(),
         original=original,
         transformation=AS_PUBLISHED,
-        deviations=np.array(deviations),
+        lowest=0.0,
+        highest=TID_HIGHEST,
+        deviations=None,
+        no_deviations=NO_TID_DEVIATIONS,
         distributions=None,
         references=tuple(match[1].upper() for match in names),
         reference_files=tuple(f"reference_images/{match[1].upper()}.BMP" for match in names),
@@ -237,6 +270,11 @@ def _read_tid(edition: str, finder: Finder, table: Path) -> Database:
     )
 
 
+def is_kadid(header: Sequence[str]) -> bool:
+    """Return whether a table has the columns of KADID-10k's, in either variant."""
+    return any({*each, "dmos"} <= set(header) for each in KADID_COLUMNS)
+
+
 def read_kadid(finder: Finder, table: Path) -> Database:
     """KADID-10k. What its table calls DMOS is 1 (very annoying) ... 5 (imperceptible).
 
@@ -244,29 +282,24 @@ def read_kadid(finder: Finder, table: Path) -> Database:
     above the largest variance that 30 ratings of 1..5 with their mean can have.
     """
     rows = read_table(table, ("dmos",))
-    header = rows[0]
-    variants = (("dist_img", "ref_img", "var"), ("dist_name", "ref_name", "std"))
-    columns = next((each for each in variants if all(name in header for name in each)), None)
+    columns = next((each for each in KADID_COLUMNS if set(each) <= set(rows[0])), None)
     if columns is None:
         raise InputError(
             f"{table}: must hold dist_img, ref_img, dmos, var, or dist_name, ref_name, dmos, std;"
             f" {AGAIN}"
         )
-    names, pristine, found, original, deviations = [], [], [], [], []
-    for line, row in enumerate(rows, 2):
-        name, reference, deviation = ((row[column] or "").strip() for column in columns)
+    names, pristine, found, original = [], [], [], []
+    for row in rows:
+        name, reference = (row.text(column) for column in columns[:2])
         match = _KADID_NAME.fullmatch(name)
         if match is None or int(match[2]) not in DISTORTIONS:
-            raise InputError(f"{table}: line {line}: {name!r} is no picture of KADID-10k; {AGAIN}")
+            raise row.error(f"{name!r} is no picture of KADID-10k; {AGAIN}")
         if Path(reference).stem.casefold() != match[1].casefold():
-            raise InputError(
-                f"{table}: line {line}: {name} is no version of {reference!r}; {AGAIN}"
-            )
+            raise row.error(f"{name} is no version of {reference!r}; {AGAIN}")
         found.append(match)
         names.append(f"images/{name}")
         pristine.append(f"images/{reference}")
-        original.append(number(table, f"line {line}: dmos", row["dmos"]))
-        deviations.append(number(table, f"line {line}: {columns[2]}", deviation))
+        original.append(row.number("dmos"))
     return Database(
         name="kadid10k",
         root=finder.root,
@@ -274,7 +307,10 @@ def read_kadid(finder: Finder, table: Path) -> Database:
         scores=np.array(original),
         original=np.array(original),
         transformation=AS_PUBLISHED,
-        deviations=np.array(deviations),
+        lowest=KADID_LOWEST,
+        highest=KADID_HIGHEST,
+        deviations=read_deviations(rows, columns[2]),
+        no_deviations="",
         distributions=None,
         references=tuple(match[1].upper() for match in found),
         reference_files=tuple(pristine),

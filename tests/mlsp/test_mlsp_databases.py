@@ -32,7 +32,14 @@ def test_each_layout_is_recognised_and_whole(kind, tmp_path, make_database):
     assert all((folder / name).is_file() for name in database.names)
     assert len(set(database.names)) == layout.pictures
     assert database.scores.dtype == database.original.dtype == np.float64
-    assert database.deviations is not None and (database.deviations >= 0).all()
+    # Standard errors of means are no deviations of single ratings.
+    if kind in ("live", "tid2008", "tid2013"):
+        assert database.deviations is None and "standard errors" in database.no_deviations
+    else:
+        assert database.deviations is not None and not database.no_deviations
+        assert (database.deviations >= 0).all()
+    if layout.scale is not None and kind != "koniq10k":
+        assert (database.lowest, database.highest) == layout.scale
     if layout.references is None:
         assert set(database.reference_files) == {None} == set(database.distortions)
         assert database.references == database.names
@@ -54,7 +61,6 @@ def test_live_is_turned_around_and_loses_the_copies_of_references(tmp_path, make
     kept = known["orgs"][0] == 0
     assert np.array_equal(database.original, known["dmos_new"][0][kept])
     assert np.array_equal(database.scores, 100 - known["dmos_new"][0][kept])
-    assert np.array_equal(database.deviations, known["dmos_std"][0][kept])
     assert database.transformation == "100 - DMOS (realigned)"
     # The first 58 of jp2k are copies here; entry 228 is jpeg's first.
     assert database.names[0] == "jp2k/img59.bmp" and database.references[0] == "scene00"
@@ -66,7 +72,10 @@ def test_live_is_turned_around_and_loses_the_copies_of_references(tmp_path, make
     assert open_database(folder).references == database.references
     (folder / "dmos_realigned.mat").unlink()
     raw = open_database(folder)
-    assert raw.deviations is None and raw.transformation == "100 - DMOS"
+    assert (
+        raw.no_deviations == "dmos.mat holds no standard deviations"
+        and raw.transformation == "100 - DMOS"
+    )
     assert np.array_equal(raw.scores, 100 - np.clip(database.original, 0, 100))
 
 
@@ -111,6 +120,8 @@ def test_koniq_prefers_the_large_pictures_and_the_table_with_sets(tmp_path, make
     assert database.names[3] == "512x384/00003.jpg" and database.sets is None
     assert database.distributions is not None
     assert np.allclose(database.distributions @ np.arange(1, 6), database.scores)
+    assert (database.lowest, database.highest) == (1, 5)
+    assert database.deviations is not None and set(database.deviations) == {0.5}
     (folder / "512x384").rename(folder / "1024x768")
     assert open_database(folder).names[3] == "1024x768/00003.jpg"
     rows = read_table(folder / "koniq10k_scores_and_distributions.csv", ())
@@ -121,6 +132,9 @@ def test_koniq_prefers_the_large_pictures_and_the_table_with_sets(tmp_path, make
     database = open_database(folder)
     assert database.sets is not None and database.sets[:4] == (*PARTS, PARTS[0])
     assert set(database.scores) == {50.0}
+    # The counts beside them tell that these scores are not the ratings' 1..5, unlike those above.
+    assert (database.lowest, database.highest) == (0, 100)
+    assert database.deviations is None and "another scale" in database.no_deviations
 
 
 def test_kadids_two_variants_of_the_table_say_the_same(tmp_path, make_database):
@@ -166,12 +180,15 @@ def test_koniqs_published_table():
     assert [database.sets.count(part) for part in PARTS] == [7058, 1000, 2015]
     assert database.names[0] == "1024x768/10004473376.jpg"
     assert database.scores[0] == pytest.approx(77.3836206897)
-    # Higher is better on both scales, and the deviations are those of the ratings 1 ... 5.
+    # Higher is better on both scales; SD is that of the ratings, which are on the other one.
+    assert (database.lowest, database.highest) == (0, 100)
+    assert database.deviations is None and "another scale" in database.no_deviations
     ratings = np.arange(1, 6)
     means = database.distributions @ ratings
     assert np.corrcoef(means, database.scores)[0, 1] > 0.98
     spread = np.sqrt(database.distributions @ ratings**2 - means**2)
-    assert np.allclose(spread, database.deviations, rtol=0.02, atol=0.02)
+    published = [float(row["SD"]) for row in read_table(KONIQ_TABLE, ("SD",))]
+    assert np.allclose(spread, published, rtol=0.02, atol=0.02)
 
 
 def test_a_users_table_with_every_column(tmp_path):
@@ -228,7 +245,7 @@ def test_the_order_of_a_table_is_the_order_of_the_pictures(tmp_path_factory, ord
     assert permuted.levels == tuple(straight.levels[k] for k in order)
 
 
-def test_tids_deviations_go_with_their_lines(tmp_path, make_database):
+def test_the_order_of_tids_lines_is_the_order_of_the_pictures(tmp_path, make_database):
     folder = make_database("tid2008", tmp_path / "tid2008")
     straight = open_database(folder, check_files=False)
     for name in ("mos_with_names.txt", "mos_std.txt"):
@@ -237,8 +254,6 @@ def test_tids_deviations_go_with_their_lines(tmp_path, make_database):
     turned = open_database(folder, check_files=False)
     assert turned.names == straight.names[::-1]
     assert np.array_equal(turned.scores, straight.scores[::-1])
-    assert turned.deviations is not None and straight.deviations is not None
-    assert np.array_equal(turned.deviations, straight.deviations[::-1])
 
 
 def test_a_file_of_exactly_the_name_comes_first(tmp_path):

@@ -234,7 +234,7 @@ def test_a_users_table_is_checked(tmp_path):
     table.write_text("image,score,level\na.png,1,2\nb.png,2,high\n")
     refused(table, "line 3: level 'high' is no whole number")
     table.write_text("image,score,std\na.png,1,\n")
-    refused(table, "line 2: std: '' is not a number")
+    refused(table, "line 2: std '' is not a number")
     table.write_text("image,score,reference_file\na.png,1,r.png\n")
     refused(table, "2 of 2 pictures are missing: a.png, r.png; correct mine.csv or put them there")
     table.write_bytes(b"\xff\xfe\x00")

@@ -58,7 +58,7 @@ def test_scores_counts_and_references_are_read(tmp_path):
         (["image,c1,c2,c3,c5", "a,1,1,1,1"], "has c1 but lacks c4"),
         (["image,score", "a,good"], "line 2: score 'good' is not a number"),
         (["image,score", "a,1", "b,nan"], "line 3: score 'nan' is not a number"),
-        (["image,score", "a,1", "b"], "line 3: score None is not a number"),
+        (["image,score", "a,1", "b"], "line 3: has 1 field, not the header's 2"),
         (["image,c1,c2,c3,c4,c5", "a,1,1,1,1,x"], "line 2: c5 'x' is not a number"),
         (["image,c1,c2,c3,c4,c5", "a,1,1,1,1,-1"], "line 2: the counts are negative"),
         (["image,c1,c2,c3,c4,c5", "a,1,1,1,1,1", "b,0,0,0,0,0"], "line 3: .* are all zero"),
