@@ -81,11 +81,12 @@ def digest_of(*parts: object) -> str:
 
 def program_digest(*modules: ModuleType) -> str:
     """Return the SHA-256 of modules' program text; of a package, of all its modules and data."""
-    parts = []
+    parts: list[object] = []
     for module in modules:
         file = Path(str(module.__file__))
-        files = [file]
         if hasattr(module, "__path__"):
             files = sorted(p for p in file.parent.rglob("*") if p.suffix in PROGRAM_SUFFIXES)
-        parts += [(module.__name__, path.name, content_digest(path)) for path in files]
+            parts += [[str(p.relative_to(file.parent)), content_digest(p)] for p in files]
+        else:
+            parts.append([file.name, content_digest(file)])
     return digest_of(*parts)
