@@ -1,6 +1,5 @@
 """Giving a model its conditions: some pictures of each, their features, and the centroids."""
 
-import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from mlsp.conditions import (
 from mlsp.extract import extract_to
 from mlsp.sources import DataSet
 from mlsp.store import Features
+from mtl.contents import content_digest, digest_of
 from mtl.files import InputError
 from mtl.kadis.export import photographs_folder, pristine_again
 from mtl.kadis.plan import read_manifest
@@ -129,7 +129,7 @@ class _Examples:
 
     def digest(self, weights: str) -> str:
         """Of what will be extracted."""
-        return hashlib.sha256("\n".join([weights, *self.names]).encode()).hexdigest()
+        return digest_of(weights, list(self.names))
 
     def size(self, index: int) -> tuple[int, int]:
         """The data set's common size."""
@@ -143,6 +143,16 @@ class _Examples:
         if self._photos is None:
             return self._data.pristine(place)
         return pristine_again(self._photos, self._plan, self._data.columns[place]["reference"])
+
+    def content(self, index: int) -> str:
+        """Return a digest of the data set's shard, or of the photograph and its crop's size."""
+        condition, place = self._chosen[index]
+        if condition != PRISTINE:
+            return self._data.content(place)
+        if self._photos is None:
+            return digest_of("pristine", self._data.content(place))
+        photograph = self._photos / self._data.columns[place]["reference"]
+        return digest_of(content_digest(photograph), self._plan["size"])
 
 
 def _check_counts(data: Path, by_condition: Mapping[str, Mapping[Condition, list[int]]]) -> None:

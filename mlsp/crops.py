@@ -26,6 +26,8 @@ from mtl.inception_resnet_v2 import SMALLEST_SIDE
 
 CROP_SIZE = 299  # Keras' input size of InceptionResNetV2
 
+CONTENTS_KEPT = 128  # more than threads ask for at a time
+
 Pool = Literal["min", "avg", "max"]
 CropPool = Literal["min", "avg", "max", "concat", "none"]
 
@@ -102,6 +104,7 @@ class CropRows:
         self.columns: Sequence[Mapping[str, str]] = columns
         # Crops of one picture are asked for one after the other.
         self._picture = lru_cache(1)(source.load)
+        self._content = lru_cache(CONTENTS_KEPT)(source.content)
 
     def size(self, index: int) -> tuple[int, int]:
         """Of the crop."""
@@ -115,6 +118,10 @@ class CropRows:
         top, left, height, width = self._boxes[index] or (0, 0, *self.size(index))
         image = self._picture(index // self._crops.number)
         return image[top : top + height, left : left + width]
+
+    def content(self, index: int) -> str:
+        """Return that of the picture: where its crop is, the settings decide."""
+        return self._content(index // self._crops.number)
 
 
 def pool_features(features: Float[np.ndarray, "n ..."], pool: CropPool) -> Float[np.ndarray, "..."]:

@@ -17,7 +17,7 @@ from mlsp.crops import CropRows, Crops, pool_features
 from mlsp.describing import describer, on_device
 from mlsp.pooling import Kind, feature_shape
 from mlsp.sources import Source
-from mlsp.store import Features, FeatureWriter, load_features
+from mlsp.store import Features, FeatureWriter
 from mtl.files import InputError
 from mtl.kadis.shards import file_digest
 from mtl.memory import free_memory
@@ -79,7 +79,8 @@ def extract_to(
     Args:
         model: read by `mtl.weights.load_model`.
         source: the pictures.
-        out: the feature folder; one that was begun with the same settings is continued.
+        out: the feature folder; one that was begun with the same settings is continued, and what it
+            holds of pictures whose content has changed is made again.
         kind: of the features, see `mlsp.pooling`.
         crops: describe random crops in the place of whole pictures.
         progress: report on standard error.
@@ -102,10 +103,10 @@ def extract_to(
         else:
             parts = crops.number
             shape = (*shape[:-1], shape[-1] * (parts if crops.pool == "concat" else 1))
-    writer = FeatureWriter(out, source, identity, shape, {"features": kind})
+    writer = FeatureWriter(out, source, identity, shape, {"features": kind}, progress=progress)
     if writer.complete:
         say(f"{out}: all {len(source.names)} rows are done", show=progress)
-        return load_features(out)
+        return writer.refresh()
     sizes = _sizes(writer, rows, parts, progress)
     if len(writer.skipped) == len(source.names):
         raise InputError(
@@ -139,6 +140,7 @@ def _sizes(writer: FeatureWriter, rows: Source, parts: int, progress: bool) -> d
     """Sizes of the usable pictures or crops, also of those done, so that the canvases stay."""
     free = free_memory()
     sizes: dict[int, Size] = {}
+    missing = set(writer.missing())
     number = len(writer.source.names)
     with progress_bar(number, "sizes", "img", show=progress and number > FEW) as bar:
         for index in range(number):
@@ -150,7 +152,8 @@ def _sizes(writer: FeatureWriter, rows: Source, parts: int, progress: bool) -> d
                 check_size(size, free)
                 sizes[index] = size
             except InputError as error:
-                writer.skip(index, str(error))
+                if index in missing:
+                    writer.skip(index, str(error))
     return sizes
 
 

@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from distortions import DISTORTIONS
 from fr_metrics import METRICS, HistogramEqualization
 from mlsp import figures
-from mlsp.sources import shard_records
+from mlsp.sources import shard_stats
 from mlsp.web_page import (
     Markup,
     Number,
@@ -83,8 +83,8 @@ def read_held(folder: Path, *, progress: bool = False) -> Held:
     described: list[tuple[str, int, int, tuple[float, ...]]] = []
     counts: Counter[str] = Counter()
     with progress_bar(len(plan["shards"]), "read scores", "shard", show=progress) as bar:
-        for shard, records in shard_records(folder, plan):
-            for record in records:
+        for shard, stats in shard_stats(folder, plan):
+            for record in stats["records"]:
                 scores = tuple(record["scores"][metric] for metric in plan["metrics"])
                 described.append(
                     (record["reference"], record["distortion"], record["level"], scores)

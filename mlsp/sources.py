@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from jaxtyping import UInt8
 
+from mtl.contents import content_digest, digest_of
 from mtl.files import InputError, read_table
 from mtl.kadis import records
 from mtl.kadis.plan import MANIFEST, read_manifest
@@ -37,6 +38,10 @@ class Source(Protocol):
         """The pixels; InputError if they cannot be decoded."""
         ...
 
+    def content(self, index: int) -> str:
+        """Return a digest of all that decides the pixels; InputError if there is no such file."""
+        ...
+
 
 @dataclass(frozen=True)
 class Files:
@@ -54,6 +59,10 @@ class Files:
         """Decoded by `mtl.pictures.read_picture`."""
         return read_picture(self.root / self.names[index])
 
+    def content(self, index: int) -> str:
+        """Return the SHA-256 of the file."""
+        return content_digest(self.root / self.names[index])
+
 
 class DataSet:
     """The distorted images of a data set that `deepfl generate` wrote.
@@ -69,8 +78,9 @@ class DataSet:
         self._stored = records.DataSet(folder)
         counts = dict.fromkeys(self._stored.splits, 0)
         self._places, names, columns = [], [], []
-        for shard, records_of_shard in shard_records(folder, plan):
-            for described in records_of_shard:
+        self._contents: list[str] = []
+        for shard, stats in shard_stats(folder, plan):
+            for described in stats["records"]:
                 reference, distortion, level = (
                     described[name] for name in ("reference", "distortion", "level")
                 )
@@ -84,6 +94,7 @@ class DataSet:
                     }
                 )
                 self._places.append((shard.split, counts[shard.split]))
+                self._contents.append(digest_of(stats["sha256"], names[-1]))
                 counts[shard.split] += 1
         self.names: Sequence[str] = names
         self.columns: Sequence[Mapping[str, str]] = columns
@@ -96,6 +107,10 @@ class DataSet:
         """The stored pixels, or distorted again where the recipe is stored."""
         return self._stored.image(*self._places[index]).image
 
+    def content(self, index: int) -> str:
+        """Return a digest of the picture's name and of its shard's SHA-256 in the stats."""
+        return self._contents[index]
+
     @property
     def stores_pristine(self) -> bool:
         """Whether `pristine` can be had."""
@@ -106,10 +121,8 @@ class DataSet:
         return self._stored.pristine(*self._places[index])
 
 
-def shard_records(
-    folder: Path, plan: Mapping[str, Any]
-) -> Iterator[tuple[Shard, Sequence[Mapping[str, Any]]]]:
-    """The shards of a data set in order, each with what its stats say of its images.
+def shard_stats(folder: Path, plan: Mapping[str, Any]) -> Iterator[tuple[Shard, dict[str, Any]]]:
+    """Yield the shards of a data set in order, each with its stats: records, sha256 and more.
 
     Raises:
         InputError: the stats of a shard are missing or damaged, so that no image could be told.
@@ -119,7 +132,10 @@ def shard_records(
         stats = read_stats(folder, shard)
         if stats is None:
             raise InputError(f"{folder / shard.file}: has lost its stats file; make it again")
-        yield shard, stats["records"]
+        missing = {"records", "sha256"} - stats.keys()
+        if missing:
+            raise InputError(f"{folder / shard.file}: its stats lack {min(missing)}; make it again")
+        yield shard, stats
 
 
 def open_source(path: str | os.PathLike) -> Source:

@@ -1,4 +1,8 @@
-"""A feature folder: features.npy (float16, memory-mapped), index.csv, skipped.csv.
+"""A feature folder: features.npy (float16, memory-mapped), index.csv, skipped.csv, contents.csv.
+
+contents.csv holds a digest of each picture that was described, skipped ones included, and
+source.json what else decides the numbers. A folder is continued with the same pictures, by name,
+and the same settings; what is kept of a picture whose content has changed is made again.
 
 index.csv is written last, so a folder with it is complete. Until then `partial.npy` and
 `partial.json` hold what is done, and the same command continues there.
@@ -18,10 +22,14 @@ import numpy as np
 from jaxtyping import Float
 
 from mlsp.sources import Source
+from mtl.contents import digest_each
 from mtl.files import InputError, read_table, table_text, write_atomically
+from mtl.progress import say
 
 FEATURES_FILE, INDEX_FILE, SKIPPED_FILE = "features.npy", "index.csv", "skipped.csv"
 PARTIAL_FEATURES, PARTIAL_STATE, IDENTITY_FILE = "partial.npy", "partial.json", "source.json"
+CONTENTS_FILE = "contents.csv"
+FORMAT = 2  # of source.json; 1, which said no format, knew pictures by name alone
 
 # How much work a killed extraction may lose.
 SECONDS_BETWEEN_FLUSHES = 5.0
@@ -74,10 +82,11 @@ class FeatureWriter:
     Args:
         out: the folder.
         source: what the rows are of.
-        identity: everything that decides the numbers of a picture, in values that JSON has; a
-            folder that was begun with another one is not continued.
+        identity: everything that decides the numbers of a picture beside its content, in values
+            that JSON has; a folder that was begun with another one is not continued.
         shape_of_one: of a picture's features.
         remarks: columns of the index that are the same in every row.
+        progress: report on standard error.
 
     Raises:
         InputError: the folder holds something else, or features of another identity or source.
@@ -90,12 +99,15 @@ class FeatureWriter:
         identity: Mapping[str, Any],
         shape_of_one: tuple[int, ...],
         remarks: Mapping[str, str] | None = None,
+        *,
+        progress: bool = False,
     ):
         self.out, self.source = out, source
-        self._remarks = dict(remarks or {})
+        self._remarks, self._progress = dict(remarks or {}), progress
         self._shape = (len(source.names), *shape_of_one)
         names = "\n".join(source.names)
         self._identity = {
+            "format": FORMAT,
             **identity,
             "names_sha256": hashlib.sha256(names.encode()).hexdigest(),
             "pictures": len(source.names),
@@ -104,25 +116,15 @@ class FeatureWriter:
         self._done = np.zeros(len(source.names), bool)
         self._matrix: np.memmap | None = None
         self._flushed = time.monotonic()
-        path = out / IDENTITY_FILE
-        if path.is_file():
-            try:
-                there = json.loads(path.read_text())
-            except ValueError as error:
-                raise InputError(f"{path}: is damaged; choose another --out") from error
-            if there != self._identity:
-                raise InputError(
-                    f"{out}: holds features of other pictures or of another model or kind; choose"
-                    " another --out"
-                )
-        elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise InputError(f"{out}: exists and is not a feature folder; choose another --out")
-        self._read_state()
+        begun = self._is_begun()
+        self._contents = digest_each(range(len(source.names)), source.content, progress=progress)
+        if begun:
+            self._read()
 
     @property
     def complete(self) -> bool:
-        """Whether everything was done before."""
-        return (self.out / INDEX_FILE).is_file()
+        """Whether everything was done before, of pictures as they are now."""
+        return (self.out / INDEX_FILE).is_file() and self.number_done == len(self._done)
 
     @property
     def number_done(self) -> int:
@@ -137,12 +139,26 @@ class FeatureWriter:
         """Create the folder and its matrix, unless they are there from an earlier run."""
         self.out.mkdir(parents=True, exist_ok=True)
         write_atomically(self.out / IDENTITY_FILE, json.dumps(self._identity, indent=1))
+        if (self.out / INDEX_FILE).is_file():
+            self._reopen()
         path = self.out / PARTIAL_FEATURES
         if path.exists() and self._done.any():
             self._matrix = np.lib.format.open_memmap(path, mode="r+")
+            # What is done no longer is where a picture has changed, before its content is noted.
+            self._flush()
         else:
+            (self.out / PARTIAL_STATE).unlink(missing_ok=True)
             self._done[:] = False
             self._matrix = np.lib.format.open_memmap(path, "w+", np.float16, self._shape)
+        self._write_contents()
+
+    def refresh(self) -> Features:
+        """Write the index again where the source says something else of the pictures now."""
+        text = self._index(np.flatnonzero(self._done).tolist())
+        if (self.out / INDEX_FILE).read_bytes() != text.encode():
+            write_atomically(self.out / INDEX_FILE, text)
+            say(f"{self.out / INDEX_FILE}: written again with changed columns", show=self._progress)
+        return load_features(self.out)
 
     def skip(self, index: int, reason: str) -> None:
         """Leave a picture out."""
@@ -187,28 +203,158 @@ class FeatureWriter:
             (self.out / PARTIAL_FEATURES).unlink()
         else:
             (self.out / PARTIAL_FEATURES).replace(self.out / FEATURES_FILE)
-        names, columns = self.source.names, self.source.columns
+        names = self.source.names
         if self.skipped:
             rows = [
                 {"image": names[i], "reason": reason} for i, reason in sorted(self.skipped.items())
             ]
             write_atomically(self.out / SKIPPED_FILE, table_text(rows))
-        write_atomically(
-            self.out / INDEX_FILE,
-            table_text([{"image": names[i], **columns[i], **self._remarks} for i in kept]),
-        )
+        else:
+            (self.out / SKIPPED_FILE).unlink(missing_ok=True)
+        write_atomically(self.out / INDEX_FILE, self._index(kept))
         (self.out / PARTIAL_STATE).unlink(missing_ok=True)
         return load_features(self.out)
 
     def _flush(self) -> None:
         assert self._matrix is not None
         self._matrix.flush()
+        self._write_state()
+        self._flushed = time.monotonic()
+
+    def _write_state(self) -> None:
         state = {
             "done": np.flatnonzero(self._done).tolist(),
             "skipped": [[i, reason] for i, reason in self.skipped.items()],
         }
         write_atomically(self.out / PARTIAL_STATE, json.dumps(state))
-        self._flushed = time.monotonic()
+
+    def _index(self, kept: Sequence[int]) -> str:
+        names, columns = self.source.names, self.source.columns
+        return table_text([{"image": names[i], **columns[i], **self._remarks} for i in kept])
+
+    def _write_contents(self) -> None:
+        rows = [
+            {"image": name, "content": content}
+            for name, content in zip(self.source.names, self._contents, strict=True)
+        ]
+        write_atomically(self.out / CONTENTS_FILE, table_text(rows))
+
+    def _is_begun(self) -> bool:
+        """Whether the folder holds features of this identity; False where there is none.
+
+        Raises:
+            InputError: it holds something else.
+        """
+        path = self.out / IDENTITY_FILE
+        if not path.is_file():
+            if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
+                raise InputError(
+                    f"{self.out}: exists and is not a feature folder; choose another --out"
+                )
+            return False
+        try:
+            there = json.loads(path.read_text())
+            form = there.get("format")
+        except (ValueError, AttributeError) as error:
+            raise InputError(f"{path}: is damaged; choose another --out") from error
+        if form != FORMAT:
+            raise InputError(
+                f"{self.out}: was written by another version, which does not tell of what"
+                " pictures; delete the folder or choose another --out"
+            )
+        if there != self._identity:
+            raise InputError(
+                f"{self.out}: holds features of other pictures or of another model or kind"
+                f" ({self._difference(there)}); choose another --out"
+            )
+        return (self.out / CONTENTS_FILE).is_file()
+
+    def _difference(self, there: Mapping[str, Any]) -> str:
+        """Say in what a folder's identity differs from what is asked for."""
+        ours = self._identity
+        if there.get("weights_sha256") != ours.get("weights_sha256"):
+            return "the model's weights differ"
+        for name in dict.fromkeys([*ours, *there]):
+            before, now = there.get(name), ours.get(name)
+            if before != now and name not in ("names_sha256", "pictures"):
+                return f"{name}: {before or 'none'} there, {now or 'none'} now"
+        counts = f"{there.get('pictures')} rows there, {len(self.source.names)} now"
+        if not (self.out / CONTENTS_FILE).is_file():
+            return counts
+        before, now = [row["image"] for row in self._table()], list(self.source.names)
+        for names, others, what in ((before, now, "is only there"), (now, before, "is new")):
+            if only := set(names) - set(others):
+                first = next(name for name in names if name in only)
+                return f"{counts}; {first} {what}"
+        return "in another order there"
+
+    def _table(self) -> list[dict[str, str]]:
+        return read_table(self.out / CONTENTS_FILE, ("image", "content"))
+
+    def _read(self) -> None:
+        """Take what is there of pictures that have not changed."""
+        before = [row["content"] for row in self._table()]
+        if len(before) != len(self._contents):
+            raise InputError(f"{self.out / CONTENTS_FILE}: is damaged; delete {self.out}")
+        if (self.out / INDEX_FILE).is_file():
+            self._read_finished()
+        else:
+            self._read_state()
+        known = self.number_done
+        for index, (then, now) in enumerate(zip(before, self._contents, strict=True)):
+            if then != now:
+                self._done[index] = False
+                self.skipped.pop(index, None)
+        if known:
+            kept, changed = self.number_done, known - self.number_done
+            if changed:
+                say(
+                    f"{self.out}: {kept} rows are kept; {changed} are made again, of pictures that"
+                    " have changed",
+                    show=self._progress,
+                )
+
+    def _read_finished(self) -> None:
+        """Take what a finished folder says is in it: all that was not skipped, in order."""
+        found = load_features(self.out)
+        kept = [name not in found.skipped for name in self.source.names]
+        if found.names != [n for n, k in zip(self.source.names, kept, strict=True) if k]:
+            raise InputError(
+                f"{self.out}: {INDEX_FILE}, {SKIPPED_FILE} and {CONTENTS_FILE} do not belong"
+                " together; delete the folder or choose another --out"
+            )
+        if found.matrix.shape[1:] != self._shape[1:]:
+            raise InputError(
+                f"{self.out / FEATURES_FILE}: has another shape than the model's; delete {self.out}"
+            )
+        self._done[:] = kept
+        self.skipped = {
+            i: found.skipped[name]
+            for i, name in enumerate(self.source.names)
+            if name in found.skipped
+        }
+
+    def _reopen(self) -> None:
+        """Make a finished folder an unfinished one; what has not changed stays done.
+
+        The index goes last, so that the folder is finished as it was before until all is ready.
+        """
+        found = load_features(self.out)
+        rows = {
+            index: row
+            for row, index in enumerate(
+                i for i, name in enumerate(self.source.names) if name not in found.skipped
+            )
+        }
+        temporary = self.out / f".{PARTIAL_FEATURES}.tmp"
+        matrix = np.lib.format.open_memmap(temporary, "w+", np.float16, self._shape)
+        for index in np.flatnonzero(self._done).tolist():
+            matrix[index] = found.matrix[rows[index]]
+        matrix.flush()
+        temporary.replace(self.out / PARTIAL_FEATURES)
+        self._write_state()
+        (self.out / INDEX_FILE).unlink()
+        (self.out / FEATURES_FILE).unlink()
 
     def _read_state(self) -> None:
         path = self.out / PARTIAL_STATE

@@ -5,9 +5,12 @@ under the same name later. Digesting a JPEG file of 2 megapixels takes 0.4 ms on
 it 17 ms; a PNG file 1.7 ms and 41 ms.
 """
 
+import hashlib
+import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TypeVar
 
 from mtl.files import InputError, file_digest
@@ -20,6 +23,8 @@ UNREADABLE = ""
 """The content of a file that cannot be read; no digest equals it."""
 
 SECONDS_BEFORE_PROGRESS = 2.0
+
+PROGRAM_SUFFIXES = (".json", ".npy", ".npz", ".py")
 
 
 def content_digest(path: str | os.PathLike) -> str:
@@ -67,3 +72,21 @@ def digest_each(
             found.append(each)
             bar.update()
     return found
+
+
+def digest_of(*parts: object) -> str:
+    """Return the SHA-256 of values that JSON has, in their order: what something is made from."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def program_digest(*modules: ModuleType) -> str:
+    """Return the SHA-256 of modules' program text; of a package, of all its modules and data."""
+    parts: list[object] = []
+    for module in modules:
+        file = Path(str(module.__file__))
+        if hasattr(module, "__path__"):
+            files = sorted(p for p in file.parent.rglob("*") if p.suffix in PROGRAM_SUFFIXES)
+            parts += [[str(p.relative_to(file.parent)), content_digest(p)] for p in files]
+        else:
+            parts.append([file.name, content_digest(file)])
+    return digest_of(*parts)

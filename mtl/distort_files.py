@@ -1,14 +1,33 @@
-"""Distorted versions of picture files, as PNG files."""
+"""Distorted versions of picture files, as PNG files.
 
+In a folder of versions each file says, in a text chunk, what it was made from: a digest of the
+photograph's content, type, level, seed and program. So a stopped run continues, what was made from
+another photograph or with another seed is made again, and files of others are safe.
+"""
+
+import hashlib
+import struct
+import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import distortions
 from distortions import distort
+from mtl import pictures
+from mtl.contents import UNREADABLE, content_digests, digest_each, digest_of, program_digest
 from mtl.files import InputError, write_atomically
 from mtl.kadis.names import exported_stems, version_name
 from mtl.kadis.recipes import named_seed
 from mtl.pictures import Rejected, encode_png, list_pictures, read_picture
-from mtl.progress import progress_bar
+from mtl.progress import progress_bar, say
+
+# The text chunk of a PNG file (W3C PNG specification, sections 5.3 and 11.3.3.2): length, type,
+# keyword, a zero byte, two digests with a space between, and a checksum.
+KEYWORD = b"deepfl distort"
+TEXT_LENGTH = 64 + 1 + 64
+CHUNK_LENGTH = 4 + 4 + len(KEYWORD) + 1 + TEXT_LENGTH + 4
+HEADER_LENGTH = 8 + 25  # of the signature and the first chunk
 
 
 def distort_file(photo: Path, out: Path, distortion: int, level: int, seed: int) -> None:
@@ -20,6 +39,17 @@ def distort_file(photo: Path, out: Path, distortion: int, level: int, seed: int)
     if out.suffix.lower() != ".png":
         raise InputError(f"{out}: the result is lossless; give a name that ends in .png")
     write_atomically(out, encode_png(distort(read_picture(photo), distortion, level, seed=seed)))
+
+
+@dataclass(frozen=True)
+class _Version:
+    """One distorted version of a photograph, planned."""
+
+    file: str
+    distortion: int
+    level: int
+    seed: int
+    made_from: str
 
 
 def distort_folder(
@@ -34,42 +64,116 @@ def distort_folder(
     """Write NAME_TYPE_LEVEL.png (KADID's scheme) for each picture, type and level.
 
     Pictures whose names differ in their suffix alone keep it, as `exported_stems` says. Sub-folders
-    are kept. Files that are there already are left as they are, so a stopped run
-    continues. Noise and positions are seeded by the picture's name, the type and the level.
+    are kept. Versions that are there already, of the same pictures and seed, are left as they are,
+    so a stopped run continues. Noise and positions are seeded by the picture's name, the type and
+    the level.
 
     Returns:
         How many files are there now, and the pictures that could not be used.
 
     Raises:
-        InputError: the folder is missing or empty, or none of its pictures can be read.
+        InputError: the folder is missing or empty, none of its pictures can be read, or `out` holds
+            a file of such a name that this function did not write.
     """
     names = list_pictures(photos)
-    stems = exported_stems(names)
-    there, rejected = 0, []
-    with progress_bar(
-        len(names) * len(types) * len(levels), "distort", "img", show=progress
-    ) as bar:
-        for name in names:
-            versions = [
-                (t, level, out / version_name(stems[name], t, level))
-                for t in types
-                for level in levels
-            ]
+    planned = _planned(photos, names, types, levels, seed, progress=progress)
+    fresh = _fresh(out, [v for versions in planned.values() for v in versions], progress)
+    rejected: list[Rejected] = []
+    there = again = stale = 0
+    total = sum(map(len, planned.values()))
+    with progress_bar(total, "distort", "img", show=progress) as bar:
+        for name, versions in planned.items():
+            missing = [version for version in versions if version.file not in fresh]
             try:
-                image = read_picture(photos / name)
+                image = read_picture(photos / name) if missing else None
             except InputError as error:
                 rejected.append(Rejected(name, str(error)))
+                stale += sum((out / version.file).exists() for version in missing)
                 bar.update(len(versions))
                 continue
-            for t, level, file in versions:
-                if not file.exists():
-                    distorted = distort(image, t, level, seed=named_seed(seed, name, t, level))
-                    write_atomically(file, encode_png(distorted))
-                there += 1
+            for version in missing:
+                assert image is not None
+                distorted = distort(image, version.distortion, version.level, seed=version.seed)
+                again += (out / version.file).exists()
+                png = encode_png(distorted)
+                write_atomically(out / version.file, _stamped(png, version.made_from))
                 bar.update()
+            bar.update(len(versions) - len(missing))
+            there += len(versions)
     if not there:
         raise InputError(
             f"{photos}: none of its {len(names)} pictures can be read; the first,"
             f" {rejected[0].reason}"
         )
+    if again:
+        say(f"{out}: {again} versions were made again, from other pictures or seeds", show=progress)
+    if stale:
+        say(
+            f"{out}: {stale} versions are of photographs as they were before, which are left out now",
+            show=progress,
+        )
     return there, rejected
+
+
+def _planned(
+    photos: Path,
+    names: Sequence[str],
+    types: Sequence[int],
+    levels: Sequence[int],
+    seed: int,
+    *,
+    progress: bool,
+) -> dict[str, list[_Version]]:
+    """Return the versions of each photograph, with digests of what they are made from."""
+    stems = exported_stems(names)
+    program = program_digest(distortions, pictures)
+    contents = content_digests([photos / name for name in names], progress=progress)
+    planned = {}
+    for name, content in zip(names, contents, strict=True):
+        planned[name] = []
+        for t in types:
+            for level in levels:
+                own = named_seed(seed, name, t, level)
+                made_from = digest_of(program, content, t, level, own)
+                file = version_name(stems[name], t, level)
+                planned[name].append(_Version(file, t, level, own, made_from))
+    return planned
+
+
+def _stamped(png: bytes, made_from: str) -> bytes:
+    """Return a PNG file with a text chunk: what it was made from, and its own digest without it."""
+    text = f"{made_from} {hashlib.sha256(png).hexdigest()}".encode()
+    body = b"tEXt" + KEYWORD + b"\0" + text
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return png[:HEADER_LENGTH] + chunk + png[HEADER_LENGTH:]
+
+
+def _stamp(data: bytes) -> str | None:
+    """Return what a file of `_stamped` was made from; None if it is none, or was changed."""
+    png = data[:HEADER_LENGTH] + data[HEADER_LENGTH + CHUNK_LENGTH :]
+    made_from = data[HEADER_LENGTH + CHUNK_LENGTH - 4 - TEXT_LENGTH :][:64].decode("latin-1")
+    return made_from if data == _stamped(png, made_from) else None
+
+
+def _fresh(out: Path, versions: Sequence[_Version], progress: bool) -> set[str]:
+    """Return the files that are there as they would be made now.
+
+    Raises:
+        InputError: a file is there that was not written here, or was changed afterwards.
+    """
+    there = [version for version in versions if (out / version.file).exists()]
+
+    def stamp(version: _Version) -> str:
+        try:
+            return _stamp((out / version.file).read_bytes()) or UNREADABLE
+        except OSError as error:
+            raise InputError(f"{out / version.file}: cannot be read") from error
+
+    stamps = digest_each(there, stamp, progress=progress)
+    for version, made_from in zip(there, stamps, strict=True):
+        if made_from == UNREADABLE:
+            raise InputError(
+                f"{out / version.file}: is in the way and was not written by this version of"
+                " `deepfl distort`, or was changed since; move it or choose another --out"
+            )
+    return {v.file for v, made_from in zip(there, stamps, strict=True) if made_from == v.made_from}

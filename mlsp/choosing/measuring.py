@@ -20,6 +20,7 @@ from PIL import Image
 
 from mlsp.choosing.indicators import DIGITS, INDICATORS, measured
 from mlsp.extract import extract_to
+from mtl.contents import content_digest, digest_of
 from mtl.files import InputError, write_atomically
 from mtl.kadis.curate import CurateConfig, crop_of
 from mtl.kadis.shards import file_digest
@@ -206,13 +207,19 @@ class CroppedFiles:
             raise InputError(f"{cropped.file}: {cropped.reason}")
         return cropped.image
 
+    def content(self, index: int) -> str:
+        """Return a digest of the file and of what decides the crop."""
+        digest = content_digest(self.config.photos / self.names[index])
+        return digest_of(digest, crop_settings(self.config))
+
 
 def deep_features(
     config: CurateConfig, names: Sequence[str], model: Path, folder: Path, *, progress: bool = False
 ) -> Float[np.ndarray, "n f"]:
     """A row per photograph: the last layer of the network, averaged over the crop.
 
-    Kept in the folder for these photographs, this model and these crops.
+    Kept in the folder for these names, this model and these crops; where a photograph has changed
+    since, it is described again.
 
     Args:
         config: how photographs are cropped.
@@ -225,12 +232,9 @@ def deep_features(
         InputError: the model cannot be used, or a photograph no longer can.
     """
     trained = load_model(model)
-    key = [
-        file_digest(trained.folder / WEIGHTS_FILE),
-        crop_settings(config),
-        [stamp(config.photos, name) for name in names],
-    ]
-    digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
+    digest = digest_of(
+        file_digest(trained.folder / WEIGHTS_FILE), crop_settings(config), list(names)
+    )[:16]
     found = extract_to(
         trained,
         CroppedFiles(config, names),

@@ -2,10 +2,20 @@
 
 import hashlib
 import os
+from pathlib import Path
 
 import pytest
 
-from mtl.contents import UNREADABLE, content_digest, content_digests, digest_each
+import distortions
+from mtl import files, pictures
+from mtl.contents import (
+    UNREADABLE,
+    content_digest,
+    content_digests,
+    digest_each,
+    digest_of,
+    program_digest,
+)
 from mtl.files import InputError
 from mtl.pictures import encode_png
 
@@ -43,3 +53,19 @@ def test_many_files_in_order(tmp_path, capsys):
     assert found[9] == content_digest(paths[9]) and len(set(found)) == 30
     assert digest_each([3, 1, 2], str) == ["3", "1", "2"]
     assert capsys.readouterr().err == ""  # progress is reported of what takes long
+
+
+def test_values_and_programs_have_digests():
+    assert digest_of("a", [1, 2]) == digest_of("a", (1, 2)) != digest_of("a", [2, 1])
+    assert digest_of("ab", "c") != digest_of("a", "bc")
+    found = {program_digest(*of) for of in ((distortions,), (pictures,), (distortions, pictures))}
+    assert len(found) == 3 and program_digest(distortions) in found
+
+
+def test_a_changed_program_has_another_digest(tmp_path, monkeypatch):
+    copy = tmp_path / "files.py"
+    copy.write_bytes(Path(files.__file__).read_bytes())
+    monkeypatch.setattr(files, "__file__", str(copy))
+    before = program_digest(files)
+    copy.write_bytes(copy.read_bytes() + b"# more\n")
+    assert program_digest(files) != before
