@@ -30,11 +30,13 @@ def distort(
     The same pixels, distortion, level and seed give the same bytes in any process, in any order
     and with any number of threads. Deterministic types ignore the seed.
 
-    Against reference outputs computed with MATLAB's published algorithms under GNU Octave, types 1,
-    2, 3, 5, 10, 17, 18, 21, 22 and 25 are equal bit for bit (3 and 5 for a given draw), types 4, 7,
-    8, 16 and 24 differ by at most one grey level, and the other random types agree in distribution.
-    Three types stand for closed programs: 6 has the palette of the reference but not its pixels, 9
-    is OpenJPEG's, and 15 removes its noise with a network of our own in the place of MATLAB's.
+    Against reference outputs computed with MATLAB's published algorithms under GNU Octave, types 1
+    to 5, 8, 10, 16 to 18, 21, 22, 24 and 25 are equal bit for bit (3 and 5 for a given draw), type
+    7 differs by one grey level where a value lies halfway between two, and the other random types
+    agree in distribution. On other pictures a value halfway between two levels may be rounded
+    either way in types 4, 8, 16 and 24 too. Three types stand for closed programs: 6 has the
+    palette of the reference but not its pixels, 9 is OpenJPEG's, and 15 removes its noise with a
+    network of our own in the place of MATLAB's.
 
     Args:
         image: RGB picture, 8 bits, 0..255, any size from 1 x 1 (the original uses 512 x 384). It
