@@ -16,8 +16,39 @@ import numpy as np
 
 from distortions import blur, brightness, color, compression, noise, sharpness, spatial
 from distortions._matlab import FloatImage
+from distortions.checks import checked_image
 
 LEVELS = (1, 2, 3, 4, 5)
+
+
+@dataclass(frozen=True)
+class Deterministic:
+    """A function of (image, amount), callable as (image, amount, rng); rng stays untouched."""
+
+    function: Callable[[FloatImage, float], FloatImage]
+
+    def __call__(self, image: FloatImage, amount: float, rng: np.random.Generator) -> FloatImage:
+        """Return function(image, amount), after the checks of `checked_image`."""
+        return self.function(checked_image(image, amount, rng), amount)
+
+    def unchecked(self, image: FloatImage, amount: float, rng: np.random.Generator) -> FloatImage:
+        """Return function(image, amount)."""
+        return self.function(image, amount)
+
+
+@dataclass(frozen=True)
+class Random:
+    """A function of (image, amount, rng), which draws from the generator."""
+
+    function: Callable[[FloatImage, float, np.random.Generator], FloatImage]
+
+    def __call__(self, image: FloatImage, amount: float, rng: np.random.Generator) -> FloatImage:
+        """Return function(image, amount, rng), after the checks of `checked_image`."""
+        return self.function(checked_image(image, amount, rng), amount, rng)
+
+    def unchecked(self, image: FloatImage, amount: float, rng: np.random.Generator) -> FloatImage:
+        """Return function(image, amount, rng)."""
+        return self.function(image, amount, rng)
 
 
 @dataclass(frozen=True)
@@ -33,8 +64,9 @@ class Distortion:
         parameter: what an amount is, with its unit.
         is_random: whether the result depends on the random generator.
         apply: the distortion itself, `apply(image, amount, rng)`. Takes a float64 RGB picture
-            (H, W, 3) in 0..1, which it does not modify, and returns one of the same shape whose
-            range may differ. `distortions.distort` adds the stretches and the rounding around it.
+            (H, W, 3) in 0..1, which it checks and does not modify, and returns one of the same
+            shape whose range may differ. `distortions.distort` adds the stretches and the rounding
+            around it.
     """
 
     id: int
@@ -43,18 +75,7 @@ class Distortion:
     levels: tuple[float, float, float, float, float]
     parameter: str
     is_random: bool
-    apply: Callable[[FloatImage, float, np.random.Generator], FloatImage]
-
-
-@dataclass(frozen=True)
-class Deterministic:
-    """A function of (image, amount), callable as (image, amount, rng); rng stays untouched."""
-
-    function: Callable[[FloatImage, float], FloatImage]
-
-    def __call__(self, image: FloatImage, amount: float, rng: np.random.Generator) -> FloatImage:
-        """Return function(image, amount)."""
-        return self.function(image, amount)
+    apply: Deterministic | Random
 
 
 DISTORTIONS: Mapping[int, Distortion] = MappingProxyType(
@@ -84,7 +105,7 @@ DISTORTIONS: Mapping[int, Distortion] = MappingProxyType(
             levels=(1, 2, 4, 6, 10),
             parameter="length of the path, pixels",
             is_random=True,
-            apply=blur.random_motion_blur,
+            apply=Random(blur.random_motion_blur),
         ),
         4: Distortion(
             id=4,
@@ -102,7 +123,7 @@ DISTORTIONS: Mapping[int, Distortion] = MappingProxyType(
             levels=(1, 3, 6, 8, 12),
             parameter="shift of the green channel, pixels",
             is_random=True,
-            apply=color.random_color_shift,
+            apply=Random(color.random_color_shift),
         ),
         6: Distortion(
             id=6,
@@ -156,7 +177,7 @@ DISTORTIONS: Mapping[int, Distortion] = MappingProxyType(
             levels=(0.001, 0.002, 0.003, 0.005, 0.01),
             parameter="variance in RGB, full scale 1",
             is_random=True,
-            apply=noise.random_white_noise,
+            apply=Random(noise.random_white_noise),
         ),
         12: Distortion(
             id=12,
@@ -165,7 +186,7 @@ DISTORTIONS: Mapping[int, Distortion] = MappingProxyType(
             levels=(0.0001, 0.0005, 0.001, 0.002, 0.003),
             parameter="variance in YCbCr, full scale 1",
             is_random=True,
-            apply=noise.random_white_noise_ycbcr,
+            apply=Random(noise.random_white_noise_ycbcr),
         ),
         13: Distortion(
             id=13,
@@ -174,7 +195,7 @@ DISTORTIONS: Mapping[int, Distortion] = MappingProxyType(
             levels=(0.001, 0.005, 0.01, 0.02, 0.03),
             parameter="share of samples replaced",
             is_random=True,
-            apply=noise.random_impulse_noise,
+            apply=Random(noise.random_impulse_noise),
         ),
         14: Distortion(
             id=14,
@@ -183,7 +204,7 @@ DISTORTIONS: Mapping[int, Distortion] = MappingProxyType(
             levels=(0.001, 0.005, 0.01, 0.02, 0.05),
             parameter="variance per squared intensity",
             is_random=True,
-            apply=noise.random_multiplicative_noise,
+            apply=Random(noise.random_multiplicative_noise),
         ),
         15: Distortion(
             id=15,
@@ -192,7 +213,7 @@ DISTORTIONS: Mapping[int, Distortion] = MappingProxyType(
             levels=(0.01, 0.03, 0.05, 0.1, 0.15),
             parameter="variance of the noise that is added and removed again, full scale 1",
             is_random=True,
-            apply=noise.random_denoise,
+            apply=Random(noise.random_denoise),
         ),
         16: Distortion(
             id=16,
@@ -228,7 +249,7 @@ DISTORTIONS: Mapping[int, Distortion] = MappingProxyType(
             levels=(0.05, 0.1, 0.2, 0.5, 1),
             parameter="standard deviation of the shifts, pixels",
             is_random=True,
-            apply=spatial.random_jitter,
+            apply=Random(spatial.random_jitter),
         ),
         20: Distortion(
             id=20,
@@ -237,7 +258,7 @@ DISTORTIONS: Mapping[int, Distortion] = MappingProxyType(
             levels=(20, 40, 60, 80, 100),
             parameter="number of patches",
             is_random=True,
-            apply=spatial.random_non_eccentricity_patch,
+            apply=Random(spatial.random_non_eccentricity_patch),
         ),
         21: Distortion(
             id=21,
@@ -264,7 +285,7 @@ DISTORTIONS: Mapping[int, Distortion] = MappingProxyType(
             levels=(2, 4, 6, 8, 10),
             parameter="number of blocks",
             is_random=True,
-            apply=spatial.random_color_block,
+            apply=Random(spatial.random_color_block),
         ),
         24: Distortion(
             id=24,

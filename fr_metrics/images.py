@@ -63,6 +63,8 @@ def as_pairs(
 def _checked_image(role: str, image: object) -> np.ndarray | jax.Array:
     if not isinstance(image, np.ndarray | jax.Array):
         raise TypeError(f"{role} must be a NumPy or JAX array, got {type(image).__name__}")
+    if isinstance(image, np.ma.MaskedArray):
+        raise TypeError(f"{role} must have no mask; fill its masked pixels first")
     if image.dtype != jnp.uint8 and not jnp.issubdtype(image.dtype, jnp.floating):
         raise TypeError(f"{role} must be uint8 (0..255) or floating (0..1), got {image.dtype}")
     if image.ndim not in (3, 4) or image.shape[-1] != 3 or 0 in image.shape:
@@ -72,7 +74,8 @@ def _checked_image(role: str, image: object) -> np.ndarray | jax.Array:
     if image.dtype == jnp.uint8:
         return image
     if not isinstance(image, Tracer):
-        low, high = float(image.min()), float(image.max())
+        # Together: a JAX array is waited for once.
+        low, high = map(float, jax.device_get((image.min(), image.max())))
         # Written so that NaN, which compares false, is refused too.
         if not (low >= 0.0 and high <= 1.0):
             raise ValueError(

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from jaxtyping import Array, Float
 
 from fr_metrics.add_gsim import add_gsim
+from fr_metrics.checked import Checked
 from fr_metrics.fsimc import fsimc
 from fr_metrics.gmsd import gmsd
 from fr_metrics.images import Images
@@ -28,18 +29,27 @@ class Metric:
     """Key in :data:`METRICS` and in stored scores."""
     title: str
     """Name as the literature writes it."""
-    function: Callable[[Images, Images], Float[Array, " n"]]
-    """Scores of a reference batch ``(1 or N, H, W, 3)`` and a distorted batch ``(N, H, W, 3)``."""
+    function: Callable[[Images, Images], Float[Array, "..."]]
+    """Scores of reference and distorted images, as :func:`fr_metrics.score` takes and checks them.
+    The row is given the formula on checked batches; it comes back behind the checks
+    (:class:`fr_metrics.checked.Checked`, which says what holds while JAX is tracing)."""
     higher_is_better: bool
     """Direction: False for metrics that measure a distance."""
     identical: float
     """Score of an image against itself."""
+    range: str
+    """Scores that occur: an interval, whose round bracket is a value that is not reached, or the
+    values met in practice as "A to B". Source: the formula, in the docstring of its function."""
     reference: str
     """DOI of the paper that defines the metric."""
     verified: bool
     """True where the numbers of the authors' own program are reproduced."""
     min_size: int
     """Smallest side in pixels the metric is defined for."""
+
+    def __post_init__(self) -> None:
+        formula = self.function.formula if isinstance(self.function, Checked) else self.function
+        object.__setattr__(self, "function", Checked(formula, self.name, self.min_size))
 
 
 METRICS: Mapping[str, Metric] = MappingProxyType(
@@ -50,6 +60,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             function=ssim,
             higher_is_better=True,
             identical=1.0,
+            range="(-1, 1]",
             reference="10.1109/TIP.2003.819861",
             verified=True,
             min_size=11,
@@ -60,6 +71,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             function=ms_ssim,
             higher_is_better=True,
             identical=1.0,
+            range="[0, 1]",
             reference="10.1109/ACSSC.2003.1292216",
             verified=True,
             min_size=176,
@@ -70,6 +82,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             function=iw_ssim,
             higher_is_better=True,
             identical=1.0,
+            range="[0, 1]",
             reference="10.1109/TIP.2010.2092435",
             verified=True,
             min_size=176,
@@ -80,6 +93,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             function=mdsi,
             higher_is_better=False,
             identical=0.0,
+            range="0 to 0.7",
             reference="10.1109/ACCESS.2016.2604042",
             verified=True,
             min_size=3,
@@ -90,6 +104,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             function=vsi,
             higher_is_better=True,
             identical=1.0,
+            range="(0, 1]",
             reference="10.1109/TIP.2014.2346028",
             verified=True,
             min_size=3,
@@ -100,6 +115,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             function=fsimc,
             higher_is_better=True,
             identical=1.0,
+            range="(0, 1]",
             reference="10.1109/TIP.2011.2109730",
             verified=True,
             min_size=3,
@@ -110,6 +126,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             function=gmsd,
             higher_is_better=False,
             identical=0.0,
+            range="0 to 0.35",
             reference="10.1109/TIP.2013.2293423",
             verified=True,
             min_size=3,
@@ -120,6 +137,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             function=sff,
             higher_is_better=True,
             identical=1.0,
+            range="[-1, 1]",
             reference="10.1109/TIP.2013.2266579",
             verified=False,
             min_size=9,
@@ -130,6 +148,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             function=scqi,
             higher_is_better=True,
             identical=1.0,
+            range="(0, 1]",
             reference="10.1109/TIP.2016.2545863",
             verified=False,
             min_size=4,
@@ -140,6 +159,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             function=add_gsim,
             higher_is_better=True,
             identical=1.0,
+            range="(0, 1]",
             reference="10.1109/TBC.2015.2511624",
             verified=False,
             min_size=48,
@@ -150,6 +170,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             function=sr_sim,
             higher_is_better=True,
             identical=1.0,
+            range="(0, 1]",
             reference="10.1109/ICIP.2012.6467149",
             verified=True,
             min_size=3,

@@ -18,21 +18,6 @@ from scripts.other_libraries import LIBRARIES
 # KADIS-700k: 140,000 photographs, one of 25 types at five levels (arXiv:2001.08113, section III-A).
 KADIS_IMAGES, KADIS_TYPES = 700_000, 25
 
-# Of the scores. A round bracket is a value that is not reached; without brackets, in practice.
-RANGES = {
-    "ssim": "(-1, 1]",
-    "ms_ssim": "[0, 1]",
-    "iw_ssim": "[0, 1]",
-    "mdsi": "0 to 0.7",
-    "vsi": "(0, 1]",
-    "fsimc": "(0, 1]",
-    "gmsd": "0 to 0.35",
-    "sff": "[-1, 1]",
-    "scqi": "(0, 1]",
-    "add_gsim": "(0, 1]",
-    "sr_sim": "(0, 1]",
-}
-
 
 @dataclass(frozen=True)
 class TableConfig:
@@ -62,7 +47,7 @@ def metrics_table(results: Path) -> str:
         cells = [
             f"[`{name}`](https://doi.org/{metric.reference})",
             "higher" if metric.higher_is_better else "lower",
-            RANGES[name],
+            metric.range,
             "equal" if metric.verified else "close" if found["float64"] else "not compared",
             *(_or_dash(found[key]) for key in ("float64", "float32", *LIBRARIES)),
             times["ms"],

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from distortions import distort
+from distortions import DISTORTIONS, distort
 from distortions.compression import jpeg
 
 IMAGE = np.zeros((4, 5, 3), dtype=np.uint8)
@@ -18,6 +18,9 @@ IMAGE = np.zeros((4, 5, 3), dtype=np.uint8)
         (IMAGE[None], ValueError, ["(H, W, 3)", "(1, 4, 5, 3)"]),
         (np.zeros((4, 5, 4), np.uint8), ValueError, ["(H, W, 3)", "(4, 5, 4)"]),
         (IMAGE[:0], ValueError, ["at least one pixel", "(0, 5, 3)"]),
+        (np.ma.masked_equal(IMAGE, 1), TypeError, ["no mask", "uint8"]),
+        (IMAGE.astype(bool), TypeError, ["bool", "uint8"]),
+        (IMAGE.astype(np.uint16), TypeError, ["uint16", "uint8"]),
     ],
 )
 def test_images(image, error, words):
@@ -75,3 +78,46 @@ def test_numpy_integers_are_whole_numbers():
 def test_jpeg_says_how_large_a_picture_may_be():
     with pytest.raises(ValueError, match="65500 pixels a side, the image is 65501x1"):
         jpeg(np.zeros((1, 65501, 3)), 43)
+
+
+FLOATS = np.full((12, 15, 3), 0.5)
+GENERATOR = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ((FLOATS.tolist(), 1, GENERATOR), TypeError, ["NumPy array", "list", "0..1"]),
+        ((IMAGE, 1, GENERATOR), TypeError, ["uint8", "float64", "0..1"]),
+        ((FLOATS.astype(np.float32), 1, GENERATOR), TypeError, ["float32", "float64"]),
+        ((FLOATS[..., :2], 1, GENERATOR), ValueError, ["(H, W, 3)", "(12, 15, 2)"]),
+        ((FLOATS[:, :0], 1, GENERATOR), ValueError, ["at least one pixel"]),
+        ((FLOATS * 255, 1, GENERATOR), ValueError, ["0..1", "from 127.5 to 127.5"]),
+        ((FLOATS - 1, 1, GENERATOR), ValueError, ["0..1", "from -0.5 to -0.5"]),
+        ((FLOATS * np.nan, 1, GENERATOR), ValueError, ["without NaN"]),
+        ((FLOATS, True, GENERATOR), TypeError, ["amount", "True"]),
+        ((FLOATS, "1", GENERATOR), TypeError, ["amount", "'1'"]),
+        ((FLOATS, np.nan, GENERATOR), ValueError, ["amount", "finite"]),
+        ((FLOATS, 1, 0), TypeError, ["rng", "numpy.random.Generator", "int"]),
+    ],
+)
+@pytest.mark.parametrize("number", [1, 11])
+def test_rows_of_the_table_check_what_comes(number, arguments, error, words):
+    with pytest.raises(error) as caught:
+        DISTORTIONS[number].apply(*arguments)
+    message = str(caught.value)
+    assert all(word in message for word in words), message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("number", DISTORTIONS)
+def test_rows_of_the_table_take_arrays_of_any_layout(number):
+    base = np.random.default_rng(3).random((80, 100, 3))
+    view = base[::-2, ::-2]
+    view.flags.writeable = False
+    before = base.copy()
+    apply, amount = DISTORTIONS[number].apply, DISTORTIONS[number].levels[2]
+    expected = apply(np.ascontiguousarray(view), amount, np.random.default_rng(1))
+    found = apply(view, amount, np.random.default_rng(1))
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(base, before)

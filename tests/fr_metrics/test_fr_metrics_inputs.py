@@ -1,14 +1,22 @@
-"""Errors at the boundary say what came."""
+"""Errors at the boundary say what came: at `score`, and at the functions of `METRICS`."""
+
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fr_metrics import score, score_all
+from fr_metrics import METRICS, score, score_all
 
 IMAGE = np.zeros((24, 32, 3), np.uint8)
 FLOATS = np.full((24, 32, 3), 0.5, np.float32)
+
+DOORS = {
+    "score": lambda reference, distorted: score("gmsd", reference, distorted),
+    "table": METRICS["gmsd"].function,
+}
+each_door = pytest.mark.parametrize("door", DOORS.values(), ids=DOORS)
 
 
 @pytest.mark.parametrize(
@@ -31,11 +39,61 @@ FLOATS = np.full((24, 32, 3), 0.5, np.float32)
         (FLOATS, FLOATS - 1, ValueError, r"distorted must lie in 0..1 .* from -0.5 to -0.5"),
         (FLOATS, FLOATS * np.nan, ValueError, "without NaN, got values from nan to nan"),
         (jnp.asarray(FLOATS) * 2.5, FLOATS, ValueError, r"from 1.25 to 1.25"),
+        (np.ma.masked_less(FLOATS, 1), FLOATS, TypeError, "reference must have no mask"),
+        (IMAGE, np.zeros((24, 32, 4), np.uint8), ValueError, r"got shape \(24, 32, 4\)"),
+        (FLOATS + 0j, FLOATS, TypeError, "got complex64"),
+        (IMAGE[:2], IMAGE[:2], ValueError, "gmsd needs images of at least 3x3 pixels, got 2x32"),
     ],
 )
-def test_refused_pairs(reference, distorted, error, message):
+@each_door
+def test_refused_pairs(door, reference, distorted, error, message):
     with pytest.raises(error, match=message):
-        score("gmsd", reference, distorted)
+        door(reference, distorted)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_every_function_of_the_table_checks_what_comes(metric):
+    function, side = METRICS[metric].function, METRICS[metric].min_size
+    floats = np.full((1, side, side, 3), 0.5, np.float32)
+    with pytest.raises(ValueError, match=r"reference must lie in 0..1 .* from 127.5 to 127.5"):
+        function(floats * 255, floats)
+    with pytest.raises(TypeError, match="both be uint8 or both be floating"):
+        function((floats * 255).astype(np.uint8), floats)
+    with pytest.raises(ValueError, match=f"{metric} needs images of at least {side}x{side}"):
+        function(floats[:, 1:], floats[:, 1:])
+
+
+@each_door
+def test_arrays_of_any_layout_give_the_same_and_are_not_modified(door):
+    base = np.random.default_rng(0).integers(0, 256, (2, 48, 66, 3), dtype=np.uint8)
+    views = base[:, ::2, ::-2]
+    views.flags.writeable = False
+    expected = door(*(np.ascontiguousarray(view) for view in views))
+    before = base.copy()
+    np.testing.assert_array_equal(door(*views), expected)
+    np.testing.assert_array_equal(base, before)
+    floats = views / 255
+    swapped = floats.astype(floats.dtype.newbyteorder())
+    np.testing.assert_array_equal(door(*swapped), door(*floats))
+
+
+def test_functions_of_the_table_give_what_score_gives():
+    images = np.random.default_rng(1).random((3, 24, 32, 3), np.float32)
+    function = METRICS["gmsd"].function
+    for pair in ((images[0], images[1]), (images[:1], images), (images[0], images), (images,) * 2):
+        value = function(*pair)
+        assert value.shape == score("gmsd", *pair).shape
+        np.testing.assert_allclose(value, score("gmsd", *pair), atol=1e-6)
+
+
+def test_a_changed_row_checks_with_its_own_name_and_size():
+    other = replace(METRICS["gmsd"], name="other", min_size=40)
+    with pytest.raises(ValueError, match="other needs images of at least 40x40"):
+        other.function(IMAGE, IMAGE)
+    smaller = replace(other, min_size=3)
+    assert smaller.function(IMAGE, IMAGE) == 0
+    assert replace(smaller) == smaller
+    assert hash(replace(smaller).function) == hash(smaller.function)
 
 
 def test_an_image_too_small_for_one_metric_names_it():
@@ -66,6 +124,36 @@ def test_shapes_of_the_scores():
     assert score("gmsd", IMAGE, IMAGE[None]).shape == (1,)
 
 
-def test_values_are_not_checked_while_tracing():
-    value = jax.jit(lambda image: score("gmsd", image, image))(FLOATS * 4)
+@each_door
+def test_values_are_not_checked_while_tracing(door):
+    value = jax.jit(lambda image: door(image, image))(FLOATS * 4)
     assert float(value) == 0.0
+
+
+@each_door
+def test_what_tracing_knows_is_checked(door):
+    with pytest.raises(TypeError, match=r"distorted must be uint8 .* got int32"):
+        jax.jit(lambda image: door(FLOATS, image))(IMAGE.astype(np.int32))
+    with pytest.raises(ValueError, match="gmsd needs images of at least 3x3"):
+        jax.grad(lambda image: door(image, FLOATS[:2]))(FLOATS[:2])
+    with pytest.raises(ValueError, match="same height and width"):
+        jax.vmap(lambda image: door(image, FLOATS[:9]))(np.stack([FLOATS] * 2))
+    # A photograph beside the traced image has values, and 0..255 is what people have at hand.
+    with pytest.raises(ValueError, match=r"reference must lie in 0..1 .* from 127.5 to 127.5"):
+        jax.grad(lambda image: door(FLOATS * 255, image))(FLOATS)
+
+
+def test_functions_of_the_table_are_differentiable_and_batched():
+    images = np.random.default_rng(2).random((2, 24, 32, 3), np.float32)
+    function = METRICS["gmsd"].function
+
+    def loss(image):
+        return function(images[0], image)
+
+    value, gradient = jax.jit(jax.value_and_grad(loss))(images[1])
+    assert gradient.shape == images[1].shape
+    assert np.abs(gradient).max() > 0
+    step = 1e-3 * gradient / np.abs(gradient).max()
+    assert loss(np.clip(images[1] - step, 0, 1)) < value
+    one_by_one = jax.vmap(loss)(images)
+    np.testing.assert_allclose(one_by_one, function(images[:1], images), atol=1e-6)

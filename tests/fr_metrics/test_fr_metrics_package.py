@@ -39,6 +39,9 @@ def test_every_row_of_the_table_is_complete():
         assert metric.reference in metric.function.__doc__
         assert metric.identical == (1.0 if metric.higher_is_better else 0.0)
         assert metric.min_size >= 1
+        in_practice = f"[{metric.range.replace(' to ', ', ')}] in practice"
+        stated = in_practice if " to " in metric.range else metric.range
+        assert f"Range {stated}," in " ".join(metric.function.__doc__.split())
     assert {name for name, metric in METRICS.items() if not metric.higher_is_better} == {
         "mdsi",
         "gmsd",
