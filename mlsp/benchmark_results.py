@@ -93,21 +93,25 @@ def summary(tested: Sequence[Judged]) -> list[Row]:
     return rows
 
 
-def draw(out: Path, tested: Sequence[Judged]) -> None:
-    """Scatter plots, and the cross-database matrix where there are several databases."""
-    for each in tested:
-        median = {str(row["method"]): row["srocc_median"] for row in each.result.summary}
-        panels = {
-            f"{method}\nmedian split, SROCC {median[method]:.3f}": (
-                each.scores[split.test],
-                predicted,
-            )
-            for method, (split, predicted) in each.result.median_tests.items()
-        }
-        figures.scatter(
-            out / f"scatter-{each.database}-{each.protocol}.png", panels, f"{each.database}: score"
+def draw_scatter(out: Path, tested: Judged) -> None:
+    """Draw the predictions of each method's median repetition against the scores."""
+    median = {str(row["method"]): row["srocc_median"] for row in tested.result.summary}
+    panels = {
+        f"{method}\nmedian split, SROCC {median[method]:.3f}": (
+            tested.scores[split.test],
+            predicted,
         )
+        for method, (split, predicted) in tested.result.median_tests.items()
+    }
+    name = f"scatter-{tested.database}-{tested.protocol}.png"
+    figures.scatter(out / name, panels, f"{tested.database}: score")
+
+
+def draw_cross(out: Path, tested: Sequence[Judged]) -> None:
+    """Draw the cross-database matrix, where there are several databases."""
     databases = list(dict.fromkeys(each.database for each in tested))
+    others = (str(row["tested_on"]) for each in tested for row in each.result.cross)
+    databases = list(dict.fromkeys([*databases, *others]))  # one that failed is tested on alone
     matrices: dict[str, np.ndarray] = {}
     for each in tested:
         trained = databases.index(each.database)

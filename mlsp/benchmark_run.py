@@ -27,7 +27,7 @@ import numpy as np
 
 from mlsp.baselines import brisque_features, full_reference_scores
 from mlsp.benchmark import Method, Rated, compare_methods, fit_for_use, split_for_use
-from mlsp.benchmark_results import BRISQUE, Judged, draw, write_results
+from mlsp.benchmark_results import BRISQUE, Judged, draw_cross, draw_scatter, write_results
 from mlsp.benchmark_splits import Protocol, planned_splits, restricted
 from mlsp.crops import CROP_SIZE, CropPool, Crops, Pool
 from mlsp.databases import Database, open_database
@@ -157,7 +157,8 @@ def run_benchmark(config: BenchmarkConfig, *, progress: bool = False) -> list[Ju
             tested.append(_tested(config, each, described, protocol, planned[each.name], progress))
             # A failure of the next one must not cost this one's hours.
             write_results(config.out, tested)
-            draw(config.out, tested)
+            draw_scatter(config.out, tested[-1])
+    draw_cross(config.out, tested)
     if described and not config.crops:
         _fit_for_use(config, described[0], planned[described[0].name], models, progress)
     if failures:

@@ -18,7 +18,7 @@ import numpy as np
 
 from fr_metrics import METRICS
 from mlsp.benchmark import Benchmark, Rated, judged_tests, merged
-from mlsp.benchmark_results import Judged, draw, write_results
+from mlsp.benchmark_results import Judged, draw_scatter, write_results
 from mlsp.benchmark_run import BenchmarkConfig, check_config, run_benchmark
 from mlsp.regressor import Kind
 from mtl.files import InputError, read_table, table_text, write_atomically
@@ -138,7 +138,7 @@ def compare_schemes(
     names = {labels[0]: f"MLSP ({IMAGENET_BODY})", labels[1]: f"MLSP ({WEAK_BODY})"}
     tested = replace(shallow, result=merged([*tables, _renamed(shallow.result, names)]))
     write_results(config.out, [tested])
-    draw(config.out, [tested])
+    draw_scatter(config.out, tested)
     return tested
 
 
@@ -170,7 +170,7 @@ def compare_tasks(
               for label, task in zip(labels[1:], config.tasks, strict=True)}  # fmt: skip
     tested = replace(tested, result=_renamed(tested.result, names))
     write_results(config.out, [tested])
-    draw(config.out, [tested])
+    draw_scatter(config.out, tested)
     return tested
 
 

@@ -345,6 +345,8 @@ def write_learning_curves(
     ]
     write_atomically(out / TABLE, table_text(rows))
     if not curves:
+        for name in (EXTRAPOLATION, FITS, PICTURE):  # an earlier run's
+            (out / name).unlink(missing_ok=True)
         return curves
     write_atomically(out / EXTRAPOLATION, table_text(extrapolated))
     fitted = {name: asdict(curve) for name, curve in curves.items()}

@@ -162,5 +162,22 @@ def test_more_pictures_help_and_everything_is_written(tmp_path):
     assert picture is not None
     with (tmp_path / "learning_curve.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 12
-    with pytest.raises(InputError, match="svr: no learning curve"):
-        write_learning_curves(tmp_path, rows[:3])
+
+
+def test_points_without_a_correlation_cost_no_curve(tmp_path, capsys):
+    def row(method: str, size: int, repetition: int, srocc: float) -> dict:
+        known = {"method": method, "size": size, "training": size}
+        return known | {"repetition": repetition, "srocc": srocc}
+
+    rows = [row("good", n, k, 1 - 2 / n) for n in (10, 20, 40) for k in range(3)]
+    failed = [r | {"method": "some", "srocc": np.nan if r["repetition"] == 1 else r["srocc"]}
+              for r in rows]  # fmt: skip
+    blind = [r | {"method": "blind", "srocc": np.nan} for r in rows]
+    curves = write_learning_curves(tmp_path, [*rows, *failed, *blind], progress=True)
+    assert set(curves) == {"good", "some"}
+    assert curves["some"](np.array([30.0])) == pytest.approx(curves["good"](np.array([30.0])))
+    said = capsys.readouterr().err
+    assert "some: 3 of 9 points have no correlation" in said
+    assert "blind: no learning curve" in said
+    assert write_learning_curves(tmp_path, blind) == {}
+    assert [path.name for path in tmp_path.iterdir()] == ["learning_curve.csv"]  # no old picture

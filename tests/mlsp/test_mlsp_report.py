@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from mlsp.benchmark import Method, Rated, compare_methods, random_splits
-from mlsp.benchmark_results import Judged, draw, write_results
+from mlsp.benchmark_results import Judged, draw_cross, draw_scatter, write_results
 from mlsp.regressor import SVRSettings
 from mlsp.report import PAGE, Remarks, ReportConfig, write_report
 from mlsp.web_page import Number, Section, element, page, table
@@ -126,7 +126,9 @@ def place(tmp_path_factory, scored) -> SimpleNamespace:
         tested.append(Judged(database, "random", names, scores, result, root=pictures))
     benchmark = root / "benchmark"
     write_results(benchmark, tested)
-    draw(benchmark, tested)
+    for each in tested:
+        draw_scatter(benchmark, each)
+    draw_cross(benchmark, tested)
     return SimpleNamespace(
         root=root, data=data, run=run, pictures=pictures, benchmark=benchmark, names=names
     )
