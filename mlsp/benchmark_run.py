@@ -28,7 +28,7 @@ import numpy as np
 from mlsp.baselines import brisque_features, full_reference_scores
 from mlsp.benchmark import Method, Rated, compare_methods, fit_for_use, split_for_use
 from mlsp.benchmark_results import BRISQUE, Judged, draw_cross, draw_scatter, write_results
-from mlsp.benchmark_splits import Protocol, planned_splits, restricted
+from mlsp.benchmark_splits import Opened, Protocol, planned_splits, restricted
 from mlsp.crops import CROP_SIZE, CropPool, Crops, Pool
 from mlsp.databases import Database, open_database
 from mlsp.extract import extract_to
@@ -173,13 +173,14 @@ def _planned(config: BenchmarkConfig, path: Path, database: Database, progress: 
             f"{path}: shares within 1, 2, 3 sigma are left out: {database.no_deviations}",
             show=progress,
         )
+    opened = Opened(path, database)
     splits = {
         protocol: planned_splits(
-            path,
-            database,
+            opened,
             protocol,
             config.repetitions,
             seed=config.seed,
+            ends=_range(opened),
             saved=config.splits,
             progress=progress,
         )
@@ -187,6 +188,11 @@ def _planned(config: BenchmarkConfig, path: Path, database: Database, progress: 
     }
     files = [database.root / name for name in database.names]
     return Planned(path, database, splits, content_digests(files, progress=progress))
+
+
+def _range(each: Opened) -> dict[str, float]:
+    """Return the ends of the scale that the opposing split cuts into bins."""
+    return {"lowest": each.database.lowest, "highest": each.database.highest}
 
 
 def _tested(

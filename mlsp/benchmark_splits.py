@@ -4,7 +4,8 @@ Protocols: random, 60/20/20 by reference (DeepFL-IQA, section V-B); official, th
 database's table; opposing, KonIQ-10k-LT's (mlsp.imbalance).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -22,30 +23,39 @@ from mtl.splits import Split, check_sides, check_split, split_by_group, with_val
 Protocol = Literal["random", "official", "opposing"]
 
 
+@dataclass(frozen=True)
+class Opened:
+    """A database, and the path that the user gave."""
+
+    path: Path
+    database: Database
+
+
 def planned_splits(
-    path: Path,
-    database: Database,
+    opened: Opened,
     protocol: Protocol,
     repetitions: int,
     *,
     seed: int,
+    ends: Mapping[str, float],
     saved: Path | None = None,
     progress: bool = False,
 ) -> list[Split]:
     """Return the splits of all of a database's pictures by one protocol.
 
     Args:
-        path: of the database, for messages.
-        database: the rated pictures.
+        opened: the rated pictures.
         protocol: how to split.
         repetitions: how often; once by the official protocol.
         seed: of what is drawn.
+        ends: the lowest and the highest possible score, for the opposing protocol.
         saved: a file of splits in the place of random ones.
         progress: report on standard error.
 
     Raises:
         InputError: the database cannot be split so, or a split cannot be used.
     """
+    path, database = opened.path, opened.database
     references = database.references
     if np.ptp(database.scores) == 0:
         raise InputError(
@@ -66,9 +76,9 @@ def planned_splits(
             raise InputError(f"{path}: {error}, one each to train, validate and test") from error
         return splits  # a small test part has no correlation, which is counted
     elif protocol == "official":
-        splits = [_official(path, database, seed, progress)]
+        splits = [_official(opened, seed, progress)]
     else:
-        splits = [_opposing(path, database, seed=seed, repetition=k) for k in range(repetitions)]
+        splits = [_opposing(opened, ends, seed=seed, repetition=k) for k in range(repetitions)]
     for split in splits:
         try:
             check_split(split, references, database.scores)
@@ -103,8 +113,9 @@ def restricted(path: Path, splits: Sequence[Split], rows: Int[np.ndarray, " u"])
     return found
 
 
-def _official(path: Path, database: Database, seed: int, progress: bool) -> Split:
+def _official(opened: Opened, seed: int, progress: bool) -> Split:
     """Return the split of the table's column `set`."""
+    path, database = opened.path, opened.database
     if database.sets is None:
         raise InputError(
             f"{path}: has no official split; add a column set that says training, validation or"
@@ -127,16 +138,16 @@ def _official(path: Path, database: Database, seed: int, progress: bool) -> Spli
     return drawn
 
 
-def _opposing(path: Path, database: Database, *, seed: int, repetition: int) -> Split:
-    """Return KonIQ-10k-LT's split on the database's own scale."""
+def _opposing(opened: Opened, ends: Mapping[str, float], *, seed: int, repetition: int) -> Split:
+    """Return KonIQ-10k-LT's split between the ends of the database's own scale."""
+    database = opened.database
     try:
         return opposing_split(
             database.scores,
             seed=seed,
             repetition=repetition,
-            lowest=database.lowest,
-            highest=database.highest,
             references=database.references,
+            **ends,
         )
     except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise InputError(f"{opened.path}: {error}") from error
