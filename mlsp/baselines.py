@@ -2,25 +2,29 @@
 
 Both are computed once per database and kept in a table that a killed run continues:
 
-OUT/full_reference.csv   image, one column per metric (as the metric defines it), reason
-OUT/brisque.csv          image, f1 ... f36, reason
+OUT/full_reference.csv   image, made_from, one column per metric (as the metric defines it), reason
+OUT/brisque.csv          image, made_from, f1 ... f36, reason
 
-A picture that cannot be used has NaN and its reason; the next run tries it again.
+A picture that cannot be used has NaN and its reason; the next run tries it again. made_from is a
+digest of the program and of the files that a row's numbers come from; a row whose picture,
+reference or program has changed is made again.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float64
 
+import fr_metrics
 from fr_metrics import METRICS
 from mlsp import brisque
 from mlsp.databases import Database
 from mlsp.sources import Source
-from mtl import compilation_cache
+from mtl import compilation_cache, pictures
+from mtl.contents import content_digests, digest_each, digest_of, program_digest
 from mtl.files import InputError, read_table, table_text, write_atomically
 from mtl.progress import progress_bar, say
 from mtl.score_files import Pair, chosen_metrics, score_versions
@@ -40,6 +44,8 @@ def full_reference_scores(
     database: Database, out: Path, *, metrics: Sequence[str] = (), progress: bool = False
 ) -> dict[str, Float64[np.ndarray, " n"]]:
     """Scores of every picture against its reference, by metric; what is there is not done again.
+
+    Rows of pictures or references that have changed are.
 
     Args:
         database: of which at least one picture has a reference file.
@@ -65,10 +71,19 @@ def full_reference_scores(
             f"{database.root}: no picture of {database.name} has a pristine reference, which"
             " full-reference scores need; leave them out"
         )
-    table = _Table(out / FULL_REFERENCE_FILE, database.names, chosen)
+    program = program_digest(fr_metrics, pictures)
+    of_references = dict(zip(versions, _contents(database, versions, progress), strict=True))
+    made_from = [
+        digest_of(program, content, None if file is None else of_references[file])
+        for content, file in zip(
+            _contents(database, database.names, progress), database.reference_files, strict=True
+        )
+    ]
+    table = _Table(out / FULL_REFERENCE_FILE, database.names, chosen, made_from)
     for row in range(len(database)):
         if database.reference_files[row] is None:
             table.skip(row, "has no reference")
+    table.tell(progress)
     with (
         table.kept(),
         progress_bar(len(database), "score", "img", show=progress, done=table.number_done) as bar,
@@ -95,10 +110,16 @@ def full_reference_scores(
     return {name: signs[name] * table.values[:, k] for k, name in enumerate(chosen)}
 
 
+def _contents(database: Database, names: Iterable[str], progress: bool) -> list[str]:
+    return content_digests([database.root / name for name in names], progress=progress)
+
+
 def brisque_features(
     source: Source, out: Path, *, progress: bool = False
 ) -> Float64[np.ndarray, "n 36"]:
     """BRISQUE's features of every picture, in threads; what is there is not done again.
+
+    Rows of pictures that have changed are.
 
     Args:
         source: the pictures, such as `Database.source()`.
@@ -112,7 +133,11 @@ def brisque_features(
     Raises:
         InputError: `out` holds features of other pictures.
     """
-    table = _Table(out / BRISQUE_FILE, source.names, BRISQUE_COLUMNS)
+    program = program_digest(brisque, pictures)
+    contents = digest_each(range(len(source.names)), source.content, progress=progress)
+    made_from = [digest_of(program, content) for content in contents]
+    table = _Table(out / BRISQUE_FILE, source.names, BRISQUE_COLUMNS, made_from)
+    table.tell(progress)
 
     def features(row: int) -> np.ndarray | str:
         try:
@@ -140,12 +165,21 @@ def brisque_features(
 class _Table:
     """Rows of numbers by picture, kept in a CSV file that is whole at any moment.
 
+    Args:
+        path: the file; its rows that were made from the same are taken.
+        names: of the pictures.
+        columns: of the numbers.
+        made_from: for each picture, a digest of all that its numbers come from.
+
     Raises:
         InputError: the file there is damaged or of other pictures or columns.
     """
 
-    def __init__(self, path: Path, names: Sequence[str], columns: Sequence[str]):
+    def __init__(
+        self, path: Path, names: Sequence[str], columns: Sequence[str], made_from: Sequence[str]
+    ):
         self._path, self._names, self._columns = path, list(names), list(columns)
+        self._made_from, self._outdated = list(made_from), 0
         self.values = np.full((len(self._names), len(self._columns)), np.nan)
         self.done = np.zeros(len(self._names), bool)
         self._reasons: dict[int, str] = {}
@@ -158,6 +192,15 @@ class _Table:
     def number_done(self) -> int:
         """Pictures that have their numbers, or were found to have none by this run."""
         return int(self.done.sum()) + len(self._reasons)
+
+    def tell(self, show: bool) -> None:
+        """Say on standard error how many rows were found and how many have to be made again."""
+        if self._outdated:
+            say(
+                f"{self._path}: {int(self.done.sum())} rows are kept; {self._outdated} are made"
+                " again, since what they were made from has changed",
+                show=show,
+            )
 
     def write(self, row: int, values: Sequence[float] | np.ndarray) -> None:
         """Take a picture's numbers."""
@@ -203,13 +246,19 @@ class _Table:
         for row in sorted({*np.flatnonzero(self.done).tolist(), *self._reasons}):
             numbers = zip(self._columns, self.values[row].tolist(), strict=True)
             reason = self._reasons.get(row, "")
-            rows.append({"image": self._names[row], **dict(numbers), "reason": reason})
+            known = {"image": self._names[row], "made_from": self._made_from[row]}
+            rows.append({**known, **dict(numbers), "reason": reason})
         write_atomically(self._path, table_text(rows))
         self._written, self._changed = time.monotonic(), False
 
     def _read(self) -> None:
         rows = read_table(self._path, ("image", "reason"))
-        if list(rows[0]) != ["image", *self._columns, "reason"]:
+        if "made_from" not in rows[0]:
+            raise InputError(
+                f"{self._path}: was written by another version, which does not tell of what"
+                " pictures; delete it"
+            )
+        if list(rows[0]) != ["image", "made_from", *self._columns, "reason"]:
             raise InputError(
                 f"{self._path}: has other columns than are wanted; choose another --out"
             )
@@ -224,11 +273,14 @@ class _Table:
             if fields["reason"]:
                 continue
             try:
-                self.values[place] = [float(fields[name]) for name in self._columns]
-                self.done[place] = np.isfinite(self.values[place]).all()
+                values = [float(fields[name]) for name in self._columns]
             except (TypeError, ValueError):
-                self.done[place] = False
-            if not self.done[place]:
+                values = [np.nan]
+            if not np.isfinite(values).all():
                 raise InputError(
                     f"{self._path}: line {line}: is damaged; delete the file and start again"
                 )
+            if fields["made_from"] == self._made_from[place]:
+                self.values[place], self.done[place] = values, True
+            else:
+                self._outdated += 1

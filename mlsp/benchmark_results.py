@@ -17,6 +17,7 @@ from mtl.splits import Split
 REPETITIONS_FILE, SUMMARY_FILE = "repetitions.csv", "summary.csv"
 DISTORTIONS_FILE, CROSS_FILE = "distortions.csv", "cross.csv"
 PREDICTIONS_FILE, PLACES_FILE = "predictions.csv", "benchmark.json"
+CROSS_PICTURE = "cross.png"
 
 BRISQUE = "brisque"  # the name, before the regressor's, of the method on BRISQUE's features
 
@@ -42,7 +43,7 @@ class Judged:
 def write_results(out: Path, tested: Sequence[Judged]) -> None:
     """Write the tables of benchmarks, and where their pictures are, for `deepfl report`.
 
-    A table without rows is not written.
+    A table without rows is not written, and one of an earlier run is removed.
     """
     tables: dict[str, list[Row]] = {
         REPETITIONS_FILE: [],
@@ -69,6 +70,8 @@ def write_results(out: Path, tested: Sequence[Judged]) -> None:
     for name, rows in tables.items():
         if rows:
             write_atomically(out / name, table_text(_aligned(rows)))
+        else:
+            (out / name).unlink(missing_ok=True)
     places = {t.database: str(t.root.resolve()) for t in tested if t.root is not None}
     write_atomically(out / PLACES_FILE, json.dumps(places, indent=1))
     write_atomically(out / SUMMARY_FILE, table_text(_aligned(summary(tested))))
@@ -125,7 +128,9 @@ def draw_cross(out: Path, tested: Sequence[Judged]) -> None:
             if row["method"] in matrices:
                 matrices[str(row["method"])][trained, trained] = row["srocc_median"]
     if matrices:
-        figures.cross_matrices(out / "cross.png", matrices, databases)
+        figures.cross_matrices(out / CROSS_PICTURE, matrices, databases)
+    else:
+        (out / CROSS_PICTURE).unlink(missing_ok=True)
 
 
 def _aligned(rows: Sequence[Row]) -> list[Row]:

@@ -18,6 +18,7 @@ from mtl.seen import SEEN_FILE, SeenRatings, joined, read_seen, write_seen
 from mtl.weights import MODEL_FILE
 
 REGRESSOR_FILE, RATINGS_FILE = "regressor.npz", "ratings.json"
+PARTS = (".json", ".npz")  # suffixes of files that are part of a model
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,9 @@ def save_quality_model(
 ) -> None:
     """A model folder with a regressor in it: a copy of the network's, self-contained.
 
+    A model that the folder held before is replaced. Until all is written the folder is no model, so
+    a stopped call leaves no mixture of two.
+
     Args:
         folder: to write.
         network: the model folder the features came from.
@@ -55,7 +59,14 @@ def save_quality_model(
         seen: rated pictures that the regressor was fitted to; those of the network are added.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    write_seen(folder, joined(read_seen(network), seen))
+    every = joined(read_seen(network), seen)
+    names = sorted(p.name for p in network.iterdir() if p.is_file() and p.name[0] != ".")
+    if folder.resolve() != network.resolve():
+        (folder / MODEL_FILE).unlink(missing_ok=True)
+        for path in folder.iterdir():
+            if path.suffix in PARTS and path.name not in names:
+                path.unlink()
+    write_seen(folder, every)
     save_regressor(folder / REGRESSOR_FILE, regressor)
     known = {
         "ratings": ratings,
@@ -64,7 +75,6 @@ def save_quality_model(
         "features": features,
     }
     write_atomically(folder / RATINGS_FILE, json.dumps(known, indent=1))
-    names = sorted(p.name for p in network.iterdir() if p.is_file() and p.name[0] != ".")
     # model.json, which makes a folder a model, comes last.
     for name in sorted(names, key=lambda n: n == MODEL_FILE):
         if name not in (REGRESSOR_FILE, RATINGS_FILE, SEEN_FILE):

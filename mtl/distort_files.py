@@ -109,7 +109,7 @@ def distort_folder(
         say(f"{out}: {again} versions were made again, from other pictures or seeds", show=progress)
     if stale:
         say(
-            f"{out}: {stale} versions are of photographs as they were before, which are left out now",
+            f"{out}: {stale} versions are of photographs as they were, which are left out now",
             show=progress,
         )
     return there, rejected

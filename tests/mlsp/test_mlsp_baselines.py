@@ -166,6 +166,83 @@ def test_pictures_that_cannot_be_used_are_named_and_tried_again(database, tmp_pa
     assert np.array_equal(again[others], found[others], equal_nan=True)
 
 
+def decoded_files(monkeypatch) -> list[str]:
+    """Names of the files that full-reference scores decode from now on."""
+    decoded = []
+
+    def read(path):
+        decoded.append(path.name)
+        return read_picture(path)
+
+    monkeypatch.setattr(score_files, "read_picture", read)
+    return decoded
+
+
+def turn(path):
+    cv2.imwrite(str(path), cv2.imread(str(path))[::-1])
+
+
+def test_rows_of_changed_files_are_made_again(database, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out"
+    full_reference_scores(database, out, metrics=("ssim",))
+    turn(tmp_path / "china_3.png")
+    decoded = decoded_files(monkeypatch)
+    found = full_reference_scores(database, out, metrics=("ssim",), progress=True)["ssim"]
+    assert decoded == ["china.png", "china_3.png"]
+    assert "13 rows are kept; 1 are made again" in capsys.readouterr().err
+    np.testing.assert_allclose(found, direct(database, "ssim"), rtol=1e-5)
+    decoded.clear()
+    turn(tmp_path / "astronaut.png")  # a reference, under the same name
+    found = full_reference_scores(database, out, metrics=("ssim",))["ssim"]
+    assert decoded == ["astronaut.png", *(f"astronaut_{k}.png" for k in range(7))]
+    np.testing.assert_allclose(found, direct(database, "ssim"), rtol=1e-5)
+    fresh = tmp_path / "fresh"
+    full_reference_scores(database, fresh, metrics=("ssim",))
+    assert (fresh / FULL_REFERENCE_FILE).read_bytes() == (out / FULL_REFERENCE_FILE).read_bytes()
+
+
+def test_another_reference_for_a_picture_is_another_score(database, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    full_reference_scores(database, out, metrics=("ssim",))
+    files = list(database.reference_files)
+    (tmp_path / "moved.png").write_bytes((tmp_path / "china.png").read_bytes())
+    files[1] = "moved.png"  # the same picture by another name
+    files[0] = "astronaut_6.png"
+    decoded = decoded_files(monkeypatch)
+    other = replace(database, reference_files=tuple(files))
+    found = full_reference_scores(other, out, metrics=("ssim",))["ssim"]
+    assert decoded == ["astronaut_6.png", "astronaut_0.png"] and found[0] < 0.9
+
+
+def test_rows_of_another_program_are_made_again(database, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    whole = brisque_features(database.source(), out)
+    computed: list[np.ndarray] = []
+
+    def counting(image):
+        computed.append(image)
+        return brisque(image)
+
+    monkeypatch.setattr(baselines.brisque, "brisque", counting)
+    brisque_features(database.source(), out)
+    assert not computed
+    turn(tmp_path / "china_3.png")
+    found = brisque_features(database.source(), out)
+    row = database.names.index("china_3.png")
+    assert len(computed) == 1 and not np.array_equal(found[row], whole[row])
+    monkeypatch.setattr(baselines, "program_digest", lambda *modules: "another")
+    brisque_features(database.source(), out)
+    assert len(computed) == 1 + len(database)
+
+
+def test_a_table_that_knew_names_alone_is_refused(database, tmp_path):
+    header, numbers = ",".join(BRISQUE_COLUMNS), ",".join(["0.5"] * 36)
+    rows = [f"{name},{numbers}," for name in database.names]
+    (tmp_path / BRISQUE_FILE).write_text("\n".join([f"image,{header},reason", *rows, ""]))
+    with pytest.raises(InputError, match=r"brisque\.csv: was written by another version"):
+        brisque_features(database.source(), tmp_path)
+
+
 def test_a_missing_reference_leaves_out_its_versions_alone(database, tmp_path):
     (tmp_path / "china.png").unlink()
     found = full_reference_scores(database, tmp_path / "out", metrics=("ssim",))["ssim"]

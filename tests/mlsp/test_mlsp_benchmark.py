@@ -2,16 +2,17 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from mlsp.benchmark import Method, Rated, compare_methods, random_splits
+from mlsp.benchmark import Method, Rated, compare_methods, fit_for_use, random_splits
 from mlsp.benchmark_run import BenchmarkConfig, run_benchmark
 from mlsp.protocol import judge
-from mlsp.quality_model import load_quality
+from mlsp.quality_model import load_quality, save_quality_model
 from mlsp.regressor import MLPSettings, SVRSettings
 from mtl.files import InputError
 from mtl.splits import Split
@@ -98,6 +99,52 @@ def test_each_database_is_tested_on_the_others(rated, tmp_path):
     ]
     assert all(-1 <= float(r["srocc_median"]) <= 1 for r in cross)
     assert cv2.imread(str(out / "cross.png")) is not None
+
+
+def test_results_of_an_earlier_run_do_not_stay(rated, tmp_path):
+    """One database after two, without distortion types after some, and another model."""
+    other = tmp_path / "other.csv"
+    lines = [line.split(",") for line in rated.read_text().splitlines()[1:]]
+    rows = [f"{rated.parent}/{name},{score},{reference}" for name, score, reference, *_ in lines]
+    other.write_text("\n".join(["image,score,reference", *rows, ""]))
+    out = tmp_path / "out"
+    both = BenchmarkConfig((rated, other), out, (tmp_path / "a",), repetitions=1, baselines=False)
+    run_benchmark(both)
+    assert {"cross.csv", "cross.png", "distortions.csv"} <= {path.name for path in out.iterdir()}
+    (out / "model" / "conditions.npz").write_bytes(b"of the other network")
+    run_benchmark(replace(both, ratings=(other,), model=(tmp_path / "longer",)))
+    left = {path.name for path in out.iterdir()}
+    assert not {"cross.csv", "cross.png", "distortions.csv"} & left
+    assert {row["database"] for row in rows_of(out / "summary.csv")} == {"other"}
+    assert {path.name for path in (out / "model").iterdir()} == {
+        "model.json", "weights.npz", "regressor.npz", "ratings.json",
+    }  # fmt: skip
+
+
+def test_a_kill_leaves_no_mixture_of_two_models(tmp_path, monkeypatch):
+    features = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
+    scores = np.linspace(1, 5, 12)
+    groups = [str(k) for k in range(12)]
+    regressor = fit_for_use(Method("svr", features, SVRSettings((1.0,))), scores, groups, seed=0)
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        for file in ("model.json", "weights.npz"):
+            (tmp_path / name / file).write_text(name)
+    out = tmp_path / "model"
+    save_quality_model(out, tmp_path / "one", regressor, scores, "ratings.csv")
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.copyfile", killed)
+        with pytest.raises(KeyboardInterrupt):
+            save_quality_model(out, tmp_path / "two", regressor, scores, "ratings.csv")
+    assert not (out / "model.json").exists()
+    save_quality_model(out, tmp_path / "two", regressor, scores, "ratings.csv")
+    assert (out / "model.json").read_text() == (out / "weights.npz").read_text() == "two"
+    save_quality_model(out, out, regressor, scores + 1, "ratings.csv")  # as --model OUT/model
+    assert (out / "model.json").read_text() == "two" and load_quality(out).lowest == 2
 
 
 def test_opposing_splits_have_a_gap(tmp_path, rated):
