@@ -17,10 +17,13 @@ LOG_FORMAT = (
 )
 
 
-def progress_bar(total: int, what: str, unit: str, *, show: bool, done: int = 0) -> tqdm:
+def progress_bar(
+    total: int, what: str, unit: str, *, show: bool, done: int = 0, delay: float = 0.0
+) -> tqdm:
     """A bar with rate and time left; `show=False` makes one that is silent.
 
-    Without a terminal it writes whole lines, one every ten seconds.
+    Without a terminal it writes whole lines, one every ten seconds. It begins after `delay`
+    seconds, so a short job says nothing.
     """
     terminal = sys.stderr.isatty()
     return tqdm(
@@ -29,6 +32,7 @@ def progress_bar(total: int, what: str, unit: str, *, show: bool, done: int = 0)
         desc=what,
         unit=unit,
         disable=not show,
+        delay=delay,
         dynamic_ncols=terminal,
         mininterval=0.1 if terminal else SECONDS_BETWEEN_LOG_LINES,
         file=sys.stderr if terminal else _Lines(),
