@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from tensorboardX import SummaryWriter
@@ -18,10 +19,12 @@ from mtl.files import read_table, table_text, write_atomically
 
 LOG_FILE, PICTURE, EVENTS = "log.csv", "learning.png", "tensorboard"
 
+RGBA = tuple[float, float, float, float]
+
 DOTS_PER_INCH = 110
 TRAINING, VALIDATION = "#b3432b", "#2b6ab3"
-# One of each metric, whichever others a run has: the cycle of ten would give two the same.
-COLORS = [colormaps["tab20"](k) for k in (0, 2, 4, 6, 8, 10, 12, 16, 18, 1, 5)]
+# Nine strong colours of tab20 and two light ones; without its grey, which is the zero line's.
+DISTINCT = [colormaps["tab20"](k) for k in (0, 2, 4, 6, 8, 10, 12, 16, 18, 1, 5)]
 
 # Between two values of the training loss in TensorBoard.
 STEPS_BETWEEN_EVENTS = 20
@@ -83,7 +86,8 @@ def learning_curve(out: Path, log: Sequence[Mapping[str, float]]) -> None:
     left.set_yscale("log")
     left.set_ylabel("loss")
     left.legend(frameon=False)
-    for metric, color in zip(METRICS, COLORS, strict=True):
+    # A metric has its colour whichever others a run has.
+    for metric, color in zip(METRICS, distinct_colors(len(METRICS)), strict=True):
         if f"srocc_{metric}" in log[0]:
             values = [row[f"srocc_{metric}"] for row in log]
             right.plot(epochs, values, linewidth=1, color=color, label=METRICS[metric].title)
@@ -99,6 +103,13 @@ def learning_curve(out: Path, log: Sequence[Mapping[str, float]]) -> None:
     data = BytesIO()
     figure.savefig(data, format="png")
     write_atomically(out, data.getvalue())
+
+
+def distinct_colors(count: int) -> list[RGBA]:
+    """Return so many different colours, those of `DISTINCT` as far as they suffice."""
+    if count <= len(DISTINCT):
+        return DISTINCT[:count]
+    return [colormaps["turbo"](share) for share in np.linspace(0, 1, count)]
 
 
 def _tag(column: str) -> str:
