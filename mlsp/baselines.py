@@ -208,27 +208,25 @@ class _Table:
         self._written, self._changed = time.monotonic(), False
 
     def _read(self) -> None:
-        rows = read_table(self._path, ("image", "reason"))
+        try:
+            rows = read_table(self._path, ("image", "reason"))
+        except InputError as error:
+            raise InputError(f"{error}: is damaged; delete the file and start again") from error
         if list(rows[0]) != ["image", *self._columns, "reason"]:
             raise InputError(
                 f"{self._path}: has other columns than are wanted; choose another --out"
             )
         places = {name: row for row, name in enumerate(self._names)}
-        for line, fields in enumerate(rows, 2):
+        for fields in rows:
             place = places.get(fields["image"])
             if place is None:
-                raise InputError(
-                    f"{self._path}: line {line}: {fields['image']} is not among the pictures;"
-                    " choose another --out"
+                raise fields.error(
+                    f"{fields['image']} is not among the pictures; choose another --out"
                 )
             if fields["reason"]:
                 continue
             try:
-                self.values[place] = [float(fields[name]) for name in self._columns]
-                self.done[place] = np.isfinite(self.values[place]).all()
-            except (TypeError, ValueError):
-                self.done[place] = False
-            if not self.done[place]:
-                raise InputError(
-                    f"{self._path}: line {line}: is damaged; delete the file and start again"
-                )
+                self.values[place] = [fields.number(name) for name in self._columns]
+            except InputError as error:
+                raise fields.error("is damaged; delete the file and start again") from error
+            self.done[place] = True

@@ -51,23 +51,21 @@ def published_rows(path: Path) -> Iterator[PublishedRow]:
 
     Raises:
         InputError: the file is missing, has another header, names a picture twice, has no column
-            of a known metric or two of one, or holds something that is not a number.
+            of a known metric or two of one, or holds something that is neither a number nor nan
+            or inf.
     """
     columns: dict[str, str] = {}
     seen: set[str] = set()
-    for number, row in enumerate(table_rows(path, (DISTORTED, REFERENCE)), start=2):
+    for row in table_rows(path, (DISTORTED, REFERENCE)):
         columns = columns or _metric_columns(path, row)
         name, reference = row[DISTORTED], row[REFERENCE]
-        if not name or not reference or None in row:
-            raise InputError(f"{path}: line {number}: has not the fields that the header names")
+        if not name or not reference:
+            raise row.error(f"lacks its {DISTORTED if reference else REFERENCE}; complete it")
         if name in seen:
-            raise InputError(f"{path}: line {number}: {name} is there twice")
+            raise row.error(f"{name} is there twice; remove one of the rows")
         seen.add(name)
-        try:
-            scores = {metric: float(row[column]) for metric, column in columns.items()}
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{path}: line {number}: {name} has no number ({error})") from error
-        yield PublishedRow(number, name, reference, scores)
+        scores = {metric: row.number(c, finite=False) for metric, c in columns.items()}
+        yield PublishedRow(row.line, name, reference, scores)
 
 
 def read_published(path: Path) -> Published:
@@ -87,11 +85,11 @@ def read_published(path: Path) -> Published:
 def _metric_columns(path: Path, header: Mapping[str, str]) -> dict[str, str]:
     """The column of each metric that the file has, in the order of `METRICS`."""
     names = {_plain(name): name for name in METRICS}
-    plain = [_plain(column) for column in header if column is not None]
+    plain = [_plain(column) for column in header]
     names |= {other: name for other, name in OTHER_NAMES.items() if _plain(name) not in plain}
     found: dict[str, str] = {}
     for column in header:
-        metric = names.get(_plain(column)) if column is not None else None
+        metric = names.get(_plain(column))
         if metric in found:
             raise InputError(f"{path}: {found[metric]} and {column} are both {metric}; remove one")
         if metric is not None:

@@ -86,14 +86,14 @@ def read_pairs(table: Path) -> list[Pair]:
         InputError: the file is missing, has another header or no rows, or names a picture twice.
     """
     versions: dict[str, list[Path]] = {}
-    seen = set()
+    seen: dict[tuple[str, str], int] = {}
     for row in read_table(table, ("reference", "distorted")):
-        pair = (row["reference"] or "", row["distorted"] or "")
-        if not all(pair):
-            raise InputError(f"{table}: a row lacks its reference or its distorted picture")
-        if pair in seen:
-            raise InputError(f"{table}: {pair[1]} is there twice; remove one of the rows")
-        seen.add(pair)
+        pair = (row["reference"], row["distorted"])
+        if not all(map(str.strip, pair)):
+            raise row.error("lacks its reference or its distorted picture; complete or remove it")
+        earlier = seen.setdefault(pair, row.line)
+        if earlier != row.line:
+            raise row.error(f"{pair[1]} is there twice, first in line {earlier}; remove one")
         versions.setdefault(pair[0], []).append(table.parent / pair[1])
     return [Pair(table.parent / name, tuple(files)) for name, files in versions.items()]
 
