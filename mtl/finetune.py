@@ -49,7 +49,7 @@ from mtl.finetune_loop import PREDICTIONS_FILE, SUMMARY_FILE, Stages
 from mtl.inception_resnet_v2 import InceptionResNetV2
 from mtl.learning_curves import read_log
 from mtl.model import Body, ModelConfig, functional_model
-from mtl.progress import stage
+from mtl.progress import say, stage
 from mtl.rated import TRAINING
 from mtl.stopping import signals_call
 from mtl.train import claim, starting_model
@@ -105,6 +105,8 @@ def finetune(
     if not config.stages or any(rate <= 0 or epochs < 1 for rate, epochs in config.stages):
         raise InputError("--stages: give a positive learning rate and at least one epoch for each")
     data = open_table(config)
+    if config.higher_is == "worse":
+        say(f"{config.ratings}: scores are turned round, so that higher is better", show=progress)
     settings = step_settings(config)
     check(settings, data.size, len(data.parts[TRAINING]))
     given = starting_model(config.init)

@@ -404,7 +404,7 @@ def test_tables_that_cannot_be_imported(release, tmp_path, edit, words):
 def test_a_row_with_more_fields_than_the_header(release, tmp_path):
     table = release / "scores.csv"
     table.write_text(table.read_text().replace('"Chelsea, the ""cat""_', "Chelsea, the cat_", 1))
-    with pytest.raises(InputError, match=r"line \d+: has not the fields that the header names"):
+    with pytest.raises(InputError, match=r"line \d+: has 6 fields, not the header's 5"):
         imported(release, tmp_path / "data")
 
 
