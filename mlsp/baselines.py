@@ -252,7 +252,10 @@ class _Table:
         self._written, self._changed = time.monotonic(), False
 
     def _read(self) -> None:
-        rows = read_table(self._path, ("image", "reason"))
+        try:
+            rows = read_table(self._path, ("image", "reason"))
+        except InputError as error:
+            raise InputError(f"{error}: is damaged; delete the file and start again") from error
         if "made_from" not in rows[0]:
             raise InputError(
                 f"{self._path}: was written by another version, which does not tell of what"
@@ -263,23 +266,18 @@ class _Table:
                 f"{self._path}: has other columns than are wanted; choose another --out"
             )
         places = {name: row for row, name in enumerate(self._names)}
-        for line, fields in enumerate(rows, 2):
+        for fields in rows:
             place = places.get(fields["image"])
             if place is None:
-                raise InputError(
-                    f"{self._path}: line {line}: {fields['image']} is not among the pictures;"
-                    " choose another --out"
+                raise fields.error(
+                    f"{fields['image']} is not among the pictures; choose another --out"
                 )
             if fields["reason"]:
                 continue
             try:
-                values = [float(fields[name]) for name in self._columns]
-            except (TypeError, ValueError):
-                values = [np.nan]
-            if not np.isfinite(values).all():
-                raise InputError(
-                    f"{self._path}: line {line}: is damaged; delete the file and start again"
-                )
+                values = [fields.number(name) for name in self._columns]
+            except InputError as error:
+                raise fields.error("is damaged; delete the file and start again") from error
             if fields["made_from"] == self._made_from[place]:
                 self.values[place], self.done[place] = values, True
             else:

@@ -40,9 +40,11 @@ from mlsp.regressor import Kind, MLPSettings, SVRSettings, Weighting, settings_o
 from mlsp.regressor_training import Loss
 from mlsp.store import Features
 from mtl.balancing import proportion_weights
+from mtl.columns import HigherIs, TableColumns
 from mtl.contents import content_digests
 from mtl.files import InputError
 from mtl.progress import say
+from mtl.rated import AS_PUBLISHED
 from mtl.saved_splits import write_splits
 from mtl.splits import Split
 from mtl.weights import FOLDER, INCLUDED, TrainedModel, load_model
@@ -94,6 +96,12 @@ class BenchmarkConfig:
     """Of the networks."""
     database: str | None = None
     """What RATINGS is, where its files do not tell: a name such as tid2008, or csv."""
+    columns: tuple[str, ...] = ()
+    """Names of a CSV file's columns where they are not the usual ones: image=NAME score=NAME, also
+    reference, reference_file, set, std, distortion, level."""
+    higher_is: HigherIs | None = None
+    """Whether higher scores are better; needed for a column DMOS. If worse, the score is the
+    negative of the table's."""
     seed: int = 0
     """Decides splits, crops, initial weights and order."""
 
@@ -132,7 +140,11 @@ def run_benchmark(config: BenchmarkConfig, *, progress: bool = False) -> list[Ju
     """
     check_config(config)
     # Of a user's own table, pictures that are missing are left out as others that cannot be used.
-    opened = [open_database(p, config.database, check_files=p.is_dir()) for p in config.ratings]
+    columns = TableColumns(config.columns, config.higher_is)
+    opened = [
+        open_database(p, config.database, check_files=p.is_dir(), columns=columns)
+        for p in config.ratings
+    ]
     databases = _named(opened)
     planned = {
         name: _planned(config, path, database, progress)
@@ -168,6 +180,8 @@ def run_benchmark(config: BenchmarkConfig, *, progress: bool = False) -> list[Ju
 
 def _planned(config: BenchmarkConfig, path: Path, database: Database, progress: bool) -> Planned:
     """Return a database with its splits, made before its pictures are described."""
+    if database.transformation != AS_PUBLISHED:
+        say(f"{path}: scores are {database.transformation}", show=progress)
     if database.no_deviations:
         say(
             f"{path}: shares within 1, 2, 3 sigma are left out: {database.no_deviations}",
@@ -286,6 +300,10 @@ def check_config(config: BenchmarkConfig) -> None:
             raise InputError(f"--{option}: give at least one, and none of them twice")
     if config.splits is not None and (config.protocol, len(config.ratings)) != (("random",), 1):
         raise InputError("--splits: is for one database, in the place of its random splits")
+    if (config.columns or config.higher_is) and all(path.is_dir() for path in config.ratings):
+        raise InputError(
+            "--columns and --higher-is: are for CSV files; the columns of databases are known"
+        )
     for option in ("crops", "seed"):
         if getattr(config, option) < 0:
             raise InputError(f"--{option} {getattr(config, option)}: must not be negative")

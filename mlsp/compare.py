@@ -20,7 +20,9 @@ from fr_metrics import METRICS
 from mlsp.benchmark import Benchmark, Rated, judged_tests, merged
 from mlsp.benchmark_results import Judged, draw_scatter, write_results
 from mlsp.benchmark_run import BenchmarkConfig, check_config, run_benchmark
+from mlsp.databases import open_database
 from mlsp.regressor import Kind
+from mtl.columns import HigherIs, TableColumns
 from mtl.files import InputError, read_table, table_text, write_atomically
 from mtl.finetune import PREDICTIONS_FILE, FinetuneConfig, finetune
 from mtl.inception_resnet_v2 import InceptionResNetV2
@@ -62,6 +64,12 @@ class SchemesConfig:
     """Of batch normalisation's running statistics; below 0.99 for runs of under 500 steps."""
     database: str | None = None
     """What RATINGS is, where its files do not tell."""
+    columns: tuple[str, ...] = ()
+    """Names of a CSV file's columns where they are not the usual ones: image=NAME score=NAME, also
+    reference, reference_file, set, std, distortion, level."""
+    higher_is: HigherIs | None = None
+    """Whether higher scores are better; needed for a column DMOS. If worse, the score is the
+    negative of the table's."""
     seed: int = 0
     """Decides splits, initial weights and order."""
 
@@ -84,6 +92,12 @@ class TasksConfig:
     """Random splits."""
     database: str | None = None
     """What RATINGS is, where its files do not tell."""
+    columns: tuple[str, ...] = ()
+    """Names of a CSV file's columns where they are not the usual ones: image=NAME score=NAME, also
+    reference, reference_file, set, std, distortion, level."""
+    higher_is: HigherIs | None = None
+    """Whether higher scores are better; needed for a column DMOS. If worse, the score is the
+    negative of the table's."""
     seed: int = 0
     """Decides splits, initial weights and order."""
 
@@ -156,7 +170,14 @@ def compare_tasks(
     for task in config.tasks:
         if task not in METRICS:
             raise InputError(f"--tasks {task}: is not one of {' '.join(METRICS)}")
-    check_config(_benchmark_config(config, [config.run]))  # not after hours of training
+    # Not after hours of training.
+    check_config(_benchmark_config(config, [config.run]))
+    open_database(
+        config.ratings,
+        config.database,
+        check_files=config.ratings.is_dir(),
+        columns=TableColumns(config.columns, config.higher_is),
+    )
     folders = [config.run]
     for task in config.tasks:
         say(f"training for {task} alone", show=progress)
@@ -193,6 +214,8 @@ def _benchmark_config(
         repetitions=config.repetitions,
         baselines=False,
         database=config.database,
+        columns=config.columns,
+        higher_is=config.higher_is,
         seed=config.seed,
     )
 

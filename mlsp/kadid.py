@@ -23,7 +23,10 @@ def condition_means() -> Mapping[tuple[int, int], float]:
     table = resources.files("mlsp") / "data" / "kadid10k_condition_means.csv"
     with resources.as_file(table) as path:
         rows = read_table(Path(path), ("distortion", "level", "mean_dmos"))
-    return {(int(row["distortion"]), int(row["level"])): float(row["mean_dmos"]) for row in rows}
+    return {
+        (row.whole_number("distortion"), row.whole_number("level")): row.number("mean_dmos")
+        for row in rows
+    }
 
 
 def mean_ratings(conditions: Iterable[Sequence[int | str]]) -> Float64[np.ndarray, " n"]:

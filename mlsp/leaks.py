@@ -1,7 +1,5 @@
 """Pictures that a model has been trained on must not test it."""
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -11,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from mlsp.databases import Database
-from mtl.contents import UNREADABLE
+from mtl.contents import UNREADABLE, digest_of
 from mtl.files import InputError
 from mtl.look_alikes import look_alikes, perceptual_hashes, remark_on_look_alikes
 from mtl.saved_splits import SPLITS_FILE
@@ -122,5 +120,5 @@ def seen_by(rated: Planned, split: Split) -> SeenRatings:
     """
     pictures = {rated.contents[row]: TRAINED for row in split.train}
     pictures |= {rated.contents[row]: CHOSEN for row in split.validation}
-    ratings = json.dumps([rated.database.names, rated.database.scores.tolist()])
-    return SeenRatings(rated.path.name, hashlib.sha256(ratings.encode()).hexdigest(), pictures)
+    ratings = digest_of(rated.database.names, rated.database.scores.tolist())
+    return SeenRatings(rated.path.name, ratings, pictures)

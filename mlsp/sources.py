@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from jaxtyping import UInt8
 
+from mtl.columns import image_column, picture_names
 from mtl.contents import content_digest, digest_of
 from mtl.files import InputError, read_table
 from mtl.kadis import records
@@ -139,7 +140,7 @@ def shard_stats(folder: Path, plan: Mapping[str, Any]) -> Iterator[tuple[Shard, 
 
 
 def open_source(path: str | os.PathLike) -> Source:
-    """A data set, a folder of pictures, a CSV file with an `image` column, or one picture.
+    """A data set, a folder of pictures, a CSV file that names pictures, or one picture.
 
     Names in a CSV file are relative to its folder; its other columns are kept.
 
@@ -150,23 +151,23 @@ def open_source(path: str | os.PathLike) -> Source:
     if (path / MANIFEST).is_file():
         return DataSet(path)
     if path.suffix.lower() == ".csv":
-        return rated_files(path, required=("image",))
+        return rated_files(path)
     if path.is_file():
         return Files(path.parent, [path.name], [{}])
     names = list_pictures(path)
     return Files(path, names, [{} for _ in names])
 
 
-def rated_files(table: Path, required: Sequence[str] = ("image", "score")) -> Files:
-    """The picture files named in a CSV file, with its other columns.
+def rated_files(table: Path) -> Files:
+    """Return the picture files that a CSV file names, with its other columns.
+
+    The names are in the column `image`, or one that `mtl.columns.USUAL` takes for it.
 
     Raises:
         InputError: the file is missing, has another header or no rows, or names a picture twice.
     """
-    rows = read_table(table, required)
-    names = [(row["image"] or "").strip() for row in rows]
-    if len(set(names)) < len(names):
-        twice = next(n for n in names if names.count(n) > 1)
-        raise InputError(f"{table}: names {twice or 'an empty image'} more than once")
-    columns = [{k: v for k, v in row.items() if k != "image" and k is not None} for row in rows]
+    rows = read_table(table, ())
+    image = image_column(table, list(rows[0]))
+    names = list(picture_names(rows, image))
+    columns = [{k: v for k, v in row.items() if k != image} for row in rows]
     return Files(table.parent, names, columns)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mtl.files import SHOWN, InputError
+from mtl.files import SHOWN, InputError, Row
 
 IMAGE, SCORE, REFERENCE, SET = "image", "score", "reference", "set"
 REFERENCE_FILE, DISTORTION, LEVEL, STD = "reference_file", "distortion", "level", "std"
@@ -133,6 +133,23 @@ def image_column(table: Path, header: Sequence[str]) -> str:
     if IMAGE in header:
         return IMAGE
     return find_columns(table, header)[IMAGE]
+
+
+def picture_names(rows: Sequence[Row], image: str) -> tuple[str, ...]:
+    """Return the pictures' names.
+
+    Raises:
+        InputError: one is empty, or is there twice.
+    """
+    seen: dict[str, int] = {}
+    for row in rows:
+        name = row.text(image)
+        if not name:
+            raise row.error("names no picture; complete or remove it")
+        earlier = seen.setdefault(name, row.line)
+        if earlier != row.line:
+            raise row.error(f"{name} is named more than once, first in line {earlier}; remove one")
+    return tuple(seen)
 
 
 def count_columns(table: Path, header: Sequence[str]) -> tuple[str, ...]:

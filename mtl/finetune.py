@@ -110,6 +110,8 @@ def finetune(
     if not config.stages or any(rate <= 0 or epochs < 1 for rate, epochs in config.stages):
         raise InputError("--stages: give a positive learning rate and at least one epoch for each")
     data = open_table(config, progress=progress)
+    if config.higher_is == "worse":
+        say(f"{config.ratings}: scores are turned round, so that higher is better", show=progress)
     settings = step_settings(config)
     check(settings, data.size, len(data.parts[TRAINING]))
     given = starting_model(config.init)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from mtl.columns import HigherIs
 from mtl.inception_resnet_v2 import BATCH_NORM_MOMENTUM
 from mtl.train_config import TrainConfig
 
@@ -26,18 +27,25 @@ class FinetuneConfig:
     """One run; the defaults are KonCept512's, whose pictures have --size 384 512."""
 
     ratings: Path
-    """CSV file image,score or image,c1,c2,c3,c4,c5; also reference and set where there are any."""
+    """CSV file image,score or image,c1,c2,c3,c4,c5; also reference and set where there are any.
+    Any number of ratings from 2 on can be counted, c1 being the worst."""
     init: str
     """Weights to start from: imagenet, a model folder or run, or random."""
     out: Path
     """Folder of the run; an unfinished run of the same settings is continued."""
     loss: Loss = "mse"
-    """Of scores (mae, mse, plcc, norm-in-norm), of distributions, which need c1..c5 (cross_entropy,
-    huber, emd), or of five classes of scores (classes)."""
+    """Of scores (mae, mse, plcc, norm-in-norm), of distributions, which need counts c1, c2, ...
+    (cross_entropy, huber, emd), or of five classes of scores (classes)."""
     head: Literal["koncept", "linear"] = "koncept"
     """On the body's 1,536 features: KonCept512's FC 2048, 1024 and 256, or one linear layer."""
     balance: Literal["none", "proportion"] = "none"
     """Weigh training pictures by how rare their scores are; classes always does, in its own way."""
+    columns: tuple[str, ...] = ()
+    """Names of the table's columns where they are not the usual ones: image=NAME score=NAME, also
+    reference, reference_file, set, std, distortion, level."""
+    higher_is: HigherIs | None = None
+    """Whether higher scores are better; needed for a column DMOS. If worse, the score is the
+    negative of the table's."""
     scale: tuple[float, float] | None = None
     """Lowest and highest possible score; those of the training part when not given."""
     stages: tuple[tuple[float, int], ...] = ((1e-4, 40), (5e-5, 20), (1e-5, 10))
@@ -97,5 +105,12 @@ def differing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
         KeyError: `theirs` lacks a setting.
     """
     # Runs older than these settings had their defaults.
-    theirs = {"balance": "none", "scale": None, "head": "koncept", **theirs}
+    defaults = {
+        "balance": "none",
+        "scale": None,
+        "head": "koncept",
+        "columns": [],
+        "higher_is": None,
+    }
+    theirs = {**defaults, **theirs}
     return [name for name in ours if name not in FREE and theirs[name] != ours[name]]

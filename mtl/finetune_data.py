@@ -1,6 +1,5 @@
 """A table of ratings as a fine-tuning run sees it: split, with targets for its loss."""
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,12 +10,13 @@ import numpy as np
 from jaxtyping import Float
 
 from mtl.balancing import CLASSES, class_weights, segment_weights, segments_of
-from mtl.contents import content_digests
+from mtl.columns import TableColumns
+from mtl.contents import content_digests, digest_of
 from mtl.files import InputError, file_digest
 from mtl.finetune_config import FinetuneConfig
 from mtl.look_alikes import look_alikes, perceptual_hashes, remark_on_look_alikes
 from mtl.model import Opinion
-from mtl.opinion_losses import LOSSES, RATINGS, expected_score
+from mtl.opinion_losses import LOSSES, expected_score
 from mtl.rated import (
     COUNTS,
     PARTS,
@@ -73,7 +73,9 @@ def open_table(config: FinetuneConfig, *, progress: bool = False) -> RatedData:
     Raises:
         InputError: the table, its pictures or the settings for it cannot be used.
     """
-    ratings = read_ratings(config.ratings)
+    ratings = read_ratings(config.ratings, TableColumns(config.columns, config.higher_is))
+    if config.higher_is == "worse" and config.scale is not None:
+        config = replace(config, scale=(-config.scale[1], -config.scale[0]))
     loss, classes = LOSSES[config.loss], config.loss == "classes"
     distributed = loss.outputs > 1 and not classes
     if classes and config.balance != "none":
@@ -85,7 +87,9 @@ def open_table(config: FinetuneConfig, *, progress: bool = False) -> RatedData:
         )
     if distributed:
         if config.scale is not None:
-            raise InputError(f"--loss {config.loss}: ratings are 1..{RATINGS}; leave --scale out")
+            raise InputError(
+                f"--loss {config.loss}: the scale is that of the ratings; leave --scale out"
+            )
         if ratings.distributions is None:
             raise InputError(
                 f"--loss {config.loss}: learns the distribution of the ratings, which a score does"
@@ -99,21 +103,18 @@ def open_table(config: FinetuneConfig, *, progress: bool = False) -> RatedData:
     if config.scale is not None:
         _check_scale(config, ratings.scores)
     if distributed:
-        lowest, highest = 1.0, float(RATINGS)
         targets = ratings.distributions
+        assert targets is not None  # refused above
+        lowest, highest = 1.0, float(targets.shape[1])
     elif classes:
         targets = np.eye(CLASSES)[segments_of(ratings.scores, lowest, highest, CLASSES)]
     else:
         targets = ((ratings.scores - lowest) / (highest - lowest))[:, None]
-    assert targets is not None  # a distribution is there, or refused above
     names = {part: [ratings.names[k] for k in rows[part]] for part in PARTS}
     folder = config.ratings.parent
     split = Split(*(rows[part] for part in PARTS))
     files = [folder / name for name in ratings.names]
     contents = content_digests(files, progress=progress)
-    described = "\n".join(
-        f"{digest} {name}" for name, digest in zip(ratings.names, contents, strict=True)
-    )
     seen = SeenRatings(
         config.ratings.name,
         file_digest(config.ratings),
@@ -125,7 +126,7 @@ def open_table(config: FinetuneConfig, *, progress: bool = False) -> RatedData:
         {part: ratings.scores[rows[part]] for part in PARTS},
         size,
         Opinion(
-            loss.outputs,
+            targets.shape[1],
             lowest,
             highest,
             config.size,
@@ -138,7 +139,7 @@ def open_table(config: FinetuneConfig, *, progress: bool = False) -> RatedData:
         ratings.references,
         ratings.names,
         (seen,),
-        hashlib.sha256(described.encode(errors="surrogateescape")).hexdigest(),
+        digest_of(ratings.names, contents),
         tuple(_remarks(config, ratings, split, files, progress)),
         _training_loss(config, targets[rows[TRAINING]]),
     )
@@ -184,7 +185,7 @@ def _training_loss(
     if config.balance == "none":
         return function
     score: Callable[[Any], Any] = expected_score if targets.shape[1] > 1 else lambda t: t[:, 0]
-    lowest, highest = (1.0, float(RATINGS)) if targets.shape[1] > 1 else (0.0, 1.0)
+    lowest, highest = (1.0, float(targets.shape[1])) if targets.shape[1] > 1 else (0.0, 1.0)
     # In the precision in which the steps see the targets.
     weights = segment_weights(score(targets.astype(np.float32)), lowest, highest)
     return lambda outputs, target: function(outputs, target, weights(score(target)))

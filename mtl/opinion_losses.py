@@ -215,7 +215,8 @@ class OpinionLoss:
     """A loss as a function of what the network's last layer gives."""
 
     outputs: int
-    """Units of the last layer: 1 for a score, RATINGS for a distribution, CLASSES for classes."""
+    """Units of the last layer: 1 for a score, CLASSES for classes, RATINGS for a distribution,
+    whose function takes that of any number of ratings."""
     function: Callable[..., Array]
     """(outputs (n, k), targets (n, k), weights (n,) or none) → mean loss; the outputs are taken
     before the soft-max."""

@@ -12,7 +12,9 @@ import numpy as np
 from fr_metrics import METRICS
 from mtl.correlation import srocc
 from mtl.files import InputError, table_rows
-from mtl.pictures import Rejected
+from mtl.finder import Finder
+from mtl.kadis.names import files_of
+from mtl.pictures import Rejected, list_pictures
 from mtl.score_files import Pair, Scored
 
 DISTORTED, REFERENCE = "dist_im", "ref_im"
@@ -51,23 +53,21 @@ def published_rows(path: Path) -> Iterator[PublishedRow]:
 
     Raises:
         InputError: the file is missing, has another header, names a picture twice, has no column
-            of a known metric or two of one, or holds something that is not a number.
+            of a known metric or two of one, or holds something that is neither a number nor nan
+            or inf.
     """
     columns: dict[str, str] = {}
     seen: set[str] = set()
-    for number, row in enumerate(table_rows(path, (DISTORTED, REFERENCE)), start=2):
+    for row in table_rows(path, (DISTORTED, REFERENCE)):
         columns = columns or _metric_columns(path, row)
         name, reference = row[DISTORTED], row[REFERENCE]
-        if not name or not reference or None in row:
-            raise InputError(f"{path}: line {number}: has not the fields that the header names")
+        if not name or not reference:
+            raise row.error(f"lacks its {DISTORTED if reference else REFERENCE}; complete it")
         if name in seen:
-            raise InputError(f"{path}: line {number}: {name} is there twice")
+            raise row.error(f"{name} is there twice; remove one of the rows")
         seen.add(name)
-        try:
-            scores = {metric: float(row[column]) for metric, column in columns.items()}
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{path}: line {number}: {name} has no number ({error})") from error
-        yield PublishedRow(number, name, reference, scores)
+        scores = {metric: row.number(c, finite=False) for metric, c in columns.items()}
+        yield PublishedRow(row.line, name, reference, scores)
 
 
 def read_published(path: Path) -> Published:
@@ -87,11 +87,11 @@ def read_published(path: Path) -> Published:
 def _metric_columns(path: Path, header: Mapping[str, str]) -> dict[str, str]:
     """The column of each metric that the file has, in the order of `METRICS`."""
     names = {_plain(name): name for name in METRICS}
-    plain = [_plain(column) for column in header if column is not None]
+    plain = [_plain(column) for column in header]
     names |= {other: name for other, name in OTHER_NAMES.items() if _plain(name) not in plain}
     found: dict[str, str] = {}
     for column in header:
-        metric = names.get(_plain(column)) if column is not None else None
+        metric = names.get(_plain(column))
         if metric in found:
             raise InputError(f"{path}: {found[metric]} and {column} are both {metric}; remove one")
         if metric is not None:
@@ -108,26 +108,62 @@ def _plain(name: str) -> str:
 def pair_published(
     published: Published, references: Path, distorted: Path
 ) -> tuple[list[Pair], list[Rejected]]:
-    """Pairs of the published file whose pictures are in two folders, and what is not there.
+    """Pair the pictures of a published file that are in two folders, whatever the case there.
+
+    Returns:
+        The pairs, and what is left out with the reason: rows whose pictures are not there, and
+        pictures of either folder that no row names.
 
     Raises:
-        InputError: none of the pictures is there.
+        InputError: none of the pictures is there, or two rows name one file.
     """
+    files, finder = _files_of(published, distorted), Finder(references)
     there: dict[str, list[Path]] = {}
-    missing = []
+    left_out = []
     for name, reference in published.references.items():
-        files = {distorted / name, references / reference}
-        absent = sorted(str(file) for file in files if not file.is_file())
-        if absent:
-            missing.append(Rejected(name, f"{absent[0]}: no such picture file"))
-        else:
-            there.setdefault(reference, []).append(distorted / name)
+        file, reference_file = files.get(name), finder.first_file([reference])
+        if file is not None and reference_file is not None:
+            there.setdefault(reference_file, []).append(distorted / file)
+            continue
+        absent = distorted / name if file is None else references / reference
+        left_out.append(Rejected(name, f"{absent}: no such picture file"))
     if not there:
         raise InputError(
-            f"{distorted}: none of the {len(missing)} pictures of the published file can be"
-            f" compared; the first, {missing[0].reason}"
+            f"{distorted}: none of the {len(left_out)} pictures of the published file can be"
+            f" compared; the first, {left_out[0].reason}"
         )
-    return [Pair(references / name, tuple(files)) for name, files in there.items()], missing
+    used = {distorted: set(files.values()), references: set(there)}
+    if references.resolve() == distorted.resolve():  # as in KADID-10k's folder of all pictures
+        used = {distorted: set(files.values()) | set(there)}
+    for folder, names in used.items():
+        left_out += [
+            Rejected(name, f"{folder / name}: the published file does not name it")
+            for name in list_pictures(folder)
+            if name not in names
+        ]
+    return [Pair(references / name, tuple(paths)) for name, paths in there.items()], left_out
+
+
+def _files_of(published: Published, distorted: Path) -> dict[str, str]:
+    """Return the file of each distorted picture that is there, by its name in the table."""
+    finder = Finder(distorted)
+    files: dict[str, str] = {}
+    names: dict[str, str] = {}
+    for name in published.references:
+        try:
+            spellings = files_of(name)
+        except ValueError:
+            spellings = [name]
+        file = finder.first_file(spellings)
+        if file is None:
+            continue
+        if names.setdefault(file, name) != name:
+            raise InputError(
+                f"{distorted / file}: is both {names[file]} and {name} of the published file;"
+                " remove one of its rows"
+            )
+        files[name] = file
+    return files
 
 
 @dataclass(frozen=True)
@@ -150,8 +186,9 @@ def agreement(
 ) -> list[Agreement]:
     """Compare our scores with the published ones; published scores that are NaN are left out."""
     found = []
+    names_of = {file: name for name, file in _files_of(published, distorted).items()}
+    names = [names_of[each.distorted.relative_to(distorted).as_posix()] for each in scored]
     for metric in metrics:
-        names = [each.distorted.relative_to(distorted).as_posix() for each in scored]
         theirs = np.array([published.scores[name][metric] for name in names])
         ours = np.array([each.scores[metric] for each in scored])
         valid = np.isfinite(theirs)

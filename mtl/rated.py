@@ -33,6 +33,7 @@ from mtl.columns import (
     count_columns,
     find_columns,
     listed,
+    picture_names,
 )
 from mtl.files import InputError, Row, read_table, table_text
 from mtl.inception_resnet_v2 import SMALLEST_SIDE
@@ -147,7 +148,7 @@ def read_ratings(table: Path, columns: TableColumns = UNSAID) -> Ratings:
                 f"{table}: --higher-is worse: has {score} beside {counted[0]} ... {counted[-1]},"
                 " which may run the other way; remove one of them"
             )
-    names = _names(rows, found[IMAGE])
+    names = picture_names(rows, found[IMAGE])
     distributions = None
     if counted:
         distributions = _distributions(rows, counted[::-1] if worse else counted)
@@ -178,19 +179,6 @@ def read_ratings(table: Path, columns: TableColumns = UNSAID) -> Ratings:
         tuple(header),
         scale,
     )
-
-
-def _names(rows: Sequence[Row], image: str) -> tuple[str, ...]:
-    """Return the pictures' names, none of them empty or there twice."""
-    seen: dict[str, int] = {}
-    for row in rows:
-        name = row.text(image)
-        if not name:
-            raise row.error("names no picture; complete or remove it")
-        earlier = seen.setdefault(name, row.line)
-        if earlier != row.line:
-            raise row.error(f"{name} is named more than once, first in line {earlier}; remove one")
-    return tuple(seen)
 
 
 def _distributions(rows: Sequence[Row], counted: Sequence[str]) -> Float[np.ndarray, "n k"]:

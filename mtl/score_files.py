@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
@@ -11,7 +11,8 @@ from fr_metrics import METRICS, Metric, score_all
 from fr_metrics.sff import load_matrix, sff
 from mtl import compilation_cache
 from mtl.files import InputError, read_table
-from mtl.pictures import Rejected, list_pictures, read_picture
+from mtl.pairing import pair_names
+from mtl.pictures import Rejected, read_picture
 from mtl.progress import progress_bar
 
 # Distorted versions scored in one call: the reference's half is computed once for all of them.
@@ -47,36 +48,31 @@ def chosen_metrics(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(m for m in METRICS if m in names) or tuple(METRICS)
 
 
-def pair_folders(references: Path, distorted: Path) -> list[Pair]:
-    """Pair the pictures of two folders by name.
+def pair_folders(references: Path, distorted: Path) -> tuple[list[Pair], list[Rejected]]:
+    """Pair the pictures of two folders by their names, as `mtl.pairing` says.
 
-    A distorted picture belongs to the reference of the same name without suffix, or to the one
-    whose name is followed by `_` and the version, as `deepfl distort` and KADID-10k name them.
+    Returns:
+        The pairs, and the pictures of either folder that belong to none, with the reason.
 
     Raises:
-        InputError: a folder is missing or empty, or nothing belongs together.
+        InputError: as `mtl.pairing.pair_names`.
     """
-    by_stem: dict[str, str] = {}
-    for name in list_pictures(references):
-        stem = _stem(name)
-        if stem in by_stem:
-            raise InputError(
-                f"{references}: {by_stem[stem]} and {name} have the same name; rename one"
-            )
-        by_stem[stem] = name
-    versions: dict[str, list[Path]] = {}
-    for name in list_pictures(distorted):
-        stem = _stem(name)
-        while stem and stem not in by_stem:
-            stem = stem.rpartition("_")[0]
-        if stem:
-            versions.setdefault(stem, []).append(distorted / name)
-    if not versions:
-        raise InputError(
-            f"{distorted}: no name belongs to a picture of {references}; name distorted pictures"
-            " like their reference, or REFERENCE_VERSION.png"
-        )
-    return [Pair(references / by_stem[s], tuple(files)) for s, files in sorted(versions.items())]
+    found = pair_names(references, distorted)
+    pairs = [
+        Pair(references / reference, tuple(distorted / name for name in names))
+        for reference, names in found.versions.items()
+    ]
+    lone = [
+        *(
+            Rejected(name, f"{distorted / name}: is named like no picture of {references}")
+            for name in found.lone_distorted
+        ),
+        *(
+            Rejected(name, f"{references / name}: no picture of {distorted} is named like it")
+            for name in found.lone_references
+        ),
+    ]
+    return pairs, lone
 
 
 def read_pairs(table: Path) -> list[Pair]:
@@ -86,14 +82,14 @@ def read_pairs(table: Path) -> list[Pair]:
         InputError: the file is missing, has another header or no rows, or names a picture twice.
     """
     versions: dict[str, list[Path]] = {}
-    seen = set()
+    seen: dict[tuple[str, str], int] = {}
     for row in read_table(table, ("reference", "distorted")):
-        pair = (row["reference"] or "", row["distorted"] or "")
-        if not all(pair):
-            raise InputError(f"{table}: a row lacks its reference or its distorted picture")
-        if pair in seen:
-            raise InputError(f"{table}: {pair[1]} is there twice; remove one of the rows")
-        seen.add(pair)
+        pair = (row["reference"], row["distorted"])
+        if not all(map(str.strip, pair)):
+            raise row.error("lacks its reference or its distorted picture; complete or remove it")
+        earlier = seen.setdefault(pair, row.line)
+        if earlier != row.line:
+            raise row.error(f"{pair[1]} is there twice, first in line {earlier}; remove one")
         versions.setdefault(pair[0], []).append(table.parent / pair[1])
     return [Pair(table.parent / name, tuple(files)) for name, files in versions.items()]
 
@@ -178,10 +174,6 @@ def _with_matrix(metric: Metric, sff_matrix: Path | None) -> Metric:
         return replace(metric, function=partial(sff, matrix=load_matrix(sff_matrix)))
     except (OSError, ValueError) as error:
         raise InputError(f"{sff_matrix}: is not a matrix for SFF ({error})") from error
-
-
-def _stem(name: str) -> str:
-    return str(PurePosixPath(name).with_suffix(""))
 
 
 def _check_size(path: Path, shape: tuple[int, ...], metrics: Sequence[str]) -> None:

@@ -52,14 +52,21 @@ class CompareConfig:
 
 
 def read_means(path: Path) -> dict[Condition, float]:
-    """The conditions' means over people."""
-    rows = read_table(path, ("distortion", "level", "mean_dmos"))
-    try:
-        return {
-            (int(row["distortion"]), int(row["level"])): float(row["mean_dmos"]) for row in rows
-        }
-    except ValueError as error:
-        raise InputError(f"{path}: holds a value that is not a number ({error})") from error
+    """Return the conditions' means over people.
+
+    Raises:
+        InputError: the table has another header, something in it is no number, or a condition is
+            there twice.
+    """
+    found: dict[Condition, float] = {}
+    for row in read_table(path, ("distortion", "level", "mean_dmos")):
+        condition = (row.whole_number("distortion"), row.whole_number("level"))
+        if condition in found:
+            raise row.error(
+                f"type {condition[0]} at level {condition[1]} is there twice; remove one"
+            )
+        found[condition] = row.number("mean_dmos")
+    return found
 
 
 def sample_photographs(folder: Path, count: int) -> list[UInt8[np.ndarray, "384 512 3"]]:

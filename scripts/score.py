@@ -1,8 +1,10 @@
 """Full-reference scores of distorted pictures against their reference.
 
-Two folders are paired by name: a distorted picture is named like its reference, or
-REFERENCE_VERSION.png as `deepfl distort` names them. A CSV file with the columns reference and
-distorted says itself what belongs together; its paths start at its folder.
+Two folders are paired by name, without regard to case and suffix. A distorted picture belongs to
+the first of these that is a reference: its name before KADID's ending _TT_LL, which `deepfl
+distort` writes, or TID2013's _tt_l; its name; its name before another underscore. One that may
+belong to two references is refused. A CSV file with the columns reference and distorted says itself
+what belongs together; its paths start at its folder.
 
 Examples:
     deepfl distort deepfl-demo/photographs/chelsea.png --type jpeg --level 4 --out jpeg.png
@@ -21,6 +23,7 @@ from pathlib import Path
 
 from fr_metrics import METRICS
 from mtl.files import InputError, table_text, write_atomically
+from mtl.pictures import Rejected
 from mtl.progress import say
 from mtl.published_scores import agreement, pair_published, read_published
 from mtl.score_files import (
@@ -32,6 +35,8 @@ from mtl.score_files import (
     score_pairs,
 )
 from scripts.command_line import parse
+
+NAMED = 10  # of the pictures that are left out
 
 
 @dataclass(frozen=True)
@@ -65,10 +70,11 @@ def main(arguments: Sequence[str]) -> None:
     if config.against is not None:
         _compare(config, config.against, metrics)
         return
+    lone: list[Rejected] = []
     if config.reference.is_dir():
         if len(config.distorted) != 1:
             raise InputError("a folder of references takes one folder of distorted pictures")
-        pairs = pair_folders(config.reference, config.distorted[0])
+        pairs, lone = pair_folders(config.reference, config.distorted[0])
     elif config.reference.suffix.lower() == ".csv":
         if config.distorted:
             raise InputError(
@@ -82,11 +88,12 @@ def main(arguments: Sequence[str]) -> None:
         if not config.distorted:
             raise InputError("no distorted picture given")
         pairs = [Pair(config.reference, config.distorted)]
+    _say_left_out(lone)
     scored, rejected = score_pairs(pairs, metrics, sff_matrix=config.sff_matrix, progress=True)
-    for picture in rejected:
-        say(f"left out: {picture.reason}")
+    _say_left_out(rejected)
+    left_out = len(lone) + len(rejected)
     if config.out is not None:
-        _write(config.out, scored, len(rejected))
+        _write(config.out, scored, left_out)
         return
     arrows = [("↑" if METRICS[m].higher_is_better else "↓") + METRICS[m].title for m in metrics]
     width = max(len(s.distorted.name) for s in scored)
@@ -94,6 +101,8 @@ def main(arguments: Sequence[str]) -> None:
     for s in scored:
         numbers = (f"{s.scores[m]:9.5f}" for m in metrics)
         print(" ".join([f"{s.distorted.name:<{width}}", *numbers]))
+    if left_out:
+        say(f"{len(scored)} pictures scored, {left_out} left out")
 
 
 def _compare(config: ScoreConfig, against: Path, metrics: Sequence[str]) -> None:
@@ -106,20 +115,29 @@ def _compare(config: ScoreConfig, against: Path, metrics: Sequence[str]) -> None
             f"{against}: has no column of {', '.join(metrics)}; it has"
             f" {', '.join(published.metrics)}"
         )
-    pairs, missing = pair_published(published, config.reference, config.distorted[0])
+    pairs, lone = pair_published(published, config.reference, config.distorted[0])
+    _say_left_out(lone)
     scored, rejected = score_pairs(pairs, common, sff_matrix=config.sff_matrix, progress=True)
-    if missing:
-        say(f"{len(missing)} of its pictures are not there; the first, {missing[0].reason}")
-    for picture in rejected:
-        say(f"left out: {picture.reason}")
+    _say_left_out(rejected)
+    left_out = len(lone) + len(rejected)
     if config.out is not None:
-        _write(config.out, scored, len(missing) + len(rejected))
+        _write(config.out, scored, left_out)
+    elif left_out:
+        say(f"{len(scored)} pictures scored, {left_out} left out")
     print(f"{'metric':<9} {'pictures':>8} {'median':>9} {'largest':>9} {'SROCC':>8}  farthest off")
     for row in agreement(scored, published, config.distorted[0], common):
         print(
             f"{row.metric:<9} {row.pictures:>8} {row.median_difference:9.2g}"
             f" {row.largest_difference:9.2g} {row.srocc:8.5f}  {row.worst}"
         )
+
+
+def _say_left_out(pictures: Sequence[Rejected]) -> None:
+    """Report the first of what is left out, and how many more there are."""
+    for picture in pictures[:NAMED]:
+        say(f"left out: {picture.reason}")
+    if len(pictures) > NAMED:
+        say(f"left out: {len(pictures) - NAMED} more")
 
 
 def _write(out: Path, scored: Sequence[Scored], left_out: int) -> None:

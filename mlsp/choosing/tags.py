@@ -14,10 +14,14 @@ A table has the columns `image` and `tags`: tags separated by ; or |, each with 
 behind a colon or without one, which counts as 1, such as `beach:0.93;outdoor;people:0.5`.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from mtl.files import InputError, read_table
+from mtl.files import NUMBER, Row, read_table
+
+# What is no number but is meant as one, and no part of a tag.
+_LIKE_A_NUMBER = re.compile(r"[+-]?(\d[\d_.,]*|nan|inf(inity)?)", re.IGNORECASE)
 
 Tags = Mapping[str, Mapping[str, float]]
 
@@ -26,26 +30,30 @@ def read_tags(table: Path) -> dict[str, dict[str, float]]:
     """Confidence by tag, by image.
 
     Raises:
-        InputError: the table is missing, has another header, or names an image twice.
+        InputError: the table is missing, has another header, names an image twice, or holds a
+            confidence that is no number.
     """
     found: dict[str, dict[str, float]] = {}
     for row in read_table(table, ("image", "tags")):
-        name = (row["image"] or "").strip()
+        name = row.text("image")
         if not name or name in found:
-            raise InputError(f"{table}: names {name or 'an empty image'} more than once")
-        found[name] = _tags_of(row["tags"] or "")
+            what = f"{name} is named more than once" if name else "names no image"
+            raise row.error(f"{what}; complete or remove the row")
+        found[name] = _tags_of(row)
     return found
 
 
-def _tags_of(text: str) -> dict[str, float]:
+def _tags_of(row: Row) -> dict[str, float]:
     tags: dict[str, float] = {}
-    for part in text.replace("|", ";").split(";"):
-        tag, _, number = part.strip().rpartition(":")
-        try:
+    for part in row["tags"].replace("|", ";").split(";"):
+        tag, _, number = (each.strip() for each in part.rpartition(":"))
+        if NUMBER.fullmatch(number) and "," not in number:
             confidence = float(number) if tag else 1.0
-        except ValueError:
+        elif tag and _LIKE_A_NUMBER.fullmatch(number):
+            raise row.error(f"the confidence {number!r} of {tag} is not a number; correct it")
+        else:
             tag, confidence = "", 1.0  # the colon belongs to the tag
-        name = tag.strip() or part.strip()
+        name = tag or part.strip()
         if name:
             tags[name] = max(confidence, tags.get(name, confidence))
     return tags

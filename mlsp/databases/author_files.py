@@ -4,62 +4,18 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from io import BytesIO
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Float
 
 from mtl.files import NUMBER, InputError
+from mtl.finder import Finder
 
 AGAIN = "unpack the authors' archive again"
 
 MISSING_NAMED = 3  # of the missing pictures, in an error
-
-
-class Finder:
-    """Files under a root by their names, whatever the case: distributions differ in it.
-
-    Each folder is listed once; a file of exactly the name comes before others.
-    """
-
-    def __init__(self, root: Path):
-        self.root = root
-        self._listings: dict[Path, tuple[set[str], dict[str, str]]] = {}
-
-    def find(self, name: str) -> str | None:
-        """The name as it is on the disk, relative to the root; None if there is no such file."""
-        folder, parts = self.root, []
-        for part in PurePosixPath(name).parts:
-            actual = part
-            if part not in ("/", ".."):
-                names, folded = self._listing(folder)
-                actual = part if part in names else folded.get(part.casefold())
-                if actual is None:
-                    return None
-            parts.append(actual)
-            folder = folder / actual
-        return PurePosixPath(*parts).as_posix()
-
-    def path(self, name: str) -> Path:
-        """The file.
-
-        Raises:
-            InputError: there is none.
-        """
-        found = self.find(name)
-        if found is None:
-            raise InputError(f"{self.root / name}: no such file; {AGAIN}")
-        return self.root / found
-
-    def _listing(self, folder: Path) -> tuple[set[str], dict[str, str]]:
-        if folder not in self._listings:
-            try:
-                names = sorted(path.name for path in folder.iterdir())
-            except (FileNotFoundError, NotADirectoryError):
-                names = []
-            self._listings[folder] = (set(names), {name.casefold(): name for name in names})
-        return self._listings[folder]
 
 
 def missing_files(finder: Finder, names: Sequence[str]) -> str | None:

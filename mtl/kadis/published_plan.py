@@ -18,6 +18,7 @@ from jaxtyping import Float32
 from tensorflow_datasets.core.features import FeaturesDict
 
 from mtl.files import InputError, file_digest
+from mtl.finder import Finder
 from mtl.kadis.names import files_of, is_inside, parse_version
 from mtl.kadis.plan import check_layout, check_workers
 from mtl.kadis.recipes import Version, split_references
@@ -166,10 +167,11 @@ def plan_import(config: ImportConfig, *, progress: bool = False) -> ImportPlan:
     table = _read_table(config)
     rejected = list(table.rejected)
     references = sorted(table.entries)
+    finders = Finder(config.references), Finder(config.distorted)
     with (
         progress_bar(len(references), "look at pictures", "reference", show=progress) as bar,
         closing(
-            in_order(partial(_look, config, table), references, config.num_workers)
+            in_order(partial(_look, finders, table), references, config.num_workers)
         ) as looked_at,
     ):
         found = {}
@@ -252,9 +254,10 @@ def _chosen(config: ImportConfig, there: tuple[str, ...]) -> tuple[str, ...]:
     return chosen
 
 
-def _look(config: ImportConfig, table: _Table, reference: str) -> _Found | str:
+def _look(finders: tuple[Finder, Finder], table: _Table, reference: str) -> _Found | str:
     """A reference's files; what is wrong with it where it cannot be used."""
-    path = config.references / reference
+    of_references, of_distorted = finders
+    path = of_references.root / (of_references.first_file([reference]) or reference)
     try:
         size = picture_size(path)
         number_of_bytes = path.stat().st_size
@@ -262,7 +265,7 @@ def _look(config: ImportConfig, table: _Table, reference: str) -> _Found | str:
         return str(error).removeprefix(f"{path}: ")
     pictures, rejected = [], []
     for entry in sorted(table.entries[reference], key=_type_and_level):
-        file = _file_of(config.distorted, entry)
+        file = _file_of(of_distorted, entry)
         if file is None:
             rejected.append(Rejected(entry.name, "no such file"))
         else:
@@ -274,13 +277,12 @@ def _type_and_level(entry: Entry) -> tuple[int, int]:
     return entry.version.distortion, entry.version.level
 
 
-def _file_of(folder: Path, entry: Entry) -> Picture | None:
+def _file_of(finder: Finder, entry: Entry) -> Picture | None:
     """The file of a distorted picture, under any name that it may have."""
-    for file in files_of(entry.name):
-        path = folder / file
-        if path.is_file():
-            return Picture(entry, file, path.stat().st_size)
-    return None
+    file = finder.first_file(files_of(entry.name))
+    if file is None:
+        return None
+    return Picture(entry, file, (finder.root / file).stat().st_size)
 
 
 def other_size(size: tuple[int, ...], wanted: tuple[int, int]) -> str:

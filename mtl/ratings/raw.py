@@ -10,8 +10,8 @@ KonIQ-10k, doi:10.1109/TIP.2020.2967829 (arXiv:1910.06180), section 4, does not 
 an image that one worker rated twice; such rows are refused unless it is said which one counts.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -77,49 +77,47 @@ def read_raw(
     raters: dict[str, int] = {}
     images: dict[str, int] = {}
     rater, image, score = [], [], []
+    lines: list[int] = []
     questions: list[tuple[str, str]] = []  # of each image, as its first row says
     with progress_bar(_lines(table), f"read {table.name}", "rating", show=progress) as bar:
-        for line, row in enumerate(table_rows(table, (RATER, IMAGE, SCORE)), 2):
-            who, what = (row[RATER] or "").strip(), (row[IMAGE] or "").strip()
-            if not who or not what or None in row:
-                lacking = RATER if not who else IMAGE
-                problem = (
-                    "has more fields than the header" if None in row else f"names no {lacking}"
-                )
-                raise InputError(f"{table}: line {line}: {problem}; remove or complete the row")
-            answer = ANSWERS.get((row[SCORE] or "").strip())
+        for row in table_rows(table, (RATER, IMAGE, SCORE)):
+            who, what = row.text(RATER), row.text(IMAGE)
+            if not who or not what:
+                raise row.error(f"names no {IMAGE if who else RATER}; remove or complete the row")
+            answer = ANSWERS.get(row.text(SCORE))
             if answer is None:
-                raise InputError(
-                    f"{table}: line {line}: score {row[SCORE]!r} is not a whole number from 1 to"
-                    f" {RATINGS}; scores are 1 (bad) ... {RATINGS} (excellent)"
+                raise row.error(
+                    f"score {row[SCORE]!r} is not a whole number from 1 to {RATINGS}; scores are 1"
+                    f" (bad) ... {RATINGS} (excellent)"
                 )
-            question = ((row.get(TEST) or "").strip(), (row.get(ACCEPTED) or "").strip())
+            question = (row.text(TEST), row.text(ACCEPTED))
             k = images.setdefault(what, len(images))
             if k == len(questions):
                 questions.append(question)
             elif question != questions[k]:
-                raise InputError(
-                    f"{table}: line {line}: {what} has test '{OR.join(filter(None, question))}',"
-                    f" in an earlier row '{OR.join(filter(None, questions[k]))}'; all rows of an"
-                    " image must say the same"
+                raise row.error(
+                    f"{what} has test '{OR.join(filter(None, question))}', in an earlier row"
+                    f" '{OR.join(filter(None, questions[k]))}'; all rows of an image must say the"
+                    " same"
                 )
             rater.append(raters.setdefault(who, len(raters)))
             image.append(k)
             score.append(answer)
+            lines.append(row.line)
             bar.update()
     accepted = _accepted(table, list(images), questions)
     raters_, rater_ = _sorted(raters, np.array(rater, np.int64))
     images_, image_ = _sorted(images, np.array(image, np.int64))
-    order = _once(table, raters_, images_, rater_, image_, duplicates)
-    return RawRatings(
+    all_rows = RawRatings(
         table,
         raters_,
         images_,
-        rater_[order],
-        image_[order],
-        np.array(score, np.uint8)[order],
+        rater_,
+        image_,
+        np.array(score, np.uint8),
         accepted[np.argsort(np.array(list(images)), kind="stable")],
     )
+    return _once(all_rows, lines, duplicates)
 
 
 def _lines(table: Path) -> int:
@@ -140,31 +138,31 @@ def _sorted(places: Mapping[str, int], of: np.ndarray) -> tuple[tuple[str, ...],
     return tuple(names[order].tolist()), rank[of]
 
 
-def _once(
-    table: Path,
-    raters: tuple[str, ...],
-    images: tuple[str, ...],
-    rater: np.ndarray,
-    image: np.ndarray,
-    duplicates: Duplicates,
-) -> np.ndarray:
-    """Rows in the order of images and raters, one for each pair."""
-    key = image * len(raters) + rater
+def _once(all_rows: RawRatings, lines: Sequence[int], duplicates: Duplicates) -> RawRatings:
+    """Return the ratings in the order of images and raters, one for each pair.
+
+    Args:
+        all_rows: the ratings in the order of the table.
+        lines: of the ratings in the table.
+        duplicates: as `read_raw` has them.
+    """
+    rater, image = all_rows.rater, all_rows.image
+    key = image * len(all_rows.raters) + rater
     order = np.argsort(key, kind="stable")
     same = key[order][1:] == key[order][:-1]
-    if not same.any():
-        return order
-    if duplicates == "refuse":
+    if same.any() and duplicates == "refuse":
         at = int(np.flatnonzero(same)[0])
-        first, second = order[at] + 2, order[at + 1] + 2
+        first, second = order[at], order[at + 1]
         raise InputError(
-            f"{table}: line {second}: {raters[rater[second - 2]]} rates"
-            f" {images[image[second - 2]]} again, after line {first} ({int(same.sum())} such rows"
-            " in all); remove them, or say --duplicates first or last"
+            f"{all_rows.table}: line {lines[second]}: {all_rows.raters[rater[second]]} rates"
+            f" {all_rows.images[image[second]]} again, after line {lines[first]}"
+            f" ({int(same.sum())} such rows in all); remove them, or say --duplicates first or last"
         )
     if duplicates == "first":
-        return order[np.concatenate([[True], ~same])]
-    return order[np.concatenate([~same, [True]])]
+        order = order[np.concatenate([[True], ~same])]
+    else:
+        order = order[np.concatenate([~same, [True]])]
+    return replace(all_rows, rater=rater[order], image=image[order], score=all_rows.score[order])
 
 
 def _accepted(table: Path, images: list[str], questions: list[tuple[str, str]]) -> np.ndarray:

@@ -181,21 +181,13 @@ def _predictions(table: Path) -> dict[str, float]:
     if column is None:
         raise InputError(f"{table}: must hold a column {' or '.join(PREDICTED)}")
     found: dict[str, float] = {}
-    for line, row in enumerate(rows, 2):
-        name = (row[IMAGE] or "").strip()
-        try:
-            value = float(row[column])
-        except (TypeError, ValueError):
-            value = float("nan")
-        if not name or not np.isfinite(value):
-            raise InputError(
-                f"{table}: line {line}: {column} {row[column]!r} of {name!r} is not a number"
-            )
+    for row in rows:
+        name = row.text(IMAGE)
+        if not name:
+            raise row.error(f"names no {IMAGE}; complete or remove it")
         if name in found:
-            raise InputError(
-                f"{table}: line {line}: {name} is there twice; keep the rows of one method"
-            )
-        found[name] = value
+            raise row.error(f"{name} is there twice; keep the rows of one method")
+        found[name] = row.number(column)
     return found
 
 

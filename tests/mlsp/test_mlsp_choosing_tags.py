@@ -76,7 +76,7 @@ def test_tables_are_read_and_mistakes_named(tmp_path):
         "c.jpg": {"ratio:4:3": 0.2, "x:y": 1.0},
     }
     table.write_text("image,tags\na.jpg,x\na.jpg,y\n")
-    with pytest.raises(InputError, match=r"names a\.jpg more than once"):
+    with pytest.raises(InputError, match=r"line 3: a\.jpg is named more than once"):
         read_tags(table)
     table.write_text("image,labels\na.jpg,x\n")
     with pytest.raises(InputError, match="tags is missing"):

@@ -148,7 +148,7 @@ def test_a_rating_table_names_files_beside_it(tmp_path):
     assert source.names == ["x/a.png", "x/b.png"] and source.root == tmp_path
     assert source.columns[1] == {"score": "4", "reference": "b"}
     (tmp_path / "twice.csv").write_text("image,score\na.png,3\na.png,4\n")
-    with pytest.raises(InputError, match=r"names a\.png more than once"):
+    with pytest.raises(InputError, match=r"line 3: a\.png is named more than once"):
         rated_files(tmp_path / "twice.csv")
 
 

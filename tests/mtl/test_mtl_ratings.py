@@ -67,10 +67,10 @@ def test_accepted_answers_in_either_column(tmp_path):
         (["rater,image,score", "a,x,3", "b,x,0"], "line 3: score '0' is not"),
         (["rater,image,score", "a,x,2.5"], "line 2: score '2.5' is not"),
         (["rater,image,score", "a,x,good"], "line 2: score 'good' is not"),
-        (["rater,image,score", "a,x"], "line 2: score None is not"),
+        (["rater,image,score", "a,x"], "line 2: has 2 fields, not the header's 3"),
         (["rater,image,score", ",x,3"], "line 2: names no rater"),
         (["rater,image,score", "a,,3"], "line 2: names no image"),
-        (["rater,image,score", "a,x,3,4"], "line 2: has more fields than the header"),
+        (["rater,image,score", "a,x,3,4"], "line 2: has 4 fields, not the header's 3"),
         (
             ["rater,image,score", "a,x,3", "b,x,3", "a,x,4"],
             "line 4: a rates x again, after line 2 .1 such rows",

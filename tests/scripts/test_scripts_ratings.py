@@ -107,7 +107,7 @@ def test_the_example_of_the_help_works_as_it_stands(tmp_path, monkeypatch, capsy
         ("raw.csv --out out --experts predicted.csv", "must hold score, or c1 c2 c3 c4 c5"),
         ("raw.csv --out out --experts strange.csv", "strange.csv: cannot be compared with raw.csv"),
         ("raw.csv --out out --predictions experts.csv", "a column predicted or quality"),
-        ("raw.csv --out out --predictions words.csv", "line 2: predicted 'good' of 'i00.png' is"),
+        ("raw.csv --out out --predictions words.csv", "line 2: predicted 'good' is not a number"),
         ("raw.csv --out out --predictions twice.csv", "line 3: i00.png is there twice"),
         ("raw.csv --out out --predictions same.csv", "same.csv: all predictions are 3"),
         ("raw.csv --out out --predictions few.csv", "few.csv: cannot be compared with raw.csv"),

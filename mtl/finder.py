@@ -1,0 +1,78 @@
+"""Files by the names that tables give them, whatever the case on the disk."""
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from mtl.files import InputError
+
+
+class Finder:
+    """Files under a root by their names, whatever the case: distributions differ in it.
+
+    Each folder is listed once; a file of exactly the name comes before others.
+    """
+
+    def __init__(self, root: Path):
+        self.root = root
+        self._listings: dict[Path, tuple[set[str], dict[str, list[str]]]] = {}
+
+    def find(self, name: str) -> str | None:
+        """Return the name as it is on the disk, relative to the root; None without such a file.
+
+        Raises:
+            InputError: several names differ from it in case alone.
+        """
+        folder, parts = self.root, []
+        for part in PurePosixPath(name).parts:
+            actual = part
+            if part not in ("/", ".."):
+                names, folded = self._listing(folder)
+                alike = [part] if part in names else folded.get(part.casefold(), [])
+                if not alike:
+                    return None
+                if len(alike) > 1:
+                    raise InputError(
+                        f"{folder}: {part} may be {' or '.join(alike)}; rename one of them"
+                    )
+                actual = alike[0]
+            parts.append(actual)
+            folder = folder / actual
+        return PurePosixPath(*parts).as_posix()
+
+    def first_file(self, names: Sequence[str]) -> str | None:
+        """Return the first of several names that is a file, as it is spelled on the disk.
+
+        Names of exactly that spelling come before all others; folders are listed for the latter
+        alone.
+
+        Raises:
+            InputError: several files differ from a name in case alone.
+        """
+        exact = next((name for name in names if (self.root / name).is_file()), None)
+        if exact is not None:
+            return exact
+        found = (self.find(name) for name in names)
+        return next((name for name in found if name and (self.root / name).is_file()), None)
+
+    def path(self, name: str) -> Path:
+        """Return the file.
+
+        Raises:
+            InputError: there is none.
+        """
+        found = self.find(name)
+        if found is None:
+            raise InputError(f"{self.root / name}: no such file; unpack the authors' archive again")
+        return self.root / found
+
+    def _listing(self, folder: Path) -> tuple[set[str], dict[str, list[str]]]:
+        if folder not in self._listings:
+            try:
+                names = sorted(path.name for path in folder.iterdir())
+            except (FileNotFoundError, NotADirectoryError):
+                names = []
+            folded: dict[str, list[str]] = {}
+            for name in names:
+                folded.setdefault(name.casefold(), []).append(name)
+            self._listings[folder] = (set(names), folded)
+        return self._listings[folder]
