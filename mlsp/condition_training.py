@@ -129,7 +129,9 @@ class _Examples:
 
     def digest(self, weights: str) -> str:
         """Of what will be extracted."""
-        return hashlib.sha256("\n".join([weights, *self.names]).encode()).hexdigest()
+        return hashlib.sha256(
+            "\n".join([weights, *self.names]).encode(errors="surrogateescape")
+        ).hexdigest()
 
     def size(self, index: int) -> tuple[int, int]:
         """The data set's common size."""

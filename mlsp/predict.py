@@ -1,7 +1,7 @@
 """The quality of any picture, without a reference."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -183,7 +183,11 @@ class _Place:
 
 
 def predict_files(
-    predictor: Predictor, paths: Sequence[Path], *, progress: bool = False
+    predictor: Predictor,
+    paths: Sequence[Path],
+    *,
+    progress: bool = False,
+    tell: Callable[[str], None] | None = None,
 ) -> Iterator[Prediction | Rejected]:
     """Judge picture files and all pictures in folders; a bad one among them is reported.
 
@@ -194,13 +198,14 @@ def predict_files(
         predictor: of the model.
         paths: files and folders.
         progress: report on standard error.
+        tell: called with a line for each kind of file that folders' pictures are without.
 
     Raises:
         InputError: a path does not exist, or a folder holds no pictures.
     """
     places = []
     for path in paths:
-        source = open_source(path)
+        source = open_source(path, tell)
         for index, name in enumerate(source.names):
             shown = str(path) if path.is_file() else str(path / name)
             places.append(_Place(len(places), shown, source, index))

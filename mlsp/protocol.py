@@ -20,7 +20,7 @@ import scipy.stats
 from jaxtyping import Float
 
 from mtl.correlation import plcc, srocc
-from mtl.files import InputError, write_atomically
+from mtl.files import InputError, json_text, write_atomically
 from mtl.splits import Split
 
 # Those that mean something for scores on a scale of their own, and all.
@@ -249,7 +249,7 @@ def write_splits(
         "repetitions": repetitions,
     }
     digest = _digest(content)
-    text = json.dumps(content | {"sha256": digest}, indent=1, ensure_ascii=False)
+    text = json_text(content | {"sha256": digest})
     write_atomically(path, text + "\n")
     return digest
 

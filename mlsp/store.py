@@ -97,7 +97,7 @@ class FeatureWriter:
         names = "\n".join(source.names)
         self._identity = {
             **identity,
-            "names_sha256": hashlib.sha256(names.encode()).hexdigest(),
+            "names_sha256": hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest(),
             "pictures": len(source.names),
         }
         self.skipped: dict[int, str] = {}

@@ -8,8 +8,6 @@ program's own code outside decoding are not caught.
 import io
 import os
 import re
-import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from mtl.exif import SIDEWAYS, orientation, upright
 from mtl.files import InputError
 from mtl.picture_integrity import check_whole
+from mtl.pillow_warnings import PILLOW_IS_QUIET
 from mtl.tiff_layouts import TIFF_STARTS, described_layout, eight_bit_tiff
 
 try:
@@ -44,39 +43,6 @@ HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"
 EXIF_ITEM = re.compile(rb"\0\0\0(?:\0|\x06Exif\0\0)(?:(II\*\0)|(MM\0\*))(.{4})", re.DOTALL)
 
 
-class _Quiet:
-    """Silence Pillow's warnings while any thread decodes.
-
-    Filters belong to the process, so the first thread in sets them and the last one out restores
-    them; `warnings.catch_warnings` in each thread would restore them while others still decode.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-        self._saved: warnings.catch_warnings | None = None
-
-    def __enter__(self) -> None:
-        with self._lock:
-            self._inside += 1
-            if self._inside == 1:
-                self._saved = warnings.catch_warnings()
-                self._saved.__enter__()
-                # Pillow warns of pictures over 89 megapixels; a 100-megapixel camera is no attack.
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-                warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)\b")
-
-    def __exit__(self, *error: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0 and self._saved is not None:
-                self._saved.__exit__(None, None, None)
-                self._saved = None
-
-
-_QUIET = _Quiet()
-
-
 @contextmanager
 def decoding(path: Path) -> Iterator[None]:
     """Turn whatever a decoder raises in the block into an error about `path`.
@@ -87,7 +53,7 @@ def decoding(path: Path) -> Iterator[None]:
         InputError: names the file, the decoder's reason and the remedy.
     """
     try:
-        with _QUIET:
+        with PILLOW_IS_QUIET:
             yield
     except InputError:
         raise

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from distortions import distort
 from mtl.files import InputError, write_atomically
-from mtl.kadis.names import exported_stems, version_name
+from mtl.kadis.names import exported_stems, too_long, version_name
 from mtl.kadis.recipes import named_seed
 from mtl.pictures import Rejected, encode_png, list_pictures, read_picture
-from mtl.progress import progress_bar
+from mtl.progress import progress_bar, say
 
 
 def distort_file(photo: Path, out: Path, distortion: int, level: int, seed: int) -> None:
@@ -43,7 +43,7 @@ def distort_folder(
     Raises:
         InputError: the folder is missing or empty, or none of its pictures can be read.
     """
-    names = list_pictures(photos)
+    names = list_pictures(photos, say if progress else None)
     stems = exported_stems(names)
     there, rejected = 0, []
     with progress_bar(
@@ -56,6 +56,9 @@ def distort_folder(
                 for level in levels
             ]
             try:
+                reason = too_long(versions[0][2].name)  # all are as long
+                if reason is not None:
+                    raise InputError(f"{photos / name}: {reason}")
                 image = read_picture(photos / name)
             except InputError as error:
                 rejected.append(Rejected(name, str(error)))

@@ -2,6 +2,8 @@
 
 from PIL import Image
 
+from mtl.pillow_warnings import PILLOW_IS_QUIET
+
 ORIENTATION = 0x0112  # tag of TIFF 6.0 and EXIF 2.3
 
 # What turns stored pixels upright, by the value of the orientation tag (EXIF 2.3, section 4.6.4).
@@ -20,7 +22,8 @@ SIDEWAYS = (5, 6, 7, 8)  # orientations that exchange height and width
 def orientation(picture: Image.Image) -> int:
     """Return the EXIF orientation of an opened picture, 1..8; 1 where its EXIF block is broken."""
     try:
-        found = picture.getexif().get(ORIENTATION, 1)
+        with PILLOW_IS_QUIET:
+            found = picture.getexif().get(ORIENTATION, 1)
         return int(found) if found in TURNS else 1
     except Exception:  # tags of any type and length: nothing else is needed of them
         return 1

@@ -3,7 +3,9 @@
 import csv
 import hashlib
 import io
+import json
 import os
+import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,7 +32,9 @@ def whole_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
             yield file
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Short, since the name itself may have all the bytes that the file system allows.
+    mark = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]
+    temporary = path.with_name(f".{mark}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
             yield file
@@ -40,9 +44,22 @@ def whole_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
 
 
 def write_atomically(path: str | os.PathLike, data: bytes | str) -> None:
-    """Write a file so that it is there whole or not at all."""
+    """Write a file so that it is there whole or not at all.
+
+    Text becomes UTF-8; names of files in it that are not UTF-8 become their own bytes again.
+    """
     with whole_file(path) as file:
-        file.write(data.encode() if isinstance(data, str) else data)
+        file.write(data.encode(errors="surrogateescape") if isinstance(data, str) else data)
+
+
+def json_text(value: Any) -> str:
+    """Return JSON text that is UTF-8 whatever names it holds.
+
+    A byte of a file's name that is not UTF-8, 0xfc for example, is written as \\udcfc, which a
+    reader turns back into the name (PEP 383).
+    """
+    text = json.dumps(value, indent=1, ensure_ascii=False)
+    return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found.group()):04x}", text)
 
 
 def write_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> None:
@@ -88,9 +105,11 @@ def table_rows(path: str | os.PathLike, required: Iterable[str]) -> Iterator[dic
     if not path.is_file():
         raise InputError(f"{path}: no such file; give a CSV file with a header line")
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        # Names of files are bytes: those that are not UTF-8 come back as the names they were.
+        with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
             reader = csv.DictReader(file)
             header = [name.strip() for name in reader.fieldnames or []]
+            "".join(header).encode()  # a header is text: UnicodeEncodeError otherwise
             missing = [name for name in required if name not in header]
             if missing:
                 raise InputError(
@@ -101,7 +120,7 @@ def table_rows(path: str | os.PathLike, required: Iterable[str]) -> Iterator[dic
             for row in reader:
                 empty = False
                 yield row
-    except (UnicodeDecodeError, csv.Error) as error:
+    except (UnicodeError, csv.Error) as error:
         raise InputError(f"{path}: is not a CSV text file ({error})") from error
     if empty:
         raise InputError(f"{path}: has a header but no rows; add one row per picture")

@@ -1,6 +1,6 @@
 """Full-reference scores of picture files against their references."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -47,7 +47,9 @@ def chosen_metrics(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(m for m in METRICS if m in names) or tuple(METRICS)
 
 
-def pair_folders(references: Path, distorted: Path) -> list[Pair]:
+def pair_folders(
+    references: Path, distorted: Path, tell: Callable[[str], None] | None = None
+) -> list[Pair]:
     """Pair the pictures of two folders by name.
 
     A distorted picture belongs to the reference of the same name without suffix, or to the one
@@ -57,7 +59,7 @@ def pair_folders(references: Path, distorted: Path) -> list[Pair]:
         InputError: a folder is missing or empty, or nothing belongs together.
     """
     by_stem: dict[str, str] = {}
-    for name in list_pictures(references):
+    for name in list_pictures(references, tell):
         stem = _stem(name)
         if stem in by_stem:
             raise InputError(
@@ -65,7 +67,7 @@ def pair_folders(references: Path, distorted: Path) -> list[Pair]:
             )
         by_stem[stem] = name
     versions: dict[str, list[Path]] = {}
-    for name in list_pictures(distorted):
+    for name in list_pictures(distorted, tell):
         stem = _stem(name)
         while stem and stem not in by_stem:
             stem = stem.rpartition("_")[0]

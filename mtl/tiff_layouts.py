@@ -5,7 +5,7 @@ Pillow decodes most layouts. It passes over, and this module sees to:
 - 12- and 16-bit grey keep their range and white-is-zero their sense: 255 is white afterwards.
 - Uncompressed 16-bit samples in separate planes are read by tifffile.
 - Signed integers, 32-bit integers and floating point have no fixed white: refused.
-- CIE L*a*b* names no white point, uncompressed YCbCr with fewer chroma samples is not read: refused.
+- CIE L*a*b*, and uncompressed YCbCr with fewer chroma samples, are refused.
 
 Of several pages the first is taken.
 """
