@@ -9,7 +9,7 @@ import io
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -84,15 +84,15 @@ def opened(path: str | os.PathLike) -> Iterator[Image.Image]:
 def _open(path: Path) -> Image.Image:
     try:
         return Image.open(path)
-    except UnidentifiedImageError as error:
-        raise _unidentified(path) from error
-    except Exception:
+    except Exception as error:
         # Pillow rewrites the EXIF block of an AVIF while opening it, which odd tags prevent.
-        data = path.read_bytes()
-        without = _without_exif(data) if data[4:8] == MEDIA_START else data
-        if without == data:
-            raise
-        return Image.open(io.BytesIO(without))
+        without = _without_exif(path)
+        if without is not None:
+            with suppress(Exception):
+                return Image.open(io.BytesIO(without))
+        if isinstance(error, UnidentifiedImageError):
+            raise _unidentified(path) from error
+        raise
 
 
 def _unidentified(path: Path) -> InputError:
@@ -111,14 +111,20 @@ def _unidentified(path: Path) -> InputError:
     return InputError(f"{path}: is not a picture; replace or remove it")
 
 
-def _without_exif(data: bytes) -> bytes:
-    """Return an AVIF or HEIF file with its EXIF directories emptied, nothing moved."""
+def _without_exif(path: Path) -> bytes | None:
+    """Return an AVIF or HEIF file with its EXIF directories emptied, nothing moved.
+
+    None where the file is neither or has no such directory.
+    """
+    data = path.read_bytes()
+    if data[4:8] != MEDIA_START:
+        return None
     patched = bytearray(data)
     for item in EXIF_ITEM.finditer(data):
         header = item.start(1) if item.group(1) else item.start(2)
         first = header + int.from_bytes(item.group(3), "little" if item.group(1) else "big")
         patched[first : first + 2] = bytes(len(patched[first : first + 2]))
-    return bytes(patched)
+    return None if patched == data else bytes(patched)
 
 
 def displayed_size(path: Path, picture: Image.Image) -> tuple[int, int]:
