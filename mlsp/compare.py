@@ -238,7 +238,7 @@ def _write_table(folder: Path, shallow: Judged, split: Split) -> Path:
     ]
     path = folder / "ratings.csv"
     text = table_text(rows)
-    if not path.is_file() or path.read_text() != text:
+    if not path.is_file() or path.read_bytes() != text.encode(errors="surrogateescape"):
         write_atomically(path, text)
     return path
 

@@ -62,7 +62,7 @@ class Crops:
 
         They depend on the picture's name, its size and the seed, on nothing else.
         """
-        digest = hashlib.sha256(name.encode()).digest()
+        digest = hashlib.sha256(name.encode(errors="surrogateescape")).digest()
         rng = np.random.default_rng([self.seed, int.from_bytes(digest[:8], "big")])
         height, width = (min(self.size, side) for side in size)
         tops = rng.integers(0, size[0] - height, self.number, endpoint=True)

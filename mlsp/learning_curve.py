@@ -19,7 +19,6 @@ without the residual. Few repetitions make both too narrow: a resample of n has 
 variance.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,7 +30,7 @@ from matplotlib import pyplot
 
 from mlsp import figures
 from mlsp.benchmark import Method, Rated, Row, compare_methods
-from mtl.files import InputError, table_text, write_atomically
+from mtl.files import InputError, json_text, table_text, write_atomically
 from mtl.progress import say, stage
 from mtl.splits import Split
 
@@ -350,7 +349,7 @@ def write_learning_curves(
         return curves
     write_atomically(out / EXTRAPOLATION, table_text(extrapolated))
     fitted = {name: asdict(curve) for name, curve in curves.items()}
-    write_atomically(out / FITS, json.dumps(fitted, indent=1, ensure_ascii=False) + "\n")
+    write_atomically(out / FITS, json_text(fitted) + "\n")
     draw_learning_curves(out / PICTURE, rows, bounds)
     return curves
 

@@ -1,7 +1,7 @@
 """The quality of any picture, without a reference."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -185,7 +185,12 @@ class _Place:
 
 
 def predict_files(
-    predictor: Predictor, paths: Sequence[Path], *, seen: bool = False, progress: bool = False
+    predictor: Predictor,
+    paths: Sequence[Path],
+    *,
+    seen: bool = False,
+    progress: bool = False,
+    tell: Callable[[str], None] | None = None,
 ) -> Iterator[Prediction | Rejected]:
     """Judge picture files and all pictures in folders; a bad one among them is reported.
 
@@ -199,13 +204,14 @@ def predict_files(
         paths: files and folders.
         seen: judge also the pictures that the model was trained on.
         progress: report on standard error.
+        tell: called with a line for each kind of file that folders' pictures are without.
 
     Raises:
         InputError: a path does not exist, or a folder holds no pictures.
     """
     places = []
     for path in paths:
-        source = open_source(path)
+        source = open_source(path, tell)
         for index, name in enumerate(source.names):
             shown = str(path) if path.is_file() else str(path / name)
             places.append(_Place(len(places), shown, source, index))

@@ -1,7 +1,7 @@
 """Where pictures to be described come from: a folder, a list of files, or a generated data set."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -139,10 +139,14 @@ def shard_stats(folder: Path, plan: Mapping[str, Any]) -> Iterator[tuple[Shard, 
         yield shard, stats
 
 
-def open_source(path: str | os.PathLike) -> Source:
+def open_source(path: str | os.PathLike, tell: Callable[[str], None] | None = None) -> Source:
     """A data set, a folder of pictures, a CSV file that names pictures, or one picture.
 
     Names in a CSV file are relative to its folder; its other columns are kept.
+
+    Args:
+        path: of it.
+        tell: called with a line for each kind of file that a folder's pictures are without.
 
     Raises:
         InputError: the path is none of these, or holds nothing.
@@ -154,7 +158,7 @@ def open_source(path: str | os.PathLike) -> Source:
         return rated_files(path)
     if path.is_file():
         return Files(path.parent, [path.name], [{}])
-    names = list_pictures(path)
+    names = list_pictures(path, tell)
     return Files(path, names, [{} for _ in names])
 
 

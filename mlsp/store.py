@@ -109,7 +109,7 @@ class FeatureWriter:
         self._identity = {
             "format": FORMAT,
             **identity,
-            "names_sha256": hashlib.sha256(names.encode()).hexdigest(),
+            "names_sha256": hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest(),
             "pictures": len(source.names),
         }
         self.skipped: dict[int, str] = {}

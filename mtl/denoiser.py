@@ -99,7 +99,8 @@ def train_denoiser(config: DenoiserConfig, *, progress: bool = False) -> dict[st
     """
     _check(config)
     compilation_cache.enable()
-    names, held_out = split_names(list_pictures(config.photographs)[: config.limit])
+    found = list_pictures(config.photographs, say if progress else None)
+    names, held_out = split_names(found[: config.limit])
     pictures = _read_all(config.photographs, names, config.patch, progress)
 
     network = nnx.eval_shape(lambda: DenoisingUNet(rngs=nnx.Rngs(0)))

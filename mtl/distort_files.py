@@ -17,7 +17,7 @@ from distortions import distort
 from mtl import pictures
 from mtl.contents import UNREADABLE, content_digests, digest_each, digest_of, program_digest
 from mtl.files import InputError, write_atomically
-from mtl.kadis.names import exported_stems, version_name
+from mtl.kadis.names import exported_stems, too_long, version_name
 from mtl.kadis.recipes import named_seed
 from mtl.pictures import Rejected, encode_png, list_pictures, read_picture
 from mtl.progress import progress_bar, say
@@ -75,10 +75,15 @@ def distort_folder(
         InputError: the folder is missing or empty, none of its pictures can be read, or `out` holds
             a file of such a name that this function did not write.
     """
-    names = list_pictures(photos)
+    names = list_pictures(photos, say if progress else None)
     planned = _planned(photos, names, types, levels, seed, progress=progress)
-    fresh = _fresh(out, [v for versions in planned.values() for v in versions], progress)
     rejected: list[Rejected] = []
+    for name, versions in list(planned.items()):
+        reason = too_long(versions[0].file)  # all are as long
+        if reason is not None:
+            rejected.append(Rejected(name, f"{photos / name}: {reason}"))
+            del planned[name]
+    fresh = _fresh(out, [v for versions in planned.values() for v in versions], progress)
     there = again = stale = 0
     total = sum(map(len, planned.values()))
     with progress_bar(total, "distort", "img", show=progress) as bar:

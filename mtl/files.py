@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import json
 import math
 import os
 import re
@@ -44,7 +45,9 @@ def whole_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
             yield file
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Short, since the name itself may have all the bytes that the file system allows.
+    mark = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]
+    temporary = path.with_name(f".{mark}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
             yield file
@@ -54,9 +57,22 @@ def whole_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
 
 
 def write_atomically(path: str | os.PathLike, data: bytes | str) -> None:
-    """Write a file so that it is there whole or not at all."""
+    """Write a file so that it is there whole or not at all.
+
+    Text becomes UTF-8; names of files in it that are not UTF-8 become their own bytes again.
+    """
     with whole_file(path) as file:
-        file.write(data.encode() if isinstance(data, str) else data)
+        file.write(data.encode(errors="surrogateescape") if isinstance(data, str) else data)
+
+
+def json_text(value: Any) -> str:
+    """Return JSON text that is UTF-8 whatever names it holds.
+
+    A byte of a file's name that is not UTF-8, 0xfc for example, is written as \\udcfc, which a
+    reader turns back into the name (PEP 383).
+    """
+    text = json.dumps(value, indent=1, ensure_ascii=False)
+    return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found.group()):04x}", text)
 
 
 def write_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> None:
@@ -196,6 +212,7 @@ def table_rows(path: str | os.PathLike, required: Iterable[str]) -> Iterator[Row
         raise InputError(f"{path}: no such file; give a CSV file with a header line")
     line = 1
     try:
+        # Names of files are bytes: those that are not UTF-8 come back as the names they were.
         with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
             lines = _text_lines(path, file)
             header, above = _header(lines)

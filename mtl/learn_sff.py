@@ -37,7 +37,7 @@ from fr_metrics.sff import FEATURES, SAMPLES, SIDE, load_matrix, sff
 from mtl.correlation import srocc
 from mtl.files import InputError, read_table, write_atomically
 from mtl.pictures import list_pictures, read_picture
-from mtl.progress import progress_bar
+from mtl.progress import progress_bar, say
 
 MATRIX_FILE, RECORD_FILE = "sff_matrix.npy", "sff_matrix.json"
 # Change of direction of a row, 1 - |cosine|, below which the iteration has converged.
@@ -79,7 +79,7 @@ def learn_sff(config: LearnSffConfig, *, progress: bool = False) -> dict[str, An
     if (config.against is None) != (config.pairs is None):
         raise InputError("--against and --pairs belong together; give both or neither")
     other = None if config.against is None else _read_matrix(config.against)
-    found = list_pictures(config.photographs)
+    found = list_pictures(config.photographs, say if progress else None)
     names = [n for n in found if not any(fnmatchcase(n, each) for each in config.leave_out)]
     if not names:
         raise InputError(f"--leave-out leaves none of the {len(found)} photographs")

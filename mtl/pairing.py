@@ -15,7 +15,7 @@ several references is refused.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -41,14 +41,21 @@ class Pairing:
     """Distorted pictures without a reference."""
 
 
-def pair_names(references: Path, distorted: Path) -> Pairing:
+def pair_names(
+    references: Path, distorted: Path, tell: Callable[[str], None] | None = None
+) -> Pairing:
     """Pair the pictures of two folders by the rule at the top of this module.
+
+    Args:
+        references: folder of pristine pictures.
+        distorted: folder of their versions.
+        tell: called with a line for each kind of file that folders' pictures are without.
 
     Raises:
         InputError: a folder is missing or empty, nothing belongs together, or a picture may belong
             to two references.
     """
-    names, versions_names = list_pictures(references), list_pictures(distorted)
+    names, versions_names = list_pictures(references, tell), list_pictures(distorted, tell)
     stems = _Stems(names)
     versions: dict[str, list[str]] = {}
     lone = []

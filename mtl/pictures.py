@@ -2,29 +2,46 @@
 
 The rule for every picture that enters the system: 8-bit RGB, (H, W, 3), values 0..255, the EXIF
 orientation applied. Grey is repeated on three channels, palettes are looked up, an alpha channel is
-dropped, CMYK is converted by Pillow without a colour profile, 16-bit grey is divided by 257. An
-embedded colour profile is ignored; only the pristine stage applies it (mtl.kadis.photograph).
+dropped, CMYK is converted by Pillow without a colour profile. 16-bit grey is divided by 257 and
+rounded, 12-bit grey likewise by 4095/255; of 16-bit colour, and of 16-bit grey with alpha, the
+upper eight bits are kept. `mtl.tiff_layouts` says which TIFFs are read. An embedded colour profile
+and PNG's gamma are ignored; only the pristine stage applies a profile (mtl.kadis.photograph).
+
+Damaged files are refused, also where decoders would fill the damage in (`mtl.picture_integrity`).
 """
 
 import os
-import struct
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
+from mtl.decoding import (
+    decoding,
+    displayed_size,
+    opened,
+    upright_eight_bit,
+)
 from mtl.files import InputError
+from mtl.folders import Contents, contents
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+SUFFIXES = (
+    *(".avif", ".bmp", ".heic", ".heif", ".jfif", ".jpe", ".jpeg", ".jpg"),
+    *(".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
+)
 
-# What Pillow raises when a file's bytes make no sense.
-BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error)
+# Pictures that photographers have and this program does not read; named rather than passed over.
+FOREIGN_SUFFIXES = (
+    *(".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"),  # cameras' raw files
+    *(".gif", ".jp2", ".jxl"),
+)
+
+SHOWN = 8  # suffixes or links that are named in a line
 
 ROWS_AT_A_TIME = 256
 
@@ -49,10 +66,17 @@ class Rejected:
         return cls(file, str(error).removeprefix(f"{path}: "))
 
 
-def list_pictures(folder: str | os.PathLike) -> list[str]:
-    """Names of all picture files under `folder`, relative, with forward slashes, sorted.
+def list_pictures(
+    folder: str | os.PathLike, tell: Callable[[str], None] | None = None
+) -> list[str]:
+    """Return the names of all picture files under `folder`, relative, forward slashes, sorted.
 
-    Sub-folders are searched; hidden files and folders are not.
+    Sub-folders and linked folders are searched, each once (`mtl.folders`); hidden files and folders
+    are not. Links that lead nowhere are among the names where their suffix is a picture's.
+
+    Args:
+        folder: where to look.
+        tell: called with a line for each kind of thing that is passed over.
 
     Raises:
         InputError: the folder does not exist, is a file, or holds no file with a picture's suffix.
@@ -62,18 +86,55 @@ def list_pictures(folder: str | os.PathLike) -> list[str]:
         raise InputError(f"{root}: no such folder; give a folder that holds photographs")
     if not root.is_dir():
         raise InputError(f"{root}: is a file; give the folder that holds the photographs")
-    names = [
-        path.relative_to(root).as_posix()
-        for path in root.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(root).parts)
-    ]
+    found = contents(root)
+    if tell is not None:
+        for line in _passed_over(root, found):
+            tell(line)
+    names = sorted(name for name in (*found.files, *found.broken) if _suffix(name) in SUFFIXES)
     if not names:
         raise InputError(
             f"{root}: holds no pictures; put files ending in {' '.join(SUFFIXES)} there"
         )
-    return sorted(names)
+    return names
+
+
+def _passed_over(root: Path, found: Contents) -> Iterator[str]:
+    """Yield a line for each kind of thing that is not among the pictures."""
+    others = Counter(s for s in map(_suffix, found.files) if s not in SUFFIXES)
+    foreign = {s: n for s, n in others.items() if s in FOREIGN_SUFFIXES}
+    if foreign:
+        yield (
+            f"{root}: {_files(foreign, 'is a picture', 'are pictures')} of a kind that is not read"
+            f" ({_some(foreign)}); convert to PNG, TIFF or JPEG"
+        )
+    rest = {s or "no suffix": n for s, n in others.items() if s not in FOREIGN_SUFFIXES}
+    if rest:
+        passed = _files(rest, "is no picture and was", "are no pictures and were")
+        yield f"{root}: {passed} passed over ({_some(rest)})"
+    links = [name for name in found.broken if _suffix(name) not in SUFFIXES]
+    if links:
+        yield f"{root}: links that lead nowhere were passed over ({_some(links)})"
+    if found.closed:
+        yield f"{root}: folders that may not be listed were passed over ({_some(found.closed)})"
+
+
+def _files(numbers: Mapping[str, int], one: str, several: str) -> str:
+    number = sum(numbers.values())
+    return f"{number} file{'' if number == 1 else 's'} {one if number == 1 else several}"
+
+
+def _some(names: Iterable[str]) -> str:
+    names = sorted(names)
+    return " ".join(names[:SHOWN]) + (" ..." if len(names) > SHOWN else "")
+
+
+def _suffix(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
+
+
+def file_bytes(path: Path) -> int:
+    """Return the size of a file; 0 where a link leads nowhere."""
+    return path.stat().st_size if path.exists() else 0
 
 
 def picture_size(path: str | os.PathLike) -> tuple[int, int]:
@@ -83,22 +144,21 @@ def picture_size(path: str | os.PathLike) -> tuple[int, int]:
         InputError: the file is missing or its header is not that of a picture.
     """
     with opened(path) as picture:
-        width, height = picture.size
-        turned = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)  # EXIF orientation: transposed
-        if picture.format == "TIFF":  # Pillow gives its size as displayed already
-            turned = False
-    return (width, height) if turned else (height, width)
+        return displayed_size(Path(path), picture)
 
 
 def read_picture(path: str | os.PathLike) -> UInt8[np.ndarray, "h w 3"]:
     """Decode one picture to 8-bit RGB by the rule at the top of this module.
 
     Raises:
-        InputError: the file is missing, is not a picture, or is truncated.
+        InputError: the file is missing, no picture, damaged, or of a layout that is not read.
     """
+    path = Path(path)
     with opened(path) as picture:
-        upright = upright_eight_bit(picture)
-        return _pixels(upright if upright.mode == "RGB" else upright.convert("RGB"))
+        upright = upright_eight_bit(path, picture)
+        with decoding(path):
+            rgb = upright if upright.mode == "RGB" else upright.convert("RGB")
+        return _pixels(rgb)
 
 
 def _pixels(picture: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
@@ -108,51 +168,6 @@ def _pixels(picture: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
         bottom = min(top + ROWS_AT_A_TIME, picture.height)
         pixels[top:bottom] = picture.crop((0, top, picture.width, bottom))
     return pixels
-
-
-@contextmanager
-def opened(path: str | os.PathLike) -> Iterator[Image.Image]:
-    """Context manager: a Pillow picture, its header read; its pixels may be decoded inside.
-
-    Raises:
-        InputError: the file is missing, is not a picture, or cannot be decoded inside.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; give a picture file")
-    try:
-        with warnings.catch_warnings():
-            # Pillow warns of pictures over 89 megapixels; a 100-megapixel camera is no attack.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            picture = Image.open(path)
-    except UnidentifiedImageError as error:
-        raise InputError(f"{path}: is not a picture; replace or remove it") from error
-    except (*BROKEN, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: cannot be opened ({error})") from error
-    with picture:
-        try:
-            yield picture
-        except BROKEN as error:
-            raise InputError(
-                f"{path}: cannot be decoded ({error}); replace or remove it"
-            ) from error
-
-
-def upright_eight_bit(picture: Image.Image) -> Image.Image:
-    """An opened picture with its EXIF orientation applied, 16-bit grey divided by 257.
-
-    Raises:
-        ValueError: its pixels have no fixed range.
-    """
-    ImageOps.exif_transpose(picture, in_place=True)
-    if picture.mode.startswith("I;16"):
-        grey = np.asarray(picture).astype(np.float32)
-        return Image.fromarray(np.round(grey / 257).astype(np.uint8))
-    if picture.mode in ("I", "F"):
-        raise ValueError(f"{picture.mode} pixels have no fixed range; save it as 8 or 16 bit")
-    return picture
 
 
 def encode_png(image: UInt8[np.ndarray, "h w 3"]) -> bytes:

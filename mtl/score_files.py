@@ -1,6 +1,6 @@
 """Full-reference scores of picture files against their references."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -48,8 +48,15 @@ def chosen_metrics(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(m for m in METRICS if m in names) or tuple(METRICS)
 
 
-def pair_folders(references: Path, distorted: Path) -> tuple[list[Pair], list[Rejected]]:
+def pair_folders(
+    references: Path, distorted: Path, tell: Callable[[str], None] | None = None
+) -> tuple[list[Pair], list[Rejected]]:
     """Pair the pictures of two folders by their names, as `mtl.pairing` says.
+
+    Args:
+        references: folder of pristine pictures.
+        distorted: folder of their versions.
+        tell: called with a line for each kind of file that folders' pictures are without.
 
     Returns:
         The pairs, and the pictures of either folder that belong to none, with the reason.
@@ -57,7 +64,7 @@ def pair_folders(references: Path, distorted: Path) -> tuple[list[Pair], list[Re
     Raises:
         InputError: as `mtl.pairing.pair_names`.
     """
-    found = pair_names(references, distorted)
+    found = pair_names(references, distorted, tell)
     pairs = [
         Pair(references / reference, tuple(distorted / name for name in names))
         for reference, names in found.versions.items()

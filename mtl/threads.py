@@ -1,13 +1,10 @@
 """Work in threads whose results come in order."""
 
 import os
-import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
-
-from PIL import Image
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -21,8 +18,7 @@ def in_order(
 ) -> Generator[Result, None, None]:
     """`function` of each item, computed in threads, in the order of the items.
 
-    Items are taken as results are, so neither need fit in memory. Pillow's warnings are silenced
-    meanwhile; what it cannot read is an error.
+    Items are taken as results are, so neither need fit in memory.
 
     Args:
         function: what to compute; its exceptions are raised here.
@@ -33,16 +29,11 @@ def in_order(
     pool = ThreadPoolExecutor(workers)
     waiting: deque[Future[Result]] = deque()
     try:
-        with warnings.catch_warnings():
-            # Filters belong to the process, not to a thread: what `mtl.pictures` silences while
-            # one thread opens a picture must stay silent for the others.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) >= AHEAD * workers:
-                    yield waiting.popleft().result()
-            while waiting:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) >= AHEAD * workers:
                 yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)

@@ -9,7 +9,7 @@ from typing import Annotated, TypeVar
 import tyro
 
 from mtl.files import InputError
-from scripts.deepfl import USAGE_ERROR
+from scripts.deepfl import USAGE_ERROR, accept_any_name
 
 Config = TypeVar("Config")
 
@@ -58,6 +58,7 @@ def one_line(error: Exception) -> str:
 
 def run_script(main: Callable[[Sequence[str]], int | None], name: str) -> None:
     """Run a script's `main`, which may return an exit code; a user's mistake is one line."""
+    accept_any_name()
     try:
         sys.exit(main(sys.argv[1:]) or 0)
     except InputError as error:

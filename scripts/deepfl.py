@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.metadata
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -55,6 +56,7 @@ def overview() -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    accept_any_name()
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(overview())
         return 0
@@ -69,6 +71,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return USAGE_ERROR
     return _run(command, rest)
+
+
+def accept_any_name() -> None:
+    """Show what the terminal cannot print as \\udcfc or \\u201c; files hold it as it is."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run(command: str, arguments: list[str]) -> int:

@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> None:
         crops = Crops(config.crops, config.crop_size, config.pool, config.seed)
     found = extract_to(
         load_model(config.model),
-        open_source(config.pictures),
+        open_source(config.pictures, say),
         config.out,
         kind=config.features,
         crops=crops,

@@ -25,7 +25,6 @@ A folder in, a table out:
     deepfl predict deepfl-demo/photographs --model deepfl-demo/run --out quality.csv
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,7 +32,7 @@ from typing import Any
 
 from mlsp.conditions import Likely
 from mlsp.predict import Prediction, Predictor, predict_files
-from mtl.files import InputError, table_text, write_atomically
+from mtl.files import InputError, json_text, table_text, write_atomically
 from mtl.pictures import Rejected
 from mtl.progress import say
 from mtl.weights import INCLUDED
@@ -83,7 +82,9 @@ def main(arguments: Sequence[str]) -> None:
     printed = config.out is None and config.json is None
     found: list[Prediction] = []
     rejected: list[Rejected] = []
-    results = predict_files(predictor, config.pictures, seen=config.seen, progress=not printed)
+    results = predict_files(
+        predictor, config.pictures, seen=config.seen, progress=not printed, tell=say
+    )
     for result in results:
         if isinstance(result, Rejected):
             rejected.append(result)
@@ -100,7 +101,7 @@ def main(arguments: Sequence[str]) -> None:
         write_atomically(config.out, table_text([_row(result) for result in found]))
         say(f"{config.out}: quality and predicted scores of {len(found)} pictures")
     if config.json is not None:
-        text = json.dumps(_described(predictor, found, rejected), indent=1, ensure_ascii=False)
+        text = json_text(_described(predictor, found, rejected))
         if config.json == STANDARD_OUTPUT:
             print(text, flush=True)
         else:

@@ -74,7 +74,7 @@ def main(arguments: Sequence[str]) -> None:
     if config.reference.is_dir():
         if len(config.distorted) != 1:
             raise InputError("a folder of references takes one folder of distorted pictures")
-        pairs, lone = pair_folders(config.reference, config.distorted[0])
+        pairs, lone = pair_folders(config.reference, config.distorted[0], say)
     elif config.reference.suffix.lower() == ".csv":
         if config.distorted:
             raise InputError(

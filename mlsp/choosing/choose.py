@@ -97,7 +97,7 @@ def curate_diverse(config: DiverseConfig, *, progress: bool = False) -> Chosen:
             is kept.
     """
     number = check_diverse(config)
-    names = list_pictures(config.photos)
+    names = list_pictures(config.photos, say if progress else None)
     settings = _settings(config)
     _claim(config.out, settings)
     folder = config.measured or config.out / MEASURED_FOLDER

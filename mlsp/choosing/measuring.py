@@ -8,7 +8,6 @@ the same folder.
 
 import hashlib
 import json
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from PIL import Image
 
 from mlsp.choosing.indicators import DIGITS, INDICATORS, measured
 from mlsp.extract import extract_to
@@ -50,7 +48,10 @@ class Measured:
 
 def stamp(photos: Path, name: str) -> Stamp:
     """What tells one state of a photograph from another."""
-    state = (photos / name).stat()
+    path = photos / name
+    if not path.exists():  # a link that leads nowhere: left out when it is measured
+        return name, 0, 0
+    state = path.stat()
     return name, state.st_size, state.st_mtime_ns
 
 
@@ -160,9 +161,7 @@ def _measure_batch(
 
     cv2.setNumThreads(1)
     rows = []
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+    with threadpool_limits(1):
         for name, size, changed in batch:
             row = {"name": name, "bytes": size, "changed": changed}
             rows.append(row | _measure(config, name))

@@ -14,6 +14,7 @@ from mtl.kadis.generate import EQUALIZATION, SOURCE
 from mtl.kadis.inspection import Fault, Inspected
 from mtl.kadis.plan import MANIFEST, Plan
 from mtl.kadis.recipes import validation_references
+from mtl.kadis.records import name_of
 from mtl.kadis.shards import NAME, SPLITS, STATS, record_file, stats_path
 
 INFO = ("dataset_info.json", "features.json")
@@ -118,7 +119,7 @@ def check_description(planned: Plan, inspected: Sequence[Inspected]) -> Result:
                 names = [name for one in parts for name in one.kept]
                 source = builder.as_data_source(split)
                 places = [0, len(source) - 1] if names else []
-                ends = [source[place]["reference"].decode() for place in places]
+                ends = [name_of(source[place]["reference"]) for place in places]
                 if ends != names[:1] + names[-1:]:
                     faults.append(f"{split}: TFDS reads other records from its files")
     except Exception as error:  # TFDS raises many kinds for a folder that is not its own

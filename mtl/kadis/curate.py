@@ -30,24 +30,27 @@ import numpy as np
 from jaxtyping import UInt8
 
 from mtl.files import InputError, table_text, write_atomically
+from mtl.folders import contents
 from mtl.kadis.duplicates import BITS, DISTANCE, KeptHashes, perceptual_hash
+from mtl.kadis.names import too_long
 from mtl.kadis.photograph import read_photograph
 from mtl.kadis.pristine import SIZE, centre_offsets, crop, span, spanning_scale, too_small
 from mtl.kadis.saliency import salient_offsets
-from mtl.pictures import Rejected, encode_png, list_pictures, picture_size
-from mtl.progress import progress_bar
+from mtl.pictures import (
+    FOREIGN_SUFFIXES,
+    Rejected,
+    encode_png,
+    file_bytes,
+    list_pictures,
+    picture_size,
+)
+from mtl.progress import progress_bar, say
 from mtl.threads import in_order
 
 JOURNAL = "curation.jsonl"
 CURATED = "curated.csv"
 REJECTED = "rejected.csv"
 FORMAT = 1  # of curation.jsonl
-
-# Pictures that photographers have and this program does not read; named rather than passed over.
-FOREIGN_SUFFIXES = (
-    *(".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"),  # cameras' raw files
-    *(".avif", ".gif", ".heic", ".heif", ".jp2", ".jxl"),
-)
 
 SCALE_DECIMALS = 6  # of the scale in curated.csv
 
@@ -141,7 +144,7 @@ def curate(
         InputError: bad settings, no usable photograph, or `out` holds something else.
     """
     check(config)
-    names = list_pictures(config.photos)
+    names = list_pictures(config.photos, say if progress and choice is None else None)
     files = output_files(names)
     if choice is not None:
         names = list(choice.names)
@@ -205,8 +208,9 @@ def output_files(names: Sequence[str]) -> dict[str, str | Rejected]:
     files: dict[str, str | Rejected] = {}
     for name in names:
         file = f"{name if stems[_stem(name).casefold()] > 1 else _stem(name)}.png"
-        if not _is_text(name):
-            files[name] = Rejected(name, "its name is not UTF-8; rename the photograph")
+        long = too_long(file)
+        if long is not None:
+            files[name] = Rejected(name, long)
         elif file.casefold() in taken:
             other = taken[file.casefold()]
             files[name] = Rejected(
@@ -216,15 +220,6 @@ def output_files(names: Sequence[str]) -> dict[str, str | Rejected]:
             taken[file.casefold()] = f"that of {name}"
             files[name] = file
     return files
-
-
-def _is_text(name: str) -> bool:
-    """Whether a file's name, which may be any bytes, can stand in a table."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _stem(name: str) -> str:
@@ -241,7 +236,7 @@ def _header(config: CurateConfig, names: Sequence[str]) -> dict[str, Any]:
             "enlarge": config.enlarge,
             "duplicate_distance": config.duplicate_distance,
         },
-        "photographs": {name: (config.photos / name).stat().st_size for name in names},
+        "photographs": {name: file_bytes(config.photos / name) for name in names},
     }
 
 
@@ -390,25 +385,18 @@ def _finish(
         )
     rejected += [*before, *_foreign(config.photos)]
     rejected.sort(key=lambda one: one.file)
-    table = [{"photograph": _readable(r.file), "reason": _readable(r.reason)} for r in rejected]
+    table = [{"photograph": one.file, "reason": one.reason} for one in rejected]
     rows = [{k: v for k, v in asdict(one).items() if k != "bytes"} for one in kept]
     write_atomically(out / REJECTED, table_text(table) if table else "photograph,reason\n")
     write_atomically(out / CURATED, table_text(rows))
     return Curation(out, kept, tuple(rejected), resumed)
 
 
-def _readable(text: str) -> str:
-    """Text with the bytes of a file's name that are not UTF-8 as escapes."""
-    return text.encode(errors="backslashreplace").decode()
-
-
 def _foreign(photos: Path) -> list[Rejected]:
-    """The pictures whose format is not read, each with that as its reason."""
-    found = []
-    for path in photos.rglob("*"):
-        name = path.relative_to(photos).as_posix()
-        hidden = any(part.startswith(".") for part in PurePosixPath(name).parts)
-        if path.suffix.lower() in FOREIGN_SUFFIXES and path.is_file() and not hidden:
-            reason = f"{path.suffix.lower()} is not read here; convert it to PNG, TIFF or JPEG"
-            found.append(Rejected(name, reason))
-    return found
+    """Return the pictures whose format is not read, each with that as its reason."""
+    suffixes = {name: PurePosixPath(name).suffix.lower() for name in contents(photos).files}
+    return [
+        Rejected(name, f"{suffix} is not read here; convert it to PNG, TIFF or JPEG")
+        for name, suffix in suffixes.items()
+        if suffix in FOREIGN_SUFFIXES
+    ]

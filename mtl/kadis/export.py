@@ -25,7 +25,7 @@ from jaxtyping import UInt8
 from fr_metrics import METRICS
 from mtl.files import InputError, whole_file, write_atomically
 from mtl.kadis.generate import photographs_folder
-from mtl.kadis.names import exported_stems, is_inside, version_name
+from mtl.kadis.names import exported_stems, is_inside, too_long, version_name
 from mtl.kadis.plan import check_workers, plan_digest, read_manifest
 from mtl.kadis.pristine import pristine_crop
 from mtl.kadis.records import DataSet
@@ -220,7 +220,7 @@ def _write_pictures(
             before = row.reference
             yield _File(pictures / DISTORTED_FOLDER / distorted, row, partial(_distorted, stored))
 
-    references = -images
+    references = 0
     rejected: list[Rejected] = []
     with (
         progress_bar(images, "pictures", "img", show=progress) as bar,
@@ -230,14 +230,18 @@ def _write_pictures(
             if isinstance(file, Rejected):
                 rejected.append(file)
                 continue
-            references += 1
-            if file.make is not pristine:
+            if file.make is pristine:
+                references += 1
+            else:
                 bar.update()
     return references, rejected
 
 
 def _write_picture(file: _File) -> _File | Rejected:
     """Make one picture unless it is there."""
+    reason = too_long(file.path.name)
+    if reason is not None:
+        return Rejected(file.row.reference, reason)
     if not _is_whole(file.path):
         try:
             image = file.make(file.row)

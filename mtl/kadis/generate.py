@@ -227,7 +227,7 @@ def photographs_folder(data: Path, photos: Path | None) -> Path | None:
             raise InputError(f"{photos}: no such folder; give that of the photographs")
         return photos
     try:
-        noted = Path((data / SOURCE).read_text().removesuffix("\n"))
+        noted = Path((data / SOURCE).read_text(errors="surrogateescape").removesuffix("\n"))
         return noted if noted.is_absolute() and noted.is_dir() else None
     except (OSError, ValueError):
         return None

@@ -21,7 +21,7 @@ from mtl.files import file_digest
 from mtl.kadis.findings import is_planned, listed
 from mtl.kadis.plan import Plan
 from mtl.kadis.recipes import Version
-from mtl.kadis.records import PRISTINE
+from mtl.kadis.records import PRISTINE, name_of
 from mtl.kadis.shards import STATS, Shard, number_of_records, stats_path
 
 # Records that a thread decodes before it reports: a fraction of a second of work.
@@ -155,7 +155,7 @@ def rows_of(record: Mapping[str, Any], metrics: Sequence[str]) -> list[Row]:
     columns = [np.atleast_1d(record[name]) for name in ("distortion", "level", "seed")]
     scores = np.stack([np.atleast_1d(record["scores"][metric]) for metric in metrics], axis=1)
     return [
-        Row(record["reference"].decode(), Version(*map(int, of)), tuple(map(float, values)))
+        Row(name_of(record["reference"]), Version(*map(int, of)), tuple(map(float, values)))
         for *of, values in zip(*columns, scores, strict=True)
     ]
 

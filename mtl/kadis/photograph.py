@@ -10,6 +10,7 @@ The result is 8-bit RGB in the sRGB colour space, turned as its EXIF orientation
   PNG's other notes on colour (ColorSpace, gAMA, cHRM) are not looked at.
 - Grey is repeated on three channels, palettes are looked up.
 - 16-bit grey is divided by 257, of 16-bit colour the upper eight bits are kept; then the profile.
+- A damaged file is rejected, also where decoders fill the damage in (`mtl.picture_integrity`).
 - An alpha channel that is opaque everywhere is dropped; a picture that shows through is rejected.
 - Animated PNG, WebP and GIF are rejected; of a TIFF or MPO file with several pictures (pages,
   previews, a stereo pair), the first is taken.
@@ -22,13 +23,14 @@ stored, as the programs do by which the published figures were made (MATLAB's im
 import io
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageCms
 
+from mtl.decoding import decoding, opened, upright_eight_bit
 from mtl.files import InputError
-from mtl.pictures import opened, upright_eight_bit
 
 ANIMATIONS = ("GIF", "PNG", "WEBP")  # formats whose further pictures are frames in time
 
@@ -49,11 +51,12 @@ def read_photograph(path: str | os.PathLike) -> UInt8[np.ndarray, "h w 3"]:
     Raises:
         InputError: the file is missing, damaged, or rejected by a rule.
     """
+    path = Path(path)
     with opened(path) as picture:
         if picture.format in ANIMATIONS and getattr(picture, "is_animated", False):
             raise InputError(f"{path}: is animated; save one frame of it as a picture")
         profile = picture.info.get("icc_profile")
-        upright = upright_eight_bit(picture)
+        upright = upright_eight_bit(path, picture)
         if upright.has_transparency_data:
             with_alpha = upright if "A" in upright.getbands() else upright.convert("RGBA")
             if with_alpha.getchannel("A").getextrema() != (255, 255):
@@ -63,9 +66,11 @@ def read_photograph(path: str | os.PathLike) -> UInt8[np.ndarray, "h w 3"]:
         except ValueError as error:
             raise InputError(f"{path}: {error}; convert it to sRGB") from error
         image = np.empty((upright.height, upright.width, 3), np.uint8)
-        for top in range(0, upright.height, STRIP):
-            bottom = min(top + STRIP, upright.height)
-            image[top:bottom] = np.asarray(to_srgb(upright.crop((0, top, upright.width, bottom))))
+        with decoding(path):
+            for top in range(0, upright.height, STRIP):
+                bottom = min(top + STRIP, upright.height)
+                strip = upright.crop((0, top, upright.width, bottom))
+                image[top:bottom] = np.asarray(to_srgb(strip))
     return image
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 from tensorflow_datasets.core.features import FeaturesDict
 
 from fr_metrics import METRICS
-from mtl.files import InputError, write_atomically
+from mtl.files import InputError, json_text, write_atomically
 from mtl.kadis.pristine import SIZE, too_small
 from mtl.kadis.recipes import (
     LEVELS,
@@ -24,7 +24,7 @@ from mtl.kadis.recipes import (
 from mtl.kadis.records import Store, record_features
 from mtl.kadis.shards import AGAIN, Shard, plan_shards
 from mtl.pictures import Rejected, list_pictures, picture_size
-from mtl.progress import progress_bar
+from mtl.progress import progress_bar, say
 from mtl.score_files import chosen_metrics
 from mtl.threads import in_order
 
@@ -184,7 +184,7 @@ def make_plan(config: GenerateConfig, *, progress: bool = False) -> Plan:
         raise InputError(f"--gpus-per-worker {config.gpus_per_worker}: must be at least 0")
     _check_metric_sizes(metrics, config.size)
 
-    names = list_pictures(config.photos)
+    names = list_pictures(config.photos, say if progress else None)
     found_in_order = in_order(partial(_usable, config), names, HEADERS_AT_A_TIME)
     with progress_bar(len(names), "look at photographs", "file", show=progress) as bar:
         sizes, rejected = {}, []
@@ -265,7 +265,7 @@ def manifest_text(planned: Planned, *, complete: bool, rejected: Sequence[Reject
         "plan": planned.to_json(),
         "rejected": [asdict(r) for r in sorted(rejected, key=lambda r: r.file)],
     }
-    return json.dumps(manifest, indent=1, ensure_ascii=False)
+    return json_text(manifest)
 
 
 def read_manifest(data: Path) -> dict[str, Any]:

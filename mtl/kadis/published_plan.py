@@ -148,7 +148,7 @@ class ImportPlan:
         digest = hashlib.sha256()
         for each in self.pictures.values():
             for picture in each:
-                digest.update(f"{picture.file}\n{picture.bytes}\n".encode())
+                digest.update(f"{picture.file}\n{picture.bytes}\n".encode(errors="surrogateescape"))
         return digest.hexdigest()
 
 

@@ -59,7 +59,12 @@ def chosen_levels(levels: Sequence[int]) -> tuple[int, ...]:
 def named_seed(seed: int, *names: object) -> int:
     """A 63-bit seed that depends on `seed` and on `names` alone (BLAKE2b)."""
     text = "\x1f".join(str(part) for part in (seed, *names))
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+    return (
+        int.from_bytes(
+            hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=8).digest(), "big"
+        )
+        >> 1
+    )
 
 
 def plan_versions(

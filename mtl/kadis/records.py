@@ -97,7 +97,7 @@ def encoded_records(
     if store == "recipe":
         fields = {
             PRISTINE: encode_png(scored.pristine),
-            "reference": scored.reference,
+            "reference": _bytes_of(scored.reference),
             "distortion": np.array([v.distortion for v in scored.versions], np.int32),
             "level": np.array([v.level for v in scored.versions], np.int32),
             "seed": np.array([v.seed for v in scored.versions], np.int64),
@@ -118,8 +118,18 @@ def encoded_image(
     features: tfds.features.FeaturesDict,
 ) -> bytes:
     """The record of one image of the store `pixels`, the same bytes everywhere."""
-    fields = {"image": png, "reference": reference, **asdict(version), "scores": dict(scores)}
+    fields = {"image": png, "reference": _bytes_of(reference), **asdict(version)}
+    fields["scores"] = dict(scores)
     return _serialized(features, fields)
+
+
+def name_of(stored: bytes) -> str:
+    """Return the reference's name that a record stores: UTF-8, or the bytes that it is made of."""
+    return stored.decode(errors="surrogateescape")
+
+
+def _bytes_of(name: str) -> bytes:
+    return name.encode(errors="surrogateescape")
 
 
 def stored_image(record: Mapping[str, Any], k: int) -> StoredImage:
@@ -135,7 +145,7 @@ def stored_image(record: Mapping[str, Any], k: int) -> StoredImage:
         image = distort(record[PRISTINE], version.distortion, version.level, seed=version.seed)
     else:
         image = record["image"]
-    return StoredImage(image, record["reference"].decode(), version, scores)
+    return StoredImage(image, name_of(record["reference"]), version, scores)
 
 
 class DataSet:

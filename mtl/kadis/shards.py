@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 
-from mtl.files import InputError, file_digest, write_atomically
+from mtl.files import InputError, file_digest, json_text, write_atomically
 
 NAME = "kadis"
 SPLITS = ("train", "validation")
@@ -164,7 +164,7 @@ def finish_shard(
         "records": list(records),
         "rejected": list(rejected),
     }
-    write_atomically(stats_path(out, shard), json.dumps(stats, indent=1, ensure_ascii=False))
+    write_atomically(stats_path(out, shard), json_text(stats))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ OUT/ratings.png       drawn
 reliability.json is written last: where it is, the tables are whole and belong together.
 """
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from mtl.files import InputError, read_table, table_text, write_atomically
+from mtl.files import InputError, json_text, read_table, table_text, write_atomically
 from mtl.progress import stage
 from mtl.rated import read_ratings
 from mtl.ratings.figure import draw_study
@@ -276,7 +275,7 @@ def _write(config: RatingsConfig, study: Study, names: Sequence[str]) -> None:
     write_atomically(
         out / SCORES_FILE, table_text(table_rows_of(names, study.scores, study.written))
     )
-    text = json.dumps(_jsonable(reliability(config, study)), indent=1, ensure_ascii=False)
+    text = json_text(_jsonable(reliability(config, study)))
     write_atomically(out / RELIABILITY_FILE, text + "\n")
 
 
