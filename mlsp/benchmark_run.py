@@ -180,13 +180,6 @@ def run_benchmark(config: BenchmarkConfig, *, progress: bool = False) -> list[Ju
 
 def _planned(config: BenchmarkConfig, path: Path, database: Database, progress: bool) -> Planned:
     """Return a database with its splits, made before its pictures are described."""
-    if database.transformation != AS_PUBLISHED:
-        say(f"{path}: scores are {database.transformation}", show=progress)
-    if database.no_deviations:
-        say(
-            f"{path}: shares within 1, 2, 3 sigma are left out: {database.no_deviations}",
-            show=progress,
-        )
     opened = Opened(path, database)
     splits = {
         protocol: planned_splits(
@@ -200,6 +193,13 @@ def _planned(config: BenchmarkConfig, path: Path, database: Database, progress: 
         )
         for protocol in config.protocol
     }
+    if database.transformation != AS_PUBLISHED:
+        say(f"{path}: scores are {database.transformation}", show=progress)
+    if database.no_deviations:
+        say(
+            f"{path}: shares within 1, 2, 3 sigma are left out: {database.no_deviations}",
+            show=progress,
+        )
     files = [database.root / name for name in database.names]
     return Planned(path, database, splits, content_digests(files, progress=progress))
 

@@ -12,13 +12,14 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Int
 
+from mlsp.benchmark import random_splits
 from mlsp.databases import Database
 from mlsp.imbalance import opposing_split
 from mtl.files import InputError
 from mtl.progress import say
 from mtl.rated import PARTS, TEST, TRAINING, VALIDATION
 from mtl.saved_splits import read_splits
-from mtl.splits import Split, check_sides, check_split, split_by_group, with_validation
+from mtl.splits import FEWEST_GROUPS, Split, check_sides, check_split, with_validation
 
 Protocol = Literal["random", "official", "opposing"]
 
@@ -68,13 +69,15 @@ def planned_splits(
         if not splits:
             raise InputError(f"{saved}: holds no split; write it again")
     elif protocol == "random":
-        try:
-            splits = [
-                split_by_group(references, seed=seed, repetition=k) for k in range(repetitions)
-            ]
-        except ValueError as error:
-            raise InputError(f"{path}: {error}, one each to train, validate and test") from error
-        return splits  # a small test part has no correlation, which is counted
+        number = len(set(references))
+        if number < FEWEST_GROUPS:
+            raise InputError(
+                f"{path}: rates pictures of {number} reference(s); at least {FEWEST_GROUPS} are"
+                " needed, one each to train, validate and test"
+            )
+        return random_splits(
+            references, repetitions, seed=seed
+        )  # a small test part has no correlation, which is counted
     elif protocol == "official":
         splits = [_official(opened, seed, progress)]
     else:

@@ -117,7 +117,7 @@ def test_results_of_an_earlier_run_do_not_stay(rated, tmp_path):
     assert not {"cross.csv", "cross.png", "distortions.csv"} & left
     assert {row["database"] for row in rows_of(out / "summary.csv")} == {"other"}
     assert {path.name for path in (out / "model").iterdir()} == {
-        "model.json", "weights.npz", "regressor.npz", "ratings.json",
+        "model.json", "weights.npz", "regressor.npz", "ratings.json", "seen.json",
     }  # fmt: skip
 
 
