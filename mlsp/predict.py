@@ -175,6 +175,11 @@ class Predictor:
 
 
 @dataclass(frozen=True)
+class SeenPicture(Rejected):
+    """A picture that was left out since the model was trained on it."""
+
+
+@dataclass(frozen=True)
 class _Place:
     """A picture among those to be judged."""
 
@@ -265,10 +270,9 @@ def _grouped(
             check_size(size, free)
             table = refused.get(place.source.content(place.index)) if refused else None
             if table is not None:
-                raise InputError(
-                    f"{place.shown}: the model was trained on it (by {table}), so its quality would"
-                    " be no prediction; use another model, or --seen"
-                )
+                reason = f"{place.shown}: the model was trained on it, by {table}"
+                rejected[place.order] = SeenPicture(place.shown, reason)
+                continue
         except InputError as error:
             # Errors about a file name it already.
             text = str(error)

@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from mlsp.conditions import Likely
-from mlsp.predict import Prediction, Predictor, predict_files
+from mlsp.predict import Prediction, Predictor, SeenPicture, predict_files
 from mtl.files import InputError, json_text, table_text, write_atomically
 from mtl.pictures import Rejected
 from mtl.progress import say
@@ -88,13 +88,20 @@ def main(arguments: Sequence[str]) -> None:
     for result in results:
         if isinstance(result, Rejected):
             rejected.append(result)
-            say(f"left out: {result.reason}")
+            if not isinstance(result, SeenPicture):
+                say(f"left out: {result.reason}")
             continue
         found.append(result)
         if printed:
             likely = [f"{_words(c)} {c.share:.0%}" for c in result.conditions]
             explained = f"\t{', '.join(likely)}" if likely else ""
             print(f"{result.quality:.4f}\t{result.image}{explained}", flush=True)
+    seen = [result for result in rejected if isinstance(result, SeenPicture)]
+    if seen:
+        say(
+            f"left out: {len(seen)} pictures that {config.model} was trained on, such as"
+            f" {seen[0].file}: what it says of them is no prediction; use another model, or --seen"
+        )
     if not found:
         raise InputError(f"none of the {len(rejected)} pictures can be used; see above")
     if config.out is not None:

@@ -16,9 +16,12 @@ from mlsp.quality_model import save_quality_model
 from mlsp.regressor import SVRSettings
 from mlsp.sources import Files, open_source, rated_files
 from mlsp.store import load_features
+from mtl.contents import content_digest
 from mtl.files import InputError
 from mtl.model import ModelConfig
+from mtl.seen import SeenRatings, write_seen
 from mtl.weights import load_model, save_model
+from scripts.deepfl import main
 
 
 @pytest.fixture(scope="module")
@@ -191,3 +194,20 @@ def test_a_data_set_that_lost_the_stats_of_a_shard_is_refused(scored, tmp_path):
     min((data / "stats").iterdir()).unlink()
     with pytest.raises(InputError, match="has lost its stats file"):
         open_source(data)
+
+
+def test_pictures_that_the_model_was_trained_on_are_not_predicted(model, sample, tmp_path, capsys):
+    folder = tmp_path / "model"
+    shutil.copytree(model.folder, folder)
+    for name, part in (("a.png", slice(80)), ("b.png", slice(80, 160))):
+        cv2.imwrite(str(tmp_path / name), sample["chelsea"][part, :90])
+    digest = content_digest(tmp_path / "a.png")
+    write_seen(folder, [SeenRatings("mine.csv", "0" * 64, {digest: "training"})])
+    (tmp_path / "a.png").rename(tmp_path / "other.png")  # the content counts, not the name
+    arguments = ["predict", str(tmp_path / "other.png"), str(tmp_path / "b.png"), "--model"]
+    assert main([*arguments, str(folder)]) == 0
+    out, err = capsys.readouterr()
+    assert out.count("\n") == 1 and out.rstrip().endswith("b.png")
+    assert "left out: 1 pictures that" in err and "or --seen" in err
+    assert main([*arguments, str(folder), "--seen"]) == 0
+    assert capsys.readouterr().out.count("\n") == 2
