@@ -18,6 +18,7 @@ Whoever has chosen among the photographs beforehand hands over a `Choice`: only 
 crops, named as if all did.
 """
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
@@ -29,6 +30,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import UInt8
 
+from mtl.contents import content_digest, content_digests
 from mtl.files import InputError, table_text, write_atomically
 from mtl.folders import contents
 from mtl.kadis.duplicates import BITS, DISTANCE, KeptHashes, perceptual_hash
@@ -40,7 +42,6 @@ from mtl.pictures import (
     FOREIGN_SUFFIXES,
     Rejected,
     encode_png,
-    file_bytes,
     list_pictures,
     picture_size,
 )
@@ -50,7 +51,7 @@ from mtl.threads import in_order
 JOURNAL = "curation.jsonl"
 CURATED = "curated.csv"
 REJECTED = "rejected.csv"
-FORMAT = 1  # of curation.jsonl
+FORMAT = 2  # of curation.jsonl
 
 SCALE_DECIMALS = 6  # of the scale in curated.csv
 
@@ -103,7 +104,7 @@ class Cropped:
 
 @dataclass(frozen=True)
 class Kept:
-    """A photograph that became a crop: a row of curated.csv, and the size of its file."""
+    """A photograph that became a crop: a row of curated.csv, and the content of its file."""
 
     photograph: str
     file: str
@@ -116,7 +117,8 @@ class Kept:
     top: int
     hash: str
     """Perceptual hash, 16 hexadecimal digits."""
-    bytes: int
+    content: str
+    """SHA-256 of the crop's file."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ def curate(
     files = output_files(names)
     if choice is not None:
         names = list(choice.names)
-    header = _header(config, names)
+    header = _header(config, names, progress=progress)
     journal = config.out / JOURNAL
     decided = _claim(journal, header, names, () if choice is None else choice.beside)
     resumed = len(decided)
@@ -226,8 +228,9 @@ def _stem(name: str) -> str:
     return str(PurePosixPath(name).with_suffix(""))
 
 
-def _header(config: CurateConfig, names: Sequence[str]) -> dict[str, Any]:
+def _header(config: CurateConfig, names: Sequence[str], *, progress: bool) -> dict[str, Any]:
     """The first line of the journal: all that decides the bytes, nothing of this machine."""
+    contents = content_digests([config.photos / name for name in names], progress=progress)
     return {
         "format": FORMAT,
         "settings": {
@@ -236,7 +239,7 @@ def _header(config: CurateConfig, names: Sequence[str]) -> dict[str, Any]:
             "enlarge": config.enlarge,
             "duplicate_distance": config.duplicate_distance,
         },
-        "photographs": {name: file_bytes(config.photos / name) for name in names},
+        "photographs": dict(zip(names, contents, strict=True)),
     }
 
 
@@ -260,23 +263,31 @@ def _claim(
     whole = data[: data.rfind(b"\n") + 1]  # a killed run may leave half a line
     try:
         there, *lines = [json.loads(line) for line in whole.splitlines()]
-        form, settings, photographs = there["format"], there["settings"], there["photographs"]
+        settings, photographs = there["settings"], dict(there["photographs"])
+        if there["format"] != FORMAT:
+            raise InputError(f"{out}: was curated by another version; choose another --out")
         decided = [Kept(**one) if "hash" in one else Rejected(**one) for one in lines]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{journal}: is damaged; delete {out} or choose another --out") from error
-    for name, value in (header["settings"] | {"format": FORMAT}).items():
-        found = (settings | {"format": form}).get(name)
+    for name, value in header["settings"].items():
+        found = settings.get(name)
         if found != value:
             option = name.replace("_", "-")
             raise InputError(
                 f"{out}: was curated with {option} {found}, not {value}; choose another --out"
             )
     if photographs != header["photographs"]:
-        changed = photographs.items() ^ header["photographs"].items()
-        example = min(name for name, _ in changed)
+        others = photographs.keys() ^ header["photographs"].keys()
+        if others:
+            raise InputError(
+                f"{out}: was curated from other photographs ({min(others)} has come or gone);"
+                " choose another --out"
+            )
+        changed = min(
+            n for n, content in photographs.items() if content != header["photographs"][n]
+        )
         raise InputError(
-            f"{out}: was curated from other photographs ({example} has come, gone or changed);"
-            " choose another --out"
+            f"{changed}: is not the photograph that was curated; choose another --out than {out}"
         )
     if [_name(one) for one in decided] != list(names[: len(decided)]):
         raise InputError(f"{journal}: is damaged; delete {out} or choose another --out")
@@ -293,7 +304,7 @@ def _name(outcome: Kept | Rejected) -> str:
 
 def _in_place(out: Path, kept: Kept) -> bool:
     path = out / kept.file
-    return path.is_file() and path.stat().st_size == kept.bytes
+    return path.is_file() and content_digest(path) == kept.content
 
 
 def _restore(out: Path, made: tuple[Kept, bytes] | Rejected, before: Kept) -> None:
@@ -317,7 +328,8 @@ def _candidate(
     data = encode_png(cropped.image)
     scale = round(spanning_scale(cropped.shape, config.size), SCALE_DECIMALS)
     (height, width), (top, left) = cropped.shape, cropped.offsets
-    kept = Kept(name, file, width, height, scale, left, top, f"{cropped.hash:016x}", len(data))
+    content = hashlib.sha256(data).hexdigest()
+    kept = Kept(name, file, width, height, scale, left, top, f"{cropped.hash:016x}", content)
     return kept, data
 
 
@@ -386,7 +398,7 @@ def _finish(
     rejected += [*before, *_foreign(config.photos)]
     rejected.sort(key=lambda one: one.file)
     table = [{"photograph": one.file, "reason": one.reason} for one in rejected]
-    rows = [{k: v for k, v in asdict(one).items() if k != "bytes"} for one in kept]
+    rows = [{k: v for k, v in asdict(one).items() if k != "content"} for one in kept]
     write_atomically(out / REJECTED, table_text(table) if table else "photograph,reason\n")
     write_atomically(out / CURATED, table_text(rows))
     return Curation(out, kept, tuple(rejected), resumed)

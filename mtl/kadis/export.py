@@ -26,7 +26,14 @@ from fr_metrics import METRICS
 from mtl.files import InputError, whole_file, write_atomically
 from mtl.kadis.generate import photographs_folder
 from mtl.kadis.names import exported_stems, is_inside, too_long, version_name
-from mtl.kadis.plan import check_workers, plan_digest, read_manifest
+from mtl.kadis.plan import (
+    CONTENTS,
+    PHOTOGRAPHS,
+    check_unchanged,
+    check_workers,
+    plan_digest,
+    read_manifest,
+)
 from mtl.kadis.pristine import pristine_crop
 from mtl.kadis.records import DataSet
 from mtl.kadis.shards import AGAIN, Shard, read_stats
@@ -114,7 +121,7 @@ def export(config: ExportConfig, *, progress: bool = False) -> Exported:
     shards = [shard for shard in shards if config.split in (None, shard.split)]
     if not shards:
         raise InputError(f"{config.data}: has no {config.split} split")
-    stems = exported_stems(plan["photographs"])
+    stems = exported_stems(plan[PHOTOGRAPHS])
     outside = [stem for stem in stems.values() if not is_inside(stem)]
     if outside:
         raise InputError(f"{config.data}: {outside[0]} is not a name inside a folder")
@@ -277,8 +284,10 @@ def pristine_again(
         InputError: it is missing, cannot be read, or has changed.
     """
     path = photos / reference
-    if path.is_file() and path.stat().st_size != plan["photographs"][reference]:
-        raise InputError(f"{path}: has changed since the data set was made")
+    if path.is_file():
+        if path.stat().st_size != plan[PHOTOGRAPHS][reference]:
+            raise InputError(f"{path}: has changed since the data set was made; put it back")
+        check_unchanged(path, plan.get(CONTENTS, {}).get(reference))
     try:
         return pristine_crop(read_picture(path), tuple(plan["size"]))
     except ValueError as error:

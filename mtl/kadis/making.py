@@ -13,7 +13,7 @@ import numpy as np
 from distortions import distort
 from fr_metrics import score_all
 from mtl.files import InputError
-from mtl.kadis.plan import Plan
+from mtl.kadis.plan import Plan, check_unchanged
 from mtl.kadis.pristine import pristine_crop
 from mtl.kadis.records import Scored, encoded_records
 from mtl.kadis.shards import Shard, ShardWriter, finish_shard
@@ -114,6 +114,7 @@ def score_versions(planned: Plan, reference: str, tally: Tally) -> Scored | Reje
     path = config.photos / reference
     try:
         with tally.timed("read"):
+            check_unchanged(path, planned.contents.get(reference))
             pristine = pristine_crop(read_picture(path), config.size)
     except (InputError, ValueError) as error:
         return Rejected.of(reference, path, error)

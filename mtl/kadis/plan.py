@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 from tensorflow_datasets.core.features import FeaturesDict
 
 from fr_metrics import METRICS
+from mtl.contents import content_digest
 from mtl.files import InputError, json_text, write_atomically
 from mtl.kadis.pristine import SIZE, too_small
 from mtl.kadis.recipes import (
@@ -30,11 +31,13 @@ from mtl.threads import in_order
 
 MANIFEST = "manifest.json"
 FORMAT = 2  # of manifest.json
+# Entries of the plan, by the name of a photograph: the bytes of its file, and their SHA-256.
+PHOTOGRAPHS, CONTENTS = "photographs", "contents"
 # How far a score may be from the stored one. All metrics run over about 0..1. In float32 they were
 # seen up to 2e-5 from their float64 values (SSIM, brightened images), so two kinds of processor,
 # which round differently, may be twice that apart; a wrong image or formula is off by far more.
 SCORE_TOLERANCE = 1e-4
-HEADERS_AT_A_TIME = 8  # opening files on a network's disk is mostly waiting
+FILES_AT_A_TIME = 8  # opening files on a network's disk is mostly waiting
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,8 @@ class Plan:
     number_of_types: int
     sizes: Mapping[str, int]
     """Bytes of each accepted photograph's file, by name."""
+    contents: Mapping[str, str]
+    """SHA-256 of the same files; empty in a data set of a version that did not note them."""
     shards: tuple[Shard, ...]
     rejected: tuple[Rejected, ...]
 
@@ -148,13 +153,14 @@ class Plan:
             "seed": c.seed,
             "store": c.store,
             "license": c.license,
-            "photographs": dict(self.sizes),
+            PHOTOGRAPHS: dict(self.sizes),
+            **({CONTENTS: dict(self.contents)} if self.contents else {}),
             "shards": [asdict(s) | {"references": list(s.references)} for s in self.shards],
         }
 
 
 def make_plan(config: GenerateConfig, *, progress: bool = False) -> Plan:
-    """Check the configuration and the photographs' headers, and decide everything.
+    """Check the configuration and the photographs' headers, digest them, and decide everything.
 
     Args:
         config: what to generate.
@@ -185,15 +191,15 @@ def make_plan(config: GenerateConfig, *, progress: bool = False) -> Plan:
     _check_metric_sizes(metrics, config.size)
 
     names = list_pictures(config.photos, say if progress else None)
-    found_in_order = in_order(partial(_usable, config), names, HEADERS_AT_A_TIME)
+    found_in_order = in_order(partial(_usable, config), names, FILES_AT_A_TIME)
     with progress_bar(len(names), "look at photographs", "file", show=progress) as bar:
-        sizes, rejected = {}, []
+        sizes, contents, rejected = {}, {}, []
         for name, found in zip(names, found_in_order, strict=True):
             bar.update()
             if isinstance(found, Rejected):
                 rejected.append(found)
             else:
-                sizes[name] = found
+                sizes[name], contents[name] = found
     if not sizes:
         first = rejected[0]
         raise InputError(
@@ -203,7 +209,9 @@ def make_plan(config: GenerateConfig, *, progress: bool = False) -> Plan:
     shards = plan_shards(
         split_references(list(sizes), config.validation, config.seed), config.shards
     )
-    return Plan(config, types, metrics, number_of_types, sizes, tuple(shards), tuple(rejected))
+    return Plan(
+        config, types, metrics, number_of_types, sizes, contents, tuple(shards), tuple(rejected)
+    )
 
 
 def check_layout(validation: float, shards: int, seed: int) -> None:
@@ -228,14 +236,14 @@ def check_workers(number: int | None) -> None:
         raise InputError(f"--num-workers {number}: must be at least 1")
 
 
-def _usable(config: GenerateConfig, name: str) -> int | Rejected:
-    """The bytes of a photograph's file, or why it cannot be used; its header is read."""
+def _usable(config: GenerateConfig, name: str) -> tuple[int, str] | Rejected:
+    """The bytes and the SHA-256 of a photograph's file, or why it cannot be used."""
     path = config.photos / name
     try:
         reason = too_small(picture_size(path), config.size)
-    except InputError as error:
+        return Rejected(name, reason) if reason else (path.stat().st_size, content_digest(path))
+    except (InputError, OSError) as error:
         return Rejected.of(name, path, error)
-    return Rejected(name, reason) if reason else path.stat().st_size
 
 
 def claim(out: Path, planned: Planned) -> None:
@@ -246,15 +254,30 @@ def claim(out: Path, planned: Planned) -> None:
             raise InputError(f"{out}: exists and is not a data set; choose another --out")
         write_atomically(path, manifest_text(planned, complete=False, rejected=planned.rejected))
         return
+    ours = planned.to_json()
     try:
         there = json.loads(path.read_text())
-        same = there["format"] == FORMAT and there["plan"] == planned.to_json()
-    except (ValueError, KeyError, TypeError) as error:
+        theirs, form = there["plan"], there["format"]
+        others = "" if form == FORMAT and theirs == ours else _others(theirs, ours)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: is damaged; delete {out} or choose another --out") from error
-    if not same:
+    if others:
         raise InputError(
-            f"{out}: holds a data set of other photographs or settings; choose another --out"
+            f"{out}: holds a data set of other photographs or settings ({others}); choose another"
+            " --out"
         )
+
+
+def _others(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+    """Say in what the plan in a folder is not ours."""
+    if CONTENTS in ours and CONTENTS not in theirs:
+        return "it was begun by a version that did not note what the pictures hold"
+    for name in (PHOTOGRAPHS, CONTENTS):
+        changed = theirs.get(name, {}).items() ^ ours.get(name, {}).items()
+        if changed:
+            return f"{min(photograph for photograph, _ in changed)} has come, gone or changed"
+    names = sorted(name for name in {*theirs, *ours} if theirs.get(name) != ours.get(name))
+    return f"another {', '.join(names)}" if names else "another format"
 
 
 def manifest_text(planned: Planned, *, complete: bool, rejected: Sequence[Rejected]) -> str:
@@ -305,3 +328,17 @@ def _check_metric_sizes(metrics: Sequence[str], size: tuple[int, int]) -> None:
                 f" {METRICS[metric].min_size} pixels a side; use a larger --size or leave it out"
                 " of --metrics"
             )
+
+
+def check_unchanged(path: Path, content: str | None) -> None:
+    """Make sure that a picture is the one that the plan was made with.
+
+    Args:
+        path: its file.
+        content: the SHA-256 that the plan notes; None where it notes none.
+
+    Raises:
+        InputError: it is another, or cannot be read.
+    """
+    if content is not None and content_digest(path) != content:
+        raise InputError(f"{path}: has changed since the data set was planned; put it back")

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from distortions import DISTORTIONS
 from mtl.files import InputError, write_atomically
 from mtl.kadis.generate import SOURCE, Finished, finish
-from mtl.kadis.plan import claim
+from mtl.kadis.plan import check_unchanged, claim
 from mtl.kadis.published_plan import ImportConfig, ImportPlan, Picture, other_size, plan_import
 from mtl.kadis.records import encoded_image
 from mtl.kadis.shards import Shard, ShardWriter, finish_shard, read_stats
@@ -114,6 +114,7 @@ def _encoded(
     reference, picture = named
     path = planned.config.distorted / picture.file
     try:
+        check_unchanged(path, picture.content)
         image = read_picture(path)
     except InputError as error:
         return Rejected.of(picture.entry.name, path, error)

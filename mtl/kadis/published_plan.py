@@ -1,6 +1,7 @@
 """What a data set of published scores will hold: the table and the pictures' files, looked at.
 
-Nothing is decoded yet but the headers of the references, whose most common size is the data set's.
+Files are digested; nothing is decoded yet but the headers of the references, whose most common size
+is the data set's.
 """
 
 import hashlib
@@ -17,10 +18,11 @@ import numpy as np
 from jaxtyping import Float32
 from tensorflow_datasets.core.features import FeaturesDict
 
+from mtl.contents import content_digest
 from mtl.files import InputError, file_digest
 from mtl.finder import Finder
 from mtl.kadis.names import files_of, is_inside, parse_version
-from mtl.kadis.plan import check_layout, check_workers
+from mtl.kadis.plan import CONTENTS, PHOTOGRAPHS, check_layout, check_workers
 from mtl.kadis.recipes import Version, split_references
 from mtl.kadis.records import record_features
 from mtl.kadis.shards import Shard, plan_shards
@@ -77,7 +79,8 @@ class Picture:
     entry: Entry
     file: str
     """Name in the folder of distorted pictures."""
-    bytes: int
+    content: str
+    """SHA-256 of the file."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,7 @@ class _Found:
 
     size: tuple[int, int]
     bytes: int
+    content: str
     pictures: tuple[Picture, ...]
     rejected: tuple[Rejected, ...]
 
@@ -111,6 +115,8 @@ class ImportPlan:
     scores: Float32[np.ndarray, "n k"]
     sizes: Mapping[str, int]
     """Bytes of each reference's file, by name."""
+    contents: Mapping[str, str]
+    """SHA-256 of the same files."""
     pictures: Mapping[str, tuple[Picture, ...]]
     """By reference, by type and level."""
     shards: tuple[Shard, ...]
@@ -139,16 +145,18 @@ class ImportPlan:
             "license": c.license,
             "table": file_digest(c.table),
             "distorted": self._digest(),
-            "photographs": dict(self.sizes),
+            PHOTOGRAPHS: dict(self.sizes),
+            CONTENTS: dict(self.contents),
             "shards": [asdict(s) | {"references": list(s.references)} for s in self.shards],
         }
 
     def _digest(self) -> str:
-        """SHA-256 of the names and sizes of the distorted pictures' files."""
+        """SHA-256 of the names and contents of the distorted pictures' files."""
         digest = hashlib.sha256()
         for each in self.pictures.values():
             for picture in each:
-                digest.update(f"{picture.file}\n{picture.bytes}\n".encode(errors="surrogateescape"))
+                line = f"{picture.file}\n{picture.content}\n"
+                digest.update(line.encode(errors="surrogateescape"))
         return digest.hexdigest()
 
 
@@ -180,12 +188,13 @@ def plan_import(config: ImportConfig, *, progress: bool = False) -> ImportPlan:
             bar.update()
     sizes_seen = Counter(what.size for what in found.values() if isinstance(what, _Found))
     size = sizes_seen.most_common(1)[0][0] if sizes_seen else (0, 0)
-    sizes, pictures = {}, {}
+    sizes, contents, pictures = {}, {}, {}
     for reference, what in found.items():
         if isinstance(what, _Found) and what.size == size:
             rejected += what.rejected
             if what.pictures:
-                sizes[reference], pictures[reference] = what.bytes, what.pictures
+                sizes[reference], contents[reference] = what.bytes, what.content
+                pictures[reference] = what.pictures
             continue
         reason = other_size(what.size, size) if isinstance(what, _Found) else what
         rejected += [
@@ -202,7 +211,15 @@ def plan_import(config: ImportConfig, *, progress: bool = False) -> ImportPlan:
         split_references(list(sizes), config.validation, config.seed), config.shards
     )
     return ImportPlan(
-        config, size, table.metrics, table.scores, sizes, pictures, tuple(shards), tuple(rejected)
+        config=config,
+        size=size,
+        metrics=table.metrics,
+        scores=table.scores,
+        sizes=sizes,
+        contents=contents,
+        pictures=pictures,
+        shards=tuple(shards),
+        rejected=tuple(rejected),
     )
 
 
@@ -260,29 +277,33 @@ def _look(finders: tuple[Finder, Finder], table: _Table, reference: str) -> _Fou
     path = of_references.root / (of_references.first_file([reference]) or reference)
     try:
         size = picture_size(path)
-        number_of_bytes = path.stat().st_size
+        number_of_bytes, content = path.stat().st_size, content_digest(path)
     except (InputError, OSError) as error:
         return str(error).removeprefix(f"{path}: ")
     pictures, rejected = [], []
     for entry in sorted(table.entries[reference], key=_type_and_level):
         file = _file_of(of_distorted, entry)
-        if file is None:
-            rejected.append(Rejected(entry.name, "no such file"))
+        if isinstance(file, Rejected):
+            rejected.append(file)
         else:
             pictures.append(file)
-    return _Found(size, number_of_bytes, tuple(pictures), tuple(rejected))
+    return _Found(size, number_of_bytes, content, tuple(pictures), tuple(rejected))
 
 
 def _type_and_level(entry: Entry) -> tuple[int, int]:
     return entry.version.distortion, entry.version.level
 
 
-def _file_of(finder: Finder, entry: Entry) -> Picture | None:
+def _file_of(finder: Finder, entry: Entry) -> Picture | Rejected:
     """The file of a distorted picture, under any name that it may have."""
     file = finder.first_file(files_of(entry.name))
     if file is None:
-        return None
-    return Picture(entry, file, (finder.root / file).stat().st_size)
+        return Rejected(entry.name, "no such file")
+    path = finder.root / file
+    try:
+        return Picture(entry, file, content_digest(path))
+    except InputError as error:
+        return Rejected.of(entry.name, path, error)
 
 
 def other_size(size: tuple[int, ...], wanted: tuple[int, int]) -> str:

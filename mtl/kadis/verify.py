@@ -27,7 +27,15 @@ from mtl.kadis.consistency import (
 from mtl.kadis.findings import ANOTHER, Check, Problem, is_planned, made_again
 from mtl.kadis.generate import photographs_folder
 from mtl.kadis.inspection import Inspected, inspect_shard
-from mtl.kadis.plan import MANIFEST, GenerateConfig, Plan, check_workers, read_manifest
+from mtl.kadis.plan import (
+    CONTENTS,
+    MANIFEST,
+    PHOTOGRAPHS,
+    GenerateConfig,
+    Plan,
+    check_workers,
+    read_manifest,
+)
 from mtl.kadis.recipes import LEVELS, validation_references
 from mtl.kadis.records import Store
 from mtl.kadis.sample_check import check_sample, sample_size
@@ -144,10 +152,13 @@ def _planned(data: Path, manifest: dict[str, Any]) -> Plan:
             tuple(plan["types"]),
             tuple(plan["metrics"]),
             number,
-            plan["photographs"],
+            plan[PHOTOGRAPHS],
+            plan.get(CONTENTS, {}),
             tuple(shards),
             tuple(Rejected(**one) for one in manifest["rejected"]),
         )
+        if not {*planned.contents} <= {*planned.sizes}:
+            raise ValueError("it has contents of other photographs")
         if not {*planned.types} <= {*DISTORTIONS} or not {*planned.metrics} <= {*METRICS}:
             raise ValueError("it has unknown types or metrics")
         extra = {} if is_planned(planned) else {name: plan[name] for name in IMPORTED}

@@ -8,6 +8,7 @@ import pytest
 from distortions import DISTORTIONS
 from mlsp.kadid import HIGHEST, LOWEST, condition_means
 from mlsp.samples import PHOTOGRAPHS, copy_photographs
+from mtl.files import InputError
 from mtl.pictures import read_picture
 
 PUBLISHED = Path(__file__).resolve().parents[3] / "shared/data/kadid10k_ratings.csv"
@@ -42,3 +43,14 @@ def test_the_sample_photographs_are_there_and_large_enough(tmp_path):
         assert min(read_picture(path).shape[:2]) >= 192
     times = [path.stat().st_mtime_ns for path in copies]
     assert [path.stat().st_mtime_ns for path in copy_photographs(tmp_path)] == times
+
+
+def test_another_photograph_under_a_samples_name_is_refused(tmp_path):
+    first, *_ = copy_photographs(tmp_path)
+    data = bytearray(first.read_bytes())
+    data[-1] ^= 1
+    first.write_bytes(data)
+    with pytest.raises(InputError, match=r"astronaut\.png: is not the sample photograph; delete"):
+        copy_photographs(tmp_path)
+    first.unlink()
+    assert copy_photographs(tmp_path)[0] == first

@@ -559,7 +559,7 @@ def test_a_mistake_is_one_line(made, tmp_path, monkeypatch, capsys, arguments, m
 
 ENTRIES = (
     *("recipe", "types", "types_per_reference", "levels", "size", "metrics", "validation"),
-    *("store", "photographs", "shards"),
+    *("store", "photographs", "contents", "shards"),
 )
 
 

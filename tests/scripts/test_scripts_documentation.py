@@ -30,7 +30,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 PYTHON = "python"
 SHELL = ("", "sh", "shell", "bash", "console")  # an indented block has no language
-OTHER = ("yaml",)
+OTHER = ("yaml", "text", "csv", "json", "toml")
 
 # What stands before `deepfl` in a line that starts it in another way.
 LAUNCHERS = re.compile(r"^(?:srun [^\"']*?|ray job submit [^\"']*? -- )?(?=deepfl )")
@@ -58,7 +58,8 @@ def blocks_of(page: Path) -> Iterator[Block]:
         if fence := re.fullmatch(r"( *)(```+)(.*)", line):
             end = next(k for k in range(place + 1, len(lines)) if lines[k].strip() == fence[2])
             text = inspect.cleandoc("\n" + "\n".join(lines[place + 1 : end]))
-            yield Block(page, place + 1, fence[3].strip(), text)
+            language = fence[3].strip().partition(" ")[0]
+            yield Block(page, place + 1, language, text)
             place = end
         elif empty and line.startswith("    ") and line.strip():
             end = place
@@ -90,8 +91,9 @@ def whole_commands() -> list[tuple[str, str]]:
     found = [(str(b), each) for b in BLOCKS if b.language in SHELL for each in commands_of(b.text)]
     for block in BLOCKS:
         if block.language == "yaml":
-            entry = yaml.safe_load(block.text)["spec"]["entrypoint"]
-            found.append((str(block), entry))
+            started = re.findall(r"^ *entrypoint: (.*)$", block.text, re.M)
+            assert isinstance(yaml.safe_load(block.text), dict), block
+            found += [(str(block), command) for command in started]
     for page in PAGES:
         cells = re.findall(r"^\| `(deepfl [^`]+)` \|", page.read_text(encoding="utf-8"), re.M)
         found += [(page.name, cell.replace("…", "")) for cell in cells]
