@@ -109,6 +109,7 @@ def run_demo(config: DemoConfig, *, progress: bool = True) -> Path:
     _claim(config)
     names = ("photographs", "kadis", "run", "features", "benchmark", "quality", "report")
     places = Places(*(out / name for name in names))
+    copy_photographs(places.photographs)
     page = places.report / PAGE
     if page.is_file() and (places.quality / MODEL_FILE).is_file():
         say(f"all is done: {page}", show=progress)
@@ -119,7 +120,6 @@ def run_demo(config: DemoConfig, *, progress: bool = True) -> Path:
 
     say("[1/7] photographs and distorted versions with full-reference scores", show=progress)
     with seconds("generate"):
-        copy_photographs(places.photographs)
         recipe = GenerateConfig(
             places.photographs,
             places.data,

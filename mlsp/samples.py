@@ -4,6 +4,9 @@ import shutil
 from importlib import resources
 from pathlib import Path
 
+from mtl.contents import content_digest
+from mtl.files import InputError
+
 # File name, package, folder in the package. All are photographs (one of them through a telescope,
 # one through a microscope, one of a retina); the second view of the motorcycle is left out because
 # it shows the same content.
@@ -22,15 +25,24 @@ PHOTOGRAPHS: tuple[tuple[str, str, str], ...] = (
 
 
 def copy_photographs(folder: Path) -> list[Path]:
-    """Copy the sample photographs into a folder; those that are there are left as they are."""
+    """Copy the sample photographs into a folder; those that are there are left as they are.
+
+    Raises:
+        InputError: another file has the name of one of them.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     copies = []
     for name, package, place in PHOTOGRAPHS:
         copy = folder / name
-        if not copy.exists():
-            with resources.as_file(resources.files(package) / place / name) as original:
+        with resources.as_file(resources.files(package) / place / name) as original:
+            if not copy.exists():
                 temporary = folder / f".{name}.tmp"
                 shutil.copyfile(original, temporary)
                 temporary.replace(copy)
+            elif content_digest(copy) != content_digest(original):
+                raise InputError(
+                    f"{copy}: is not the sample photograph of that name; delete it, or choose"
+                    " another --out"
+                )
         copies.append(copy)
     return copies

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from distortions import DISTORTIONS
+from mlsp.demo import DemoConfig, _claim, run_demo
 from mlsp.kadid import HIGHEST, LOWEST, condition_means
 from mlsp.samples import PHOTOGRAPHS, copy_photographs
+from mtl.files import InputError
 from mtl.pictures import read_picture
 
 PUBLISHED = Path(__file__).resolve().parents[3] / "shared/data/kadid10k_ratings.csv"
@@ -42,3 +44,14 @@ def test_the_sample_photographs_are_there_and_large_enough(tmp_path):
         assert min(read_picture(path).shape[:2]) >= 192
     times = [path.stat().st_mtime_ns for path in copies]
     assert [path.stat().st_mtime_ns for path in copy_photographs(tmp_path)] == times
+
+
+def test_another_picture_under_a_sample_photographs_name_is_refused(tmp_path):
+    """Else a finished demonstration would pass for that picture's."""
+    config = DemoConfig(tmp_path / "demo")
+    _claim(config)
+    photographs = tmp_path / "demo" / "photographs"
+    copy_photographs(photographs)
+    (photographs / "china.jpg").write_bytes((photographs / "flower.jpg").read_bytes())
+    with pytest.raises(InputError, match=r"china\.jpg: is not the sample photograph"):
+        run_demo(config, progress=False)
