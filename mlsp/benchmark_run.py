@@ -1,7 +1,7 @@
 """Benchmarks on rated databases: from folders of pictures to tables, pictures and a model.
 
-OUT/features/DATABASE/MODEL/    of the rated pictures
-OUT/baselines/DATABASE/         full-reference scores and BRISQUE's features
+OUT/features/DATABASE/MODEL/    of the rated pictures; kept for pictures that have not changed
+OUT/baselines/DATABASE/         full-reference scores and BRISQUE's features; likewise
 OUT/splits/DATABASE-PROTOCOL.json  who trains, validates and tests, with a hash; see --splits
 OUT/repetitions.csv   one row per database, protocol, method and repetition
 OUT/summary.csv       medians and quartiles

@@ -109,6 +109,7 @@ def run_demo(config: DemoConfig, *, progress: bool = True) -> Path:
     _claim(config)
     names = ("photographs", "kadis", "run", "features", "benchmark", "quality", "report")
     places = Places(*(out / name for name in names))
+    copy_photographs(places.photographs)
     page = places.report / PAGE
     copy_photographs(places.photographs)
     if page.is_file() and (places.quality / MODEL_FILE).is_file():

@@ -28,7 +28,7 @@ def copy_photographs(folder: Path) -> list[Path]:
     """Copy the sample photographs into a folder; those that are there are left as they are.
 
     Raises:
-        InputError: another photograph lies under the name of one.
+        InputError: another file has the name of one of them.
     """
     folder.mkdir(parents=True, exist_ok=True)
     copies = []
@@ -40,6 +40,9 @@ def copy_photographs(folder: Path) -> list[Path]:
                 shutil.copyfile(original, temporary)
                 temporary.replace(copy)
             elif content_digest(copy) != content_digest(original):
-                raise InputError(f"{copy}: is not the sample photograph; delete it")
+                raise InputError(
+                    f"{copy}: is not the sample photograph of that name; delete it, or choose"
+                    " another --out"
+                )
         copies.append(copy)
     return copies

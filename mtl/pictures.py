@@ -132,11 +132,6 @@ def _suffix(name: str) -> str:
     return PurePosixPath(name).suffix.lower()
 
 
-def file_bytes(path: Path) -> int:
-    """Return the size of a file; 0 where a link leads nowhere."""
-    return path.stat().st_size if path.exists() else 0
-
-
 def picture_size(path: str | os.PathLike) -> tuple[int, int]:
     """(height, width) as displayed, from the header alone.
 

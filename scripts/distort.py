@@ -1,7 +1,8 @@
 """KADID's distortions of your own pictures, at levels 1 (mildest) to 5.
 
 One photograph without --type: a contact sheet of everything. One photograph with one --type and one
---level: that version. A folder: NAME_TYPE_LEVEL.png for all types and levels asked for.
+--level: that version. A folder: NAME_TYPE_LEVEL.png for all types and levels asked for; a version
+of another photograph of that name, or with another seed, is made again.
 
 Examples:
     deepfl distort deepfl-demo/photographs/chelsea.png --out sheet.png

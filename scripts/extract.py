@@ -2,7 +2,8 @@
 
 Takes a folder, a CSV file with an `image` column, a data set of `deepfl generate`, or one picture.
 Writes features.npy (float16) and index.csv; pictures that cannot be used are in skipped.csv. A
-stopped run continues with the same command.
+stopped run continues with the same command, and a finished one describes those pictures again whose
+content has changed.
 
 Example:
     deepfl extract deepfl-demo/photographs --model deepfl-demo/run --out features
@@ -32,7 +33,7 @@ class ExtractConfig:
     pictures: Path
     """Folder, CSV file, data set or picture."""
     out: Path
-    """Folder for the features; an unfinished one is continued."""
+    """Folder for the features; one of the same pictures and settings is continued."""
     model: Path = Path(INCLUDED)
     """Model folder, or the training run that holds it; deepfl-small comes with the program."""
     features: Kind = "mlsp"

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mlsp import Predictor, extract
+from mlsp import Predictor, condition_training, extract
 from mlsp.condition_training import add_conditions
 from mlsp.conditions import (
     CONDITIONS_FILE,
@@ -22,6 +22,7 @@ from mlsp.conditions import (
     save_conditions,
 )
 from mlsp.predict import Prediction
+from mlsp.sources import DataSet
 from mtl.files import InputError, read_arrays, write_arrays
 from mtl.kadis.generate import generate
 from mtl.kadis.plan import GenerateConfig
@@ -236,6 +237,59 @@ def test_a_model_learns_conditions_from_a_data_set(network, scored_by_type, quic
     assert load_conditions(network).type_accuracy == found.type_accuracy
     assert not [path for path in network.iterdir() if path.is_dir()]
     (network / CONDITIONS_FILE).unlink()
+
+
+def test_a_stopped_call_continues_with_the_data_of_now(
+    network, scored_by_type, quick_features, tmp_path, monkeypatch
+):
+    """The features of a stopped call are kept, but not those of pictures that have changed."""
+    data = shutil.copytree(scored_by_type / "pixels", tmp_path / "data")
+    loaded = []
+    load = DataSet.load
+
+    def counted(self, index):
+        loaded.append(index)
+        return load(self, index)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(DataSet, "load", counted)
+    with monkeypatch.context() as patch:
+        patch.setattr(condition_training, "save_conditions", killed)
+        for number in (1, 2):
+            with pytest.raises(KeyboardInterrupt):
+                add_conditions(network, data, pictures=3)
+            assert (len(loaded) == 0) == (number == 2)
+            loaded.clear()
+        shard = min((data / "stats").iterdir())
+        stats = json.loads(shard.read_text())
+        shard.write_text(json.dumps(stats | {"sha256": "0" * 64}))
+        with pytest.raises(KeyboardInterrupt):
+            add_conditions(network, data, pictures=3)
+        assert 0 < len(loaded) == len(set(loaded)) <= len(stats["records"])
+        loaded.clear()
+    add_conditions(network, data, pictures=3)
+    assert not loaded and not [path for path in network.iterdir() if path.is_dir()]
+    (network / CONDITIONS_FILE).unlink()
+
+
+@pytest.mark.parametrize("store", ["recipe", "pixels"])
+def test_contents_of_examples_follow_what_their_pixels_come_from(scored_by_type, tmp_path, store):
+    photographs = shutil.copytree(scored_by_type / "photographs", tmp_path / "photographs")
+
+    def contents():
+        examples = condition_training._Examples(scored_by_type / store, 3, photographs, False)
+        numbers = range(len(examples.names))
+        return examples.columns, [examples.content(k) for k in numbers]
+
+    columns, before = contents()
+    assert len(set(before)) == len(before)
+    for path in photographs.iterdir():
+        path.write_bytes(path.read_bytes() + b" ")
+    _, after = contents()
+    changed = {c["distortion"] for c, a, b in zip(columns, after, before, strict=True) if a != b}
+    assert changed == (set() if store == "recipe" else {str(PRISTINE[0])})
 
 
 def test_without_photographs_pristine_is_no_condition(

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from distortions import DISTORTIONS
+from mlsp.demo import DemoConfig, _claim, run_demo
 from mlsp.kadid import HIGHEST, LOWEST, condition_means
 from mlsp.samples import PHOTOGRAPHS, copy_photographs
 from mtl.files import InputError
@@ -50,7 +51,18 @@ def test_another_photograph_under_a_samples_name_is_refused(tmp_path):
     data = bytearray(first.read_bytes())
     data[-1] ^= 1
     first.write_bytes(data)
-    with pytest.raises(InputError, match=r"astronaut\.png: is not the sample photograph; delete"):
+    with pytest.raises(InputError, match=r"astronaut\.png: is not the sample photograph"):
         copy_photographs(tmp_path)
     first.unlink()
     assert copy_photographs(tmp_path)[0] == first
+
+
+def test_another_picture_under_a_sample_photographs_name_is_refused(tmp_path):
+    """Else a finished demonstration would pass for that picture's."""
+    config = DemoConfig(tmp_path / "demo")
+    _claim(config)
+    photographs = tmp_path / "demo" / "photographs"
+    copy_photographs(photographs)
+    (photographs / "china.jpg").write_bytes((photographs / "flower.jpg").read_bytes())
+    with pytest.raises(InputError, match=r"china\.jpg: is not the sample photograph"):
+        run_demo(config, progress=False)

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from mlsp import store
-from mlsp.choosing.measuring import CroppedFiles
+from mlsp.choosing import measuring
+from mlsp.choosing.measuring import CroppedFiles, deep_features
 from mlsp.crops import Crops
 from mlsp.extract import extract_to
+from mlsp.pooling import feature_shape
 from mlsp.sources import DataSet, open_source, rated_files
 from mlsp.store import load_features
 from mtl.contents import content_digest
@@ -21,7 +23,6 @@ from mtl.files import InputError
 from mtl.kadis.curate import CurateConfig
 from mtl.model import ModelConfig
 
-LENGTH = 16_928
 EXTRACT = sys.modules["mlsp.extract"]  # the package has a function of this name
 
 
@@ -39,7 +40,7 @@ def cheap(monkeypatch, tmp_path):
             sizes = [images.shape[1:3]] * len(images) if sizes is None else sizes
             means = [image[:h, :w].mean() for image, (h, w) in zip(images, sizes, strict=True)]
             described.extend(mean for mean in means if mean)
-            return np.repeat(np.array(means, np.float32)[:, None], LENGTH, axis=1)
+            return np.repeat(np.array(means, np.float32)[:, None], feature_shape(kind)[0], axis=1)
 
         return run
 
@@ -274,3 +275,15 @@ def test_contents_of_crops_follow_file_and_settings(photographs):
     assert first != content(size=(90, 80)) and first != content_digest(photographs / "chelsea.png")
     same_name_other_picture(photographs / "chelsea.png")
     assert content(size=(80, 90)) != first
+
+
+def test_deep_features_of_a_changed_photograph_are_new(cheap, photographs, tmp_path, monkeypatch):
+    monkeypatch.setattr(measuring, "load_model", lambda folder: cheap)
+    config = CurateConfig(photographs, Path("unused"), size=(80, 90))
+    names = ["chelsea.png", "china.png"]
+    before = deep_features(config, names, cheap.folder, tmp_path / "kept")
+    same_name_other_picture(photographs / "china.png")
+    cheap.described.clear()
+    after = deep_features(config, names, cheap.folder, tmp_path / "kept")
+    assert (before != after).any(axis=1).tolist() == [False, True]
+    assert len(set(cheap.described)) == 1 and len([*(tmp_path / "kept").iterdir()]) == 1
