@@ -15,7 +15,7 @@ from mlsp.conditions import Likely, load_conditions
 from mlsp.describing import describer, on_device
 from mlsp.pooling import Kind
 from mlsp.quality_model import load_quality
-from mlsp.sources import Source, open_source
+from mlsp.sources import Files, Source, open_source
 from mtl.files import InputError
 from mtl.memory import free_memory
 from mtl.opinion_losses import opinion_scores
@@ -192,7 +192,7 @@ def predict_files(
 
     Args:
         predictor: of the model.
-        paths: files and folders.
+        paths: files, folders, and CSV files that name pictures.
         progress: report on standard error.
 
     Raises:
@@ -201,8 +201,9 @@ def predict_files(
     places = []
     for path in paths:
         source = open_source(path)
+        root = source.root if isinstance(source, Files) else path
         for index, name in enumerate(source.names):
-            shown = str(path) if path.is_file() else str(path / name)
+            shown = str(root / name)
             places.append(_Place(len(places), shown, source, index))
     waiting: dict[int, Prediction | Rejected] = {}
     given = 0

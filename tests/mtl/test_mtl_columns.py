@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from mlsp.databases import open_database
+from mlsp.predict import Prediction, predict_files
 from mlsp.sources import open_source
 from mtl.columns import TableColumns
 from mtl.files import InputError
@@ -151,3 +153,46 @@ def test_a_negative_deviation_is_refused_at_reading(tmp_path, column):
         InputError, match=f"line 3: {column} is -0.1; deviations must be at least 0"
     ):
         read_ratings(path)
+
+
+def test_a_table_of_pictures_alone_says_which_column_to_rename(tmp_path):
+    assert open_source(written(tmp_path, "name,image", "n,a.png")).names == ["a.png"]
+    with pytest.raises(InputError, match="name and img may both name the pictures; it has"):
+        open_source(written(tmp_path, "name,img", "n,a.png"))
+    with pytest.raises(InputError, match=r"'picture,mos' but must hold image, .* rename the"):
+        open_source(written(tmp_path, "picture,mos", "a.png,1"))
+
+
+def test_one_picture_under_two_spellings_is_there_twice(tmp_path):
+    path = written(tmp_path, "image,score", "a/b.png,1", "./a//b.png,2")
+    with pytest.raises(InputError, match=r"line 3: \./a//b\.png is named more than once"):
+        read_ratings(path)
+    (tmp_path / "b.png").touch()
+    path = written(tmp_path, "image,score", "b.png,1", "B.png,2")
+    if not (tmp_path / "B.png").exists():
+        with pytest.raises(InputError, match=r"names b\.png more than once"):
+            open_database(path)
+
+
+def test_predictions_name_the_pictures_of_a_table(tmp_path, sample):
+    """The pictures are named as those of a folder are, not like the table."""
+    (tmp_path / "sub").mkdir()
+    cv2.imwrite(str(tmp_path / "sub" / "a.png"), sample["coffee"][:90, :90])
+    path = written(tmp_path, "Image Name;MOS", "sub/a.png;4,5", "gone.png;1")
+
+    class Judge:
+        """Judges by the mean grey value."""
+
+        def size_for(self, size):
+            return size
+
+        def prepared(self, image):
+            return image
+
+        def judge(self, names, images, canvas, rows):
+            scores = [image.mean() for image in images]
+            return [Prediction(n, s, {}, ()) for n, s in zip(names, scores, strict=True)]
+
+    found, missing = predict_files(Judge(), [path])
+    assert found.image == str(tmp_path / "sub" / "a.png")
+    assert missing.file == str(tmp_path / "gone.png") and "no such file" in missing.reason
