@@ -75,6 +75,14 @@ class Crops:
         return [image[t : t + h, x : x + w] for t, x, h, w in self.boxes(name, (height, width))]
 
 
+CROP, PLACE = "crop", ("top", "left", "height", "width")
+"""Columns of a crop in an index; a picture's own of these names are left out."""
+
+
+def _is_free(column: str) -> bool:
+    return column.casefold() not in (CROP, *PLACE)
+
+
 class CropRows:
     """A source with a row for each crop of each picture of another source.
 
@@ -99,8 +107,9 @@ class CropRows:
             self._boxes += boxes
             for number, box in enumerate(boxes, 1):
                 values = ("",) * 4 if box is None else map(str, box)
-                place = dict(zip(("top", "left", "height", "width"), values, strict=True))
-                columns.append({**source.columns[picture], "crop": str(number), **place})
+                place = dict(zip(PLACE, values, strict=True))
+                kept = {k: v for k, v in source.columns[picture].items() if _is_free(k)}
+                columns.append({**kept, CROP: str(number), **place})
         self.columns: Sequence[Mapping[str, str]] = columns
         # Crops of one picture are asked for one after the other.
         self._picture = lru_cache(1)(source.load)

@@ -15,7 +15,7 @@ from mlsp.conditions import Likely, load_conditions
 from mlsp.describing import describer, on_device
 from mlsp.pooling import Kind
 from mlsp.quality_model import load_quality
-from mlsp.sources import Source, open_source
+from mlsp.sources import Files, Source, open_source
 from mtl.files import InputError
 from mtl.memory import free_memory
 from mtl.opinion_losses import opinion_scores
@@ -206,7 +206,7 @@ def predict_files(
 
     Args:
         predictor: of the model.
-        paths: files and folders.
+        paths: files, folders, and CSV files that name pictures.
         seen: judge also the pictures that the model was trained on.
         progress: report on standard error.
         tell: called with a line for each kind of file that folders' pictures are without.
@@ -217,8 +217,9 @@ def predict_files(
     places = []
     for path in paths:
         source = open_source(path, tell)
+        root = source.root if isinstance(source, Files) else path
         for index, name in enumerate(source.names):
-            shown = str(path) if path.is_file() else str(path / name)
+            shown = str(root / name)
             places.append(_Place(len(places), shown, source, index))
     waiting: dict[int, Prediction | Rejected] = {}
     given = 0

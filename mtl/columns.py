@@ -7,7 +7,7 @@ image_name. A column is found by `USUAL` names, or named with `--columns image=â
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from mtl.files import SHOWN, InputError, Row
@@ -130,9 +130,19 @@ def image_column(table: Path, header: Sequence[str]) -> str:
     Raises:
         InputError: there is none, or there are several.
     """
-    if IMAGE in header:
-        return IMAGE
-    return find_columns(table, header)[IMAGE]
+    plain = {_plain(name): name for name in header}
+    there = [plain[_plain(name)] for name in USUAL[IMAGE] if _plain(name) in plain]
+    if not there:
+        raise InputError(
+            f"{table}: the header is '{listed(header)}' but must hold {IMAGE}, or one of"
+            f" {', '.join(USUAL[IMAGE][1:])}; rename the column of the pictures' names"
+        )
+    if len(there) > 1 and IMAGE not in plain:
+        raise InputError(
+            f"{table}: {' and '.join(there)} may both name the pictures; it has {listed(header)};"
+            f" rename one of them to {IMAGE}"
+        )
+    return there[0]
 
 
 def picture_names(rows: Sequence[Row], image: str) -> tuple[str, ...]:
@@ -141,15 +151,17 @@ def picture_names(rows: Sequence[Row], image: str) -> tuple[str, ...]:
     Raises:
         InputError: one is empty, or is there twice.
     """
-    seen: dict[str, int] = {}
+    seen: dict[PurePosixPath, int] = {}  # a/b.png is ./a//b.png
+    names = []
     for row in rows:
         name = row.text(image)
         if not name:
             raise row.error("names no picture; complete or remove it")
-        earlier = seen.setdefault(name, row.line)
+        earlier = seen.setdefault(PurePosixPath(name), row.line)
         if earlier != row.line:
             raise row.error(f"{name} is named more than once, first in line {earlier}; remove one")
-    return tuple(seen)
+        names.append(name)
+    return tuple(names)
 
 
 def count_columns(table: Path, header: Sequence[str]) -> tuple[str, ...]:

@@ -1,9 +1,10 @@
 """Train the whole network on human scores, test it, and keep the best for `deepfl predict`.
 
-RATINGS.csv has the columns image,score, or image,c1,c2,c3,c4,c5 with how many gave each of five
-ratings; the losses cross_entropy, huber and emd need those. Pictures of one reference (column
-reference) stay on one side; a column set (training, validation, test) is the split, which otherwise
-is 60/20/20 at random. Image names are relative to the CSV file's folder.
+RATINGS.csv has the columns image,score, or image,c1,c2,c3,c4,c5 with how many gave each of five (or
+any other number of) ratings, the worst first; the losses cross_entropy, huber and emd need those.
+Pictures of one reference (column reference) stay on one side; a column set (training, validation,
+test) is the split, which otherwise is 60/20/20 at random. Image names are relative to the CSV
+file's folder.
 
 Losses of a score: mse, mae, plcc, norm-in-norm; --balance proportion gives rare scores more weight.
 --loss classes is DeepBIQ's: five classes, with --scale 0 100 where scores are 0..100.

@@ -47,7 +47,7 @@ class PredictConfig:
     """What to judge, and by which model."""
 
     pictures: tuple[Path, ...]
-    """Picture files or folders."""
+    """Picture files, folders, or CSV files with a column image."""
     model: Path = Path(INCLUDED)
     """Model folder of `deepfl benchmark`, or a run of `deepfl finetune` or `deepfl train`;
     deepfl-small comes with the program."""

@@ -14,6 +14,7 @@ A table has the columns `image` and `tags`: tags separated by ; or |, each with 
 behind a colon or without one, which counts as 1, such as `beach:0.93;outdoor;people:0.5`.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +22,7 @@ from pathlib import Path
 from mtl.files import NUMBER, Row, read_table
 
 # What is no number but is meant as one, and no part of a tag.
-_LIKE_A_NUMBER = re.compile(r"[+-]?(\d[\d_.,]*|nan|inf(inity)?)", re.IGNORECASE)
+_LIKE_A_NUMBER = re.compile(r"[+-]?(\d[\d_.,]*(e[+-]?\d+)?|nan|inf(inity)?)", re.IGNORECASE)
 
 Tags = Mapping[str, Mapping[str, float]]
 
@@ -47,7 +48,8 @@ def _tags_of(row: Row) -> dict[str, float]:
     tags: dict[str, float] = {}
     for part in row["tags"].replace("|", ";").split(";"):
         tag, _, number = (each.strip() for each in part.rpartition(":"))
-        if NUMBER.fullmatch(number) and "," not in number:
+        plain = NUMBER.fullmatch(number) and "," not in number
+        if plain and math.isfinite(float(number)):
             confidence = float(number) if tag else 1.0
         elif tag and _LIKE_A_NUMBER.fullmatch(number):
             raise row.error(f"the confidence {number!r} of {tag} is not a number; correct it")

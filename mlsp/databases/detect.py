@@ -111,11 +111,13 @@ def open_database(
     def spelled(name: str) -> str:
         return finder.find(name) or name
 
-    return replace(
+    database = replace(
         database,
         names=tuple(spelled(name) for name in database.names),
         reference_files=tuple(file and spelled(file) for file in database.reference_files),
     )
+    _check_names(table, database)  # two names may be one file, but for their case
+    return database
 
 
 def _kind_of_file(path: Path, kind: str | None) -> tuple[str, Path]:

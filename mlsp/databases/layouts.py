@@ -141,7 +141,8 @@ def download_help() -> str:
     parts = [
         "The databases are offered by their authors, under their terms. Unpack the archive and give"
         " the folder.\nAny other rated pictures: a CSV file with image,score[,reference]"
-        "[,reference_file][,distortion][,level][,std], or c1,c2,c3,c4,c5 for the score."
+        "[,reference_file][,distortion][,level][,std][,set], or counts c1,c2,... of the ratings for"
+        " the score."
     ]
     for layout in DATABASES.values():
         versions = f" of {layout.references} references" if layout.references else ""

@@ -254,3 +254,35 @@ def test_rows_of_crops_are_those_of_the_pictures():
     np.testing.assert_allclose(
         found.median_tests["crops"][1], whole.median_tests["alone"][1], atol=0.7
     )
+
+
+def test_a_table_with_other_columns_gives_the_same_results(rated, tmp_path, capsys):
+    lines = rated.read_text().splitlines()
+    renamed = rated.parent / "renamed.csv"
+    rows = [line.split(",") for line in lines[1:]]
+    for row in rows:
+        row[1] = str(-float(row[1])).replace(".", ",")
+        row[6] = "0,5"
+    header = "File Name;DMOS;scene;reference_file;distortion;level;std"
+    renamed.write_text("\n".join([header, *map(";".join, rows), ""]))
+    found = []
+    for table, options in (
+        (rated, {}),
+        (renamed, {"columns": ("reference=scene",), "higher_is": "worse"}),
+    ):
+        config = BenchmarkConfig(
+            (table,), tmp_path / table.stem, (tmp_path / "a",), repetitions=2, baselines=False,
+            **options,
+        )  # fmt: skip
+        run_benchmark(config, progress=True)
+        found.append(rows_of(config.out / "summary.csv"))
+    assert [{**row, "database": ""} for row in found[0]] == [
+        {**r, "database": ""} for r in found[1]
+    ]
+    assert "renamed.csv: scores are -DMOS" in capsys.readouterr().err
+
+
+def test_options_for_columns_need_a_table(tmp_path):
+    config = BenchmarkConfig((tmp_path,), tmp_path / "out", higher_is="worse")
+    with pytest.raises(InputError, match="--columns and --higher-is: are for CSV files"):
+        run_benchmark(config)

@@ -78,6 +78,10 @@ def test_tables_are_read_and_mistakes_named(tmp_path):
     table.write_text("image,tags\na.jpg,x\na.jpg,y\n")
     with pytest.raises(InputError, match=r"line 3: a\.jpg is named more than once"):
         read_tags(table)
+    for confidence in ("nan", "0_5", "1e999", "0,5", "Infinity", "1.2.3"):
+        table.write_text(f'image,tags\na.jpg,x\nb.jpg,"y:0.5;x:{confidence}"\n')
+        with pytest.raises(InputError, match=r"line 3: the confidence .* of x is not a number"):
+            read_tags(table)
     table.write_text("image,labels\na.jpg,x\n")
     with pytest.raises(InputError, match="tags is missing"):
         read_tags(table)

@@ -94,6 +94,13 @@ def test_each_crop_can_be_a_row(pictures, sample):
             rows.load(bad)
 
 
+def test_a_crops_place_takes_the_columns_of_these_names(pictures):
+    table = pictures / "t.csv"
+    table.write_text("Image Name,Width,tags\na.png,200,x\n")
+    (row,) = CropRows(open_source(table), Crops(1, 100, "none")).columns
+    assert row["width"] == "100" and row["tags"] == "x" and "Width" not in row
+
+
 @pytest.fixture
 def cheap(monkeypatch, tmp_path):
     """A model whose features are quick to compute: the mean of each picture's own pixels."""

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from mlsp.databases import DATABASES, open_database
 from mlsp.databases.author_files import read_mat
+from mtl.columns import TableColumns
 from mtl.files import InputError
 
 
@@ -295,3 +296,31 @@ def test_workbooks_that_attack_or_are_broken_are_refused(tmp_path, workbook, par
     rewrite(path, part, data)
     message = refused(tmp_path, problem, check_files=False)
     assert str(path) in message and "unpack" in message
+
+
+def test_negative_deviations_are_refused_in_every_database(tables):
+    folder = tables("kadid10k")
+    lines = (folder / "dmos.csv").read_text().splitlines()
+    lines[2] = f"{lines[2].rpartition(',')[0]},-0.5"
+    (folder / "dmos.csv").write_text("\n".join(lines) + "\n")
+    refused(folder, "dmos.csv: line 3: var is -0.5; deviations must be at least 0")
+    folder = tables("tid2008")
+    edit(folder / "mos_std.txt", "0.", "-0.")
+    refused(folder, r"mos_std.txt: line 1: -0\.\d+ is negative", check_files=False)
+    folder = tables("livec")
+    path = folder / "Data" / "AllStdDev_release.mat"
+    held = scipy.io.loadmat(path)["AllStdDev_release"]
+    held[0, 10] = -1
+    scipy.io.savemat(path, {"AllStdDev_release": held})
+    refused(folder, "AllStdDev_release.mat: entry 11 .* is negative", check_files=False)
+
+
+def test_options_for_columns_are_refused_where_the_columns_are_known(tables):
+    table = tables("kadid10k") / "dmos.csv"
+    refused(table, "whose columns are known; .*--database csv", columns=TableColumns((), "better"))
+    # As any other table it is one with a DMOS.
+    refused(table, "say --higher-is better or", "csv", check_files=False)
+    known = open_database(
+        table, "csv", check_files=False, columns=TableColumns(("std=var",), "better")
+    )
+    assert known.name == "dmos" and known.deviations is not None

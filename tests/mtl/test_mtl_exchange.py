@@ -505,3 +505,18 @@ def test_installed_commands(made, tmp_path):
     assert len(list((tmp_path / "data").glob(f"{NAME}-*"))) == 3
     assert "Warning" not in done.stderr
     assert main(["import-scores", "none.csv", *folders, "--out", "other"]) == 2
+
+
+def test_pictures_are_found_whatever_their_case(release, tmp_path):
+    whole = imported(release, tmp_path / "whole")
+    for folder in ("ref_imgs", "dist_imgs"):
+        for path in sorted((release / folder).rglob("*.*")):
+            path.rename(path.with_name(path.name.swapcase()))
+    found = imported(release, tmp_path / "found")
+    assert found.images == whole.images and not found.rejected
+    first = next(path for path in (release / "dist_imgs").rglob("*.*"))
+    for name in (first.name.capitalize(), first.name.title()):
+        first.with_name(name).write_bytes(first.read_bytes())
+    first.rename(first.with_name("other.png"))
+    with pytest.raises(InputError, match=r" may be .* or .*; rename one of them"):
+        imported(release, tmp_path / "several")

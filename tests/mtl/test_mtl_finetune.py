@@ -387,3 +387,27 @@ def test_a_picture_that_is_cut_off_is_named(table, tmp_path):
     (tmp_path / "rated" / "coffee3.png").write_bytes(whole_file[: len(whole_file) // 2])
     with pytest.raises(InputError, match=r"coffee3\.png: cannot be decoded"):
         run(tmp_path / "rated" / "ratings.csv", tmp_path / "run", stages=((1e-3, 1),))
+
+
+def test_a_distribution_of_any_number_of_ratings_is_learned(table, tmp_path):
+    """Three ratings, in columns under other names, the best first."""
+    rows = ["Image Name;C1;C2;C3;Scene"]
+    for row in read_table(table, ()):
+        counts = [int(row[f"c{n}"]) for n in range(5, 0, -1)]
+        shares = (f"{counts[0] + counts[1]},5", counts[2], counts[3] + counts[4])
+        path = table.parent / row["image"]
+        rows.append(";".join([str(path), *map(str, shares), row["reference"]]))
+    (tmp_path / "three.csv").write_text("\n".join(rows))
+    options = {"columns": ("reference=Scene",), "higher_is": "worse", "balance": "proportion"}
+    done = run(tmp_path / "three.csv", tmp_path / "run", loss="emd", stages=((1e-3, 1),), **options)
+    opinion = json.loads((done.model / "model.json").read_text())["config"]["opinion"]
+    assert (opinion["outputs"], opinion["lowest"], opinion["highest"]) == (3, 1, 3)
+    for row in read_table(done.out / "predictions.csv", ("p1", "p3")):
+        shares = [float(row[f"p{n}"]) for n in range(1, 4)]
+        assert sum(shares) == pytest.approx(1) and "p4" not in row
+        assert float(row["predicted"]) == pytest.approx(np.dot(shares, [1, 2, 3]))
+        # The sharpest version of a photograph, 0, has the highest score.
+        assert (float(row["score"]) > 2) == (row["image"][-5] < "2") or row["image"][-5] == "2"
+    with pytest.raises(InputError, match="holds a run with another higher_is"):
+        run(tmp_path / "three.csv", done.out, loss="emd", stages=((1e-3, 1),),
+            **(options | {"higher_is": "better"}))  # fmt: skip

@@ -365,3 +365,14 @@ def test_a_full_disk_leaves_no_table_that_passes_for_whole(raw_table, monkeypatc
 def test_settings_out_of_range_are_said(raw_table, changed, problem):
     with pytest.raises(InputError, match=problem):
         run_ratings(replace(config(raw_table), **changed))
+
+
+def test_lines_are_told_as_an_editor_shows_them(tmp_path):
+    rows = ["rater,image,score", '"a\nb",x,3', "", "c,x,1", '"a\nb",x,4']
+    with pytest.raises(InputError, match=r"line 6: a\nb rates x again, after line 2"):
+        read_raw(written(tmp_path, *rows))
+    path = written(tmp_path, "rater;image;score", "a;x;3", "b;x;4")
+    assert read_raw(path).score.tolist() == [3, 4]
+    for score in ("4_5", "３", "3.0"):
+        with pytest.raises(InputError, match=r"line 2: score .* is not a whole number"):
+            read_raw(written(tmp_path, "rater,image,score", f"a,x,{score}"))

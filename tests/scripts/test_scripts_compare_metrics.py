@@ -51,3 +51,9 @@ def test_a_mean_that_is_no_number_is_named(tmp_path):
     path.write_text("distortion,level,mean_dmos\n1,1,good\n")
     with pytest.raises(InputError, match="not a number"):
         read_means(path)
+    path.write_text("distortion,level,mean_dmos\n1,1_0,2\n")
+    with pytest.raises(InputError, match="line 2: level '1_0' is no whole number"):
+        read_means(path)
+    path.write_text("distortion,level,mean_dmos\n1,1,2\n1,01,3\n")
+    with pytest.raises(InputError, match="line 3: type 1 at level 1 is there twice"):
+        read_means(path)

@@ -1,0 +1,198 @@
+"""Columns under the names that people give them, the score's direction, and counts."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mlsp.databases import open_database
+from mlsp.predict import Prediction, predict_files
+from mlsp.sources import open_source
+from mtl.columns import TableColumns
+from mtl.files import InputError
+from mtl.rated import read_ratings
+
+
+def written(folder: Path, *lines: str) -> Path:
+    path = folder / "ratings.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    "image", ["image", "Image Name", "image_name", "name", "dis_img_path", "FileName", "dist-img"]
+)
+@pytest.mark.parametrize("score", ["score", "MOS", "mos", "mos_quality", "Quality MOS", "rating"])
+def test_the_headers_people_have_are_taken(tmp_path, image, score):
+    path = written(tmp_path, f"id,{image},{score}", "7,a.png,3.5", "8,b.png,1")
+    known = read_ratings(path)
+    assert known.names == ("a.png", "b.png") and known.scores.tolist() == [3.5, 1]
+    assert open_database(path, check_files=False).names == known.names
+    source = open_source(path)
+    assert list(source.names) == ["a.png", "b.png"]
+    assert source.columns[0] == {"id": "7", score: "3.5"}
+
+
+def test_other_columns_are_found_whatever_their_case(tmp_path):
+    header = "Image,Score,Reference,SET,Std,Reference File"
+    known = read_ratings(written(tmp_path, header, "a,1,x,test,0.5,r.png", "b,2,,training,0,r.png"))
+    assert known.references == ("x", "r.png") and known.sets == ("test", "training")
+    assert known.deviations.tolist() == [0.5, 0] and known.no_deviations == ""
+    assert known.reference_files == ("r.png", "r.png")
+
+
+@pytest.mark.parametrize(
+    ("header", "problem"),
+    [
+        (
+            "image,MOS,score",
+            r"score and MOS may both be the score; it has image,MOS,",
+        ),
+        ("name,filename,mos", r"name and filename may both be the image"),
+        ("picture,mos", r"'picture,mos' but must hold image, .*--columns image="),
+        ("image,opinion", r"'image,opinion' but must hold score, or c1 .*--columns score="),
+        ("image,DMOS", r"DMOS is higher for better .*say --higher-is better or --higher-is worse"),
+        ("image,dmos", r"dmos is higher for better"),
+        ("image,mos quality,mos_quality", r"mos quality and mos_quality have the same name"),
+    ],
+)
+def test_headers_that_are_unknown_or_ambiguous_list_the_columns_and_the_remedy(
+    tmp_path, header, problem
+):
+    with pytest.raises(InputError, match=problem) as raised:
+        read_ratings(written(tmp_path, header, ",".join("123"[: header.count(",") + 1])))
+    assert "\n" not in str(raised.value)
+
+
+def test_columns_can_be_named(tmp_path):
+    path = written(tmp_path, "name,image,MOS,score,sigma", "n,a.png,3,70,2", "m,b.png,4,80,3")
+    named = ("image=image", "score=score", "std=sigma")
+    known = read_ratings(path, TableColumns(named))
+    assert known.names == ("a.png", "b.png") and known.scores.tolist() == [70, 80]
+    assert known.deviations.tolist() == [2, 3]
+    for wrong, problem in (
+        ("score", "give COLUMN=NAME"),
+        ("picture=name", "COLUMN is one of image score"),
+        ("score=other", "has no column other; it has name,image,MOS,score,sigma"),
+    ):
+        with pytest.raises(InputError, match=problem):
+            read_ratings(path, TableColumns(("image=image", wrong)))
+    with pytest.raises(InputError, match="names image twice"):
+        read_ratings(path, TableColumns(("image=image", "image=name")))
+
+
+def test_a_dmos_is_turned_round_where_higher_is_worse(tmp_path):
+    path = written(tmp_path, "image,DMOS,std", "a,10,1", "b,70.5,2")
+    worse = open_database(path, check_files=False, columns=TableColumns((), "worse"))
+    assert worse.scores.tolist() == [-10, -70.5] and worse.original.tolist() == [10, 70.5]
+    assert worse.transformation == "-DMOS" and (worse.lowest, worse.highest) == (-70.5, -10)
+    assert worse.deviations.tolist() == [1, 2]
+    better = open_database(path, check_files=False, columns=TableColumns((), "better"))
+    assert better.scores.tolist() == [10, 70.5] and better.transformation == "as published"
+    counted = written(tmp_path, "image,c1,c2,c3", "a,4,0,0", "b,0,1,1")
+    assert read_ratings(counted, TableColumns((), "worse")).scores.tolist() == [3, 1.5]
+    both = written(tmp_path, "image,DMOS,c1,c2", "a,4,0,1")
+    with pytest.raises(InputError, match="has DMOS beside c1"):
+        read_ratings(both, TableColumns((), "worse"))
+
+
+@pytest.mark.parametrize("bins", [2, 3, 5, 7, 10])
+def test_any_number_of_ratings_can_be_counted(tmp_path, bins):
+    rng = np.random.default_rng(bins)
+    counts = rng.integers(1, 50, (6, bins))
+    # Columns of any order are those of their numbers: c10 is not behind c1.
+    order = rng.permutation(bins)
+    rows = [f"{k}.png,{','.join(str(row[b]) for b in order)}" for k, row in enumerate(counts)]
+    header = "image," + ",".join(f"c{b + 1}" for b in order)
+    known = read_ratings(written(tmp_path, header, *rows))
+    assert known.distributions.shape == (6, bins)
+    np.testing.assert_allclose(known.distributions, counts / counts.sum(axis=1, keepdims=True))
+    means = (counts * np.arange(1, bins + 1)).sum(axis=1) / counts.sum(axis=1)
+    np.testing.assert_allclose(known.scores, means)
+    assert (known.lowest, known.highest) == (1, bins)
+
+
+@pytest.mark.parametrize(
+    ("header", "problem"),
+    [
+        ("image,c1,c2,c4", "has c1 but lacks c3"),
+        ("image,c2,c3,c4", "has c2 but lacks c1"),
+        ("image,c0,c1,c2", "has c0 but begins with c0"),
+        ("image,c1,score,x", "has c1 but lacks c2"),
+        ("image,c1,c2,c01", "c1 and c01 both count the rating"),
+    ],
+)
+def test_counts_with_a_gap_are_refused(tmp_path, header, problem):
+    with pytest.raises(InputError, match=problem):
+        read_ratings(written(tmp_path, header, "a,1,1,1"))
+
+
+def test_the_scale_follows_from_the_table_alone(tmp_path):
+    """KonIQ-10k's columns under any file name: the same range and deviations."""
+    counts = ["9,1,0,0,0", "0,5,5,0,0", "0,0,0,2,8"]
+    means, published = (1.1, 2.5, 4.8), (4.2, 33.0, 88.0)
+    for name in ("mine.csv", "koniq10k_scores.csv"):
+        for scores, scale in ((means, (1, 5)), (published, (0, 100))):
+            lines = ["image_name,c1,c2,c3,c4,c5,c_total,MOS,SD"]
+            lines += [f"{k}.jpg,{counts[k]},10,{scores[k]},0.5" for k in range(3)]
+            (tmp_path / name).write_text("\n".join(lines))
+            known = open_database(tmp_path / name, check_files=False)
+            assert (known.lowest, known.highest) == scale
+            assert (known.deviations is None) == (scale == (0, 100)) == bool(known.no_deviations)
+    # Scores that happen to lie within 1..5 are told by the counts to be others.
+    lines = ["image_name,c1,c2,c3,c4,c5,MOS,SD", "a,0,0,0,0,9,2,0.5", "b,9,0,0,0,0,4,0.5"]
+    known = read_ratings(written(tmp_path, *lines))
+    assert (known.lowest, known.highest) == (0, 100) and known.deviations is None
+
+
+@pytest.mark.parametrize("column", ["std", "SD"])
+def test_a_negative_deviation_is_refused_at_reading(tmp_path, column):
+    path = written(tmp_path, f"image,MOS,{column}", "a,1,0", "b,2,-0.1")
+    with pytest.raises(
+        InputError, match=f"line 3: {column} is -0.1; deviations must be at least 0"
+    ):
+        read_ratings(path)
+
+
+def test_a_table_of_pictures_alone_says_which_column_to_rename(tmp_path):
+    assert open_source(written(tmp_path, "name,image", "n,a.png")).names == ["a.png"]
+    with pytest.raises(InputError, match="name and img may both name the pictures; it has"):
+        open_source(written(tmp_path, "name,img", "n,a.png"))
+    with pytest.raises(InputError, match=r"'picture,mos' but must hold image, .* rename the"):
+        open_source(written(tmp_path, "picture,mos", "a.png,1"))
+
+
+def test_one_picture_under_two_spellings_is_there_twice(tmp_path):
+    path = written(tmp_path, "image,score", "a/b.png,1", "./a//b.png,2")
+    with pytest.raises(InputError, match=r"line 3: \./a//b\.png is named more than once"):
+        read_ratings(path)
+    (tmp_path / "b.png").touch()
+    path = written(tmp_path, "image,score", "b.png,1", "B.png,2")
+    if not (tmp_path / "B.png").exists():
+        with pytest.raises(InputError, match=r"names b\.png more than once"):
+            open_database(path)
+
+
+def test_predictions_name_the_pictures_of_a_table(tmp_path, sample):
+    """The pictures are named as those of a folder are, not like the table."""
+    (tmp_path / "sub").mkdir()
+    cv2.imwrite(str(tmp_path / "sub" / "a.png"), sample["coffee"][:90, :90])
+    path = written(tmp_path, "Image Name;MOS", "sub/a.png;4,5", "gone.png;1")
+
+    class Judge:
+        """Judges by the mean grey value."""
+
+        def size_for(self, size):
+            return size
+
+        def prepared(self, image):
+            return image
+
+        def judge(self, names, images, canvas, rows):
+            scores = [image.mean() for image in images]
+            return [Prediction(n, s, {}, ()) for n, s in zip(names, scores, strict=True)]
+
+    found, missing = predict_files(Judge(), [path])
+    assert found.image == str(tmp_path / "sub" / "a.png")
+    assert missing.file == str(tmp_path / "gone.png") and "no such file" in missing.reason
