@@ -8,6 +8,7 @@ from PIL import Image
 from mtl.distort_files import distort_folder
 from mtl.files import InputError, whole_file, write_atomically
 from mtl.folders import contents
+from mtl.kadis.recipes import named_seed
 from mtl.pictures import FOREIGN_SUFFIXES, list_pictures, read_picture
 
 
@@ -116,3 +117,17 @@ def test_distort_writes_the_longest_names_and_leaves_out_longer_ones(tmp_path, s
     ]
     (one,) = rejected
     assert one.file == f"{long}.png" and "256 bytes, where 255 are allowed" in one.reason
+
+
+def test_seeds_and_noise_follow_from_the_bytes_of_a_name(tmp_path, sample):
+    picture = Image.fromarray(sample["coffee"][:20, :20])
+    for folder in ("in", "too"):
+        (tmp_path / folder).mkdir()
+        try:
+            picture.save(tmp_path / folder / "Z\udcfc.png")
+        except OSError:
+            pytest.skip("this disk takes only names in UTF-8")
+        distort_folder(tmp_path / folder, tmp_path / f"{folder}-out", (11,), (3,), 5)
+    first, second = (tmp_path / f"{name}-out" / "Z\udcfc_11_03.png" for name in ("in", "too"))
+    assert first.read_bytes() == second.read_bytes()
+    assert named_seed(5, "Z\udcfc.png", 11, 3) != named_seed(5, "Z\udcfd.png", 11, 3)
