@@ -39,6 +39,8 @@ DIRECTORIES = (0x8769, 0x8825, 0xA005)  # EXIF, GPS, Interoperability: tags of a
 MEDIA_START = b"ftyp"
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
+JPEG_START, PNG_START = b"\xff\xd8\xff", b"\x89PNG"
+
 # The TIFF header of an EXIF item: its offset (4 bytes, 0 or 6), perhaps "Exif", then the header.
 EXIF_ITEM = re.compile(rb"\0\0\0(?:\0|\x06Exif\0\0)(?:(II\*\0)|(MM\0\*))(.{4})", re.DOTALL)
 
@@ -106,7 +108,7 @@ def _unidentified(path: Path) -> InputError:
         )
     if start[4:8] == MEDIA_START and start[8:12] in HEIF_BRANDS and not HEIC:
         return InputError(f"{path}: is HEIC, which is not readable here; {HEIC_REMEDY}")
-    if start[4:8] == MEDIA_START:
+    if start[4:8] == MEDIA_START or start.startswith((JPEG_START, PNG_START)):
         return InputError(f"{path}: is a damaged or truncated picture; replace or remove it")
     return InputError(f"{path}: is not a picture; replace or remove it")
 

@@ -37,22 +37,23 @@ def contents(root: Path) -> Contents:
             linked.sort()
             waiting.append(linked.pop(0))
         folder = waiting.popleft()
-        state = (root / folder).stat()
-        if (state.st_dev, state.st_ino) in seen:
-            continue
-        seen.add((state.st_dev, state.st_ino))
         try:
+            state = (root / folder).stat()
+            if (state.st_dev, state.st_ino) in seen:
+                continue
+            seen.add((state.st_dev, state.st_ino))
             entries = sorted(_entries(root / folder), key=lambda entry: entry.name)
         except OSError:
             closed.append(folder)
             continue
         for entry in entries:
             name = f"{folder}/{entry.name}" if folder else entry.name
-            if entry.is_dir():
+            path = root / name
+            if path.is_dir():
                 (linked if entry.is_symlink() else waiting).append(name)
-            elif entry.is_file():
+            elif path.is_file():
                 files.append(name)
-            elif entry.is_symlink():
+            elif entry.is_symlink():  # also one that leads to itself
                 broken.append(name)
     return Contents(tuple(sorted(files)), tuple(sorted(broken)), tuple(sorted(closed)))
 

@@ -180,7 +180,7 @@ def _write_table(
     images = 0
     with (
         whole_file(config.out) as file,
-        TextIOWrapper(file, encoding="utf-8", newline="") as text,
+        TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="") as text,
         progress_bar(len(shards), "table of scores", "shard", show=progress) as bar,
     ):
         table = csv.writer(text, lineterminator="\n")

@@ -38,12 +38,12 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def reasons(out: Path) -> dict[str, str]:
-    with (out / REJECTED).open(newline="", encoding="utf-8") as file:
+    with (out / REJECTED).open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         return {row["photograph"]: row["reason"] for row in csv.DictReader(file)}
 
 
 def rows(out: Path) -> dict[str, dict[str, str]]:
-    with (out / CURATED).open(newline="", encoding="utf-8") as file:
+    with (out / CURATED).open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         return {row["photograph"]: row for row in csv.DictReader(file)}
 
 
@@ -58,7 +58,7 @@ def mixed(photographs, sample) -> Path:
     picture.resize((200, 134)).save(photographs / "tiny.bmp")
     picture.convert("CMYK").save(photographs / "press.jpg")
     picture.save(photographs / "move.webp", save_all=True, append_images=[picture.rotate(180)])
-    picture.save(photographs / "phone.heic", format="PNG")
+    picture.save(photographs / "phone.cr2", format="PNG")
     picture.save(photographs / ".hidden.gif")
     (photographs / "text.jpg").write_text("no picture")
     whole = cv2.imencode(".jpg", sample["flower"][::-1])[1].tobytes()
@@ -74,7 +74,7 @@ def test_every_photograph_is_accounted_for(mixed, tmp_path, sample):
     assert {name: why[name].split(";")[0] for name in why} == {
         "cut.jpg": why["cut.jpg"].split(";")[0],
         "move.webp": "is animated",
-        "phone.heic": ".heic is not read here",
+        "phone.cr2": ".cr2 is not read here",
         "press.jpg": "is CMYK without a colour profile, so that its colours are unknown",
         "text.jpg": "is not a picture",
         "tiny.bmp": "200×134 is smaller than 256×192",
@@ -116,7 +116,7 @@ def test_the_same_bytes_with_any_number_of_workers_and_a_second_run_changes_noth
         curate(four)
         assert digests(one.out) == digests(four.out)
         again = curate(four)
-        assert again.resumed == len(again.kept) + len(again.rejected) - 1  # all but the .heic
+        assert again.resumed == len(again.kept) + len(again.rejected) - 1  # all but the .cr2
         assert digests(one.out) == digests(four.out)
     assert digests(tmp_path / "one-centre") != digests(tmp_path / "one-salient")
     assert digests(mixed) == before
@@ -274,16 +274,31 @@ def test_names_that_would_collide_keep_their_suffix(tmp_path, sample):
     )
 
 
-def test_a_name_that_is_no_text_is_left_out(photographs, tmp_path):
+def test_a_name_that_is_not_utf8_is_a_name_like_any_other(photographs, tmp_path):
     strange = photographs / "caf\udce9.png"
     try:
-        strange.write_bytes((photographs / "china.png").read_bytes())
+        (photographs / "china.png").rename(strange)
     except OSError:
         pytest.skip("this disk takes only names in UTF-8")
     curate(config(photographs, tmp_path / "out"))
-    assert reasons(tmp_path / "out") == {
-        "caf\\udce9.png": "its name is not UTF-8; rename the photograph"
-    }
+    assert reasons(tmp_path / "out") == {}
+    assert rows(tmp_path / "out")[strange.name]["file"] == strange.name
+    assert (tmp_path / "out" / strange.name).is_file()
+    assert b"caf\xe9.png" in (tmp_path / "out" / CURATED).read_bytes()
+    before = digests(tmp_path / "out")
+    assert curate(config(photographs, tmp_path / "out")).resumed == 6
+    assert digests(tmp_path / "out") == before
+
+
+def test_a_crop_whose_name_would_be_too_long_is_left_out(photographs, tmp_path, sample):
+    for suffix in (".png", ".tif"):  # alike but for the suffix, which the crops keep: .png.png
+        Image.fromarray(sample["china"]).save(photographs / ("n" * 249 + suffix))
+    (photographs / "gone.jpg").symlink_to("nowhere.jpg")
+    curation = curate(config(photographs, tmp_path / "out", duplicate_distance=-1))
+    reasons = {one.file: one.reason for one in curation.rejected}
+    assert reasons.pop("gone.jpg") == "is a link to a file that is missing"
+    assert set(reasons) == {"n" * 249 + ".png", "n" * 249 + ".tif"}
+    assert all("257 bytes, where 255 are allowed" in reason for reason in reasons.values())
 
 
 def test_near_duplicates_stay_when_asked_for(photographs, tmp_path, sample):

@@ -1,0 +1,208 @@
+"""TIFF's layouts against the pixels that were stored: read right, or refused with the reason."""
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from mtl.files import InputError
+from mtl.kadis.photograph import read_photograph
+from mtl.pictures import picture_size, read_picture
+
+PLAIN, TILES, DEFLATE = {}, {"tile": (32, 32)}, {"compression": "zlib"}
+WAYS = {"strips": PLAIN, "tiles": TILES, "deflate": DEFLATE}
+
+
+@pytest.fixture
+def colour(sample) -> np.ndarray:
+    return sample["astronaut"][100:164, 100:180]
+
+
+@pytest.fixture
+def grey(colour) -> np.ndarray:
+    return colour[..., 1]
+
+
+def deep(image: np.ndarray, bits: int = 16) -> np.ndarray:
+    """The same picture with more or fewer bits."""
+    return np.round(image.astype(np.float64) * ((1 << bits) - 1) / 255)
+
+
+def check(path, expected: np.ndarray, tolerance: int = 0) -> None:
+    expected = expected if expected.ndim == 3 else np.repeat(expected[..., None], 3, axis=2)
+    for image in (read_picture(path), read_photograph(path)):
+        assert np.abs(image.astype(int) - expected).max() <= tolerance
+    assert picture_size(path) == expected.shape[:2]
+
+
+def grey_tiff(path, values: np.ndarray, bits: int, photometric: int, *, order="<", **tags: int):
+    """Write grey pixels of any number of bits as the one strip of a TIFF."""
+    compression = tags.pop("compression", 1)
+    rows = ["".join(format(int(v), f"0{bits}b") for v in row) for row in values]
+    rows = [row + "0" * (-len(row) % 8) for row in rows]
+    strip = b"".join(int(row, 2).to_bytes(len(row) // 8, "big") for row in rows)
+    strip = zlib.compress(strip) if compression == 8 else strip
+    strip += b"\0" * (len(strip) % 2)
+    height, width = values.shape
+    entries = {
+        **{256: width, 257: height, 258: bits, 259: compression, 262: photometric, 273: 8},
+        **{277: 1, 278: height, 279: len(strip)},
+        **({339: tags["sample_format"]} if "sample_format" in tags else {}),
+    }
+    start = struct.pack(order + "2sHI", b"II" if order == "<" else b"MM", 42, 8 + len(strip))
+    table = struct.pack(order + "H", len(entries))
+    for tag, value in sorted(entries.items()):
+        table += struct.pack(order + "HHII", tag, 4, 1, value)  # type 4: LONG
+    path.write_bytes(start + strip + table + b"\0" * 4)
+
+
+@pytest.mark.parametrize("compression", [1, 8], ids=["raw", "deflate"])
+@pytest.mark.parametrize("photometric", [0, 1], ids=["white is zero", "black is zero"])
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 10, 12, 14])
+def test_grey_of_any_depth_is_right_or_refused(
+    tmp_path, grey, bits, order, photometric, compression
+):
+    values = deep(grey, bits)
+    expected = np.round(values * 255 / ((1 << bits) - 1))
+    stored = values if photometric else (1 << bits) - 1 - values
+    path = tmp_path / "grey.tif"
+    grey_tiff(path, stored, bits, photometric, order=order, compression=compression)
+    if bits <= 8 or (bits == 12 and order == "<" and photometric == 1):
+        check(path, expected)
+    else:  # Pillow knows no such layout
+        with pytest.raises(InputError, match=rf"grey\.tif: is a TIFF .*\({bits} bits, .* as 8-bit"):
+            read_picture(path)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("photometric", ["miniswhite", "minisblack"])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_white_is_white(tmp_path, grey, bits, photometric, way):
+    values = deep(grey, bits)
+    stored = values if photometric == "minisblack" else (1 << bits) - 1 - values
+    stored = stored.astype(f"uint{bits}")
+    tifffile.imwrite(tmp_path / "g.tif", stored, photometric=photometric, **WAYS[way])
+    check(tmp_path / "g.tif", grey)
+
+
+def test_big_endian_and_big_tiff(tmp_path, grey, colour):
+    tifffile.imwrite(tmp_path / "grey.tif", deep(grey).astype(">u2"), byteorder=">")
+    tifffile.imwrite(tmp_path / "rgb.tif", colour, bigtiff=True, photometric="rgb")
+    check(tmp_path / "grey.tif", grey)
+    check(tmp_path / "rgb.tif", colour)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_colour_in_planes_or_interleaved(tmp_path, colour, channels, bits, planes, way):
+    opaque = np.full_like(colour[..., :1], 255)
+    stored = np.concatenate([colour, opaque][: channels - 2], axis=2)
+    stored = deep(stored, bits).astype(f"uint{bits}")
+    if planes == "separate":
+        stored = np.moveaxis(stored, -1, 0).copy()
+    alpha = {"extrasamples": ["unassalpha"]} if channels == 4 else {}
+    tifffile.imwrite(
+        tmp_path / "c.tif", stored, photometric="rgb", planarconfig=planes, **alpha, **WAYS[way]
+    )
+    check(tmp_path / "c.tif", colour)
+
+
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_inks(tmp_path, colour, planes, bits):
+    inks = 255 - np.concatenate([colour, np.full_like(colour[..., :1], 255)], axis=2)
+    stored = deep(inks, bits).astype(f"uint{bits}")
+    stored = np.moveaxis(stored, -1, 0).copy() if planes == "separate" else stored
+    tifffile.imwrite(tmp_path / "k.tif", stored, photometric="separated", planarconfig=planes)
+    assert np.array_equal(read_picture(tmp_path / "k.tif"), colour)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_deep_planes_are_turned(tmp_path, colour, orientation):
+    stored = np.moveaxis(deep(colour).astype(np.uint16), -1, 0).copy()
+    turn = [(274, 3, 1, orientation, True)]
+    tifffile.imwrite(
+        tmp_path / "t.tif", stored, photometric="rgb", planarconfig="separate", extratags=turn
+    )
+    turns = {1: 0, 3: 2, 6: -1, 8: 1}[orientation]
+    check(tmp_path / "t.tif", np.rot90(colour, turns))
+
+
+def test_sixteen_bit_colour_keeps_the_upper_eight_bits(tmp_path, colour):
+    values = (colour.astype(np.uint16) << 8) + 200
+    for planes, stored in (("contig", values), ("separate", np.moveaxis(values, -1, 0).copy())):
+        tifffile.imwrite(tmp_path / "c.tif", stored, photometric="rgb", planarconfig=planes)
+        check(tmp_path / "c.tif", colour)
+
+
+def test_palettes_and_the_first_of_several_pages(tmp_path, grey, colour):
+    backwards = np.tile(np.arange(255, -1, -1, dtype=np.uint16) * 257, (3, 1))
+    tifffile.imwrite(tmp_path / "p.tif", 255 - grey, photometric="palette", colormap=backwards)
+    check(tmp_path / "p.tif", grey)
+    tifffile.imwrite(tmp_path / "pages.tif", np.stack([colour, 255 - colour]), photometric="rgb")
+    check(tmp_path / "pages.tif", colour)
+
+
+@pytest.mark.parametrize("photometric", ["minisblack", "miniswhite", "rgb"])
+@pytest.mark.parametrize("kind", ["int8", "int16", "int32", "uint32", "float32", "float64"])
+def test_pixels_without_a_fixed_white_are_refused(tmp_path, grey, colour, kind, photometric):
+    image = colour if photometric == "rgb" else grey
+    stored = (image.astype(np.float64) / 2).astype(kind)
+    tifffile.imwrite(tmp_path / "n.tif", stored, photometric=photometric)
+    named = {"i": "signed integers", "u": "32.bit|32 bits", "f": "floating point"}[kind[0]]
+    for read in (read_picture, read_photograph):
+        with pytest.raises(InputError, match=rf"n\.tif: .*({named}).*; save it as"):
+            read(tmp_path / "n.tif")
+
+
+def test_lab_and_subsampled_ycbcr_are_refused(tmp_path, colour):
+    tifffile.imwrite(tmp_path / "lab.tif", colour, photometric="cielab")
+    with pytest.raises(InputError, match=r"lab\.tif: .* CIE L\*a\*b\*, .* save it as RGB"):
+        read_picture(tmp_path / "lab.tif")
+    subsampled = [(530, 3, 2, (2, 2), True)]
+    for name, tags in (("named", subsampled), ("default", ())):
+        path = tmp_path / f"{name}.tif"
+        tifffile.imwrite(path, colour, photometric="rgb", extratags=tags)
+        data = bytearray(path.read_bytes())
+        place = data.index(struct.pack("<HHIH", 262, 3, 1, 2))
+        data[place + 8] = 6  # YCbCr
+        path.write_bytes(data)
+        with pytest.raises(InputError, match="subsampled YCbCr"):
+            read_picture(path)
+
+
+def test_compressed_jpeg_colours_are_read(tmp_path, colour):
+    for mode in ("RGB", "YCbCr"):
+        Image.fromarray(colour).convert(mode).save(
+            tmp_path / "j.tif", compression="jpeg", quality=98
+        )
+        assert np.abs(read_picture(tmp_path / "j.tif").astype(int) - colour).mean() < 3
+
+
+def test_planes_cut_off_are_refused(tmp_path, colour):
+    stored = np.moveaxis(deep(colour).astype(np.uint16), -1, 0).copy()
+    path = tmp_path / "cut.tif"
+    tifffile.imwrite(path, stored, photometric="rgb", planarconfig="separate")
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(InputError, match=r"cut\.tif: .*truncated"):
+        read_picture(path)
+
+
+def test_sixteen_bit_png_with_a_clear_level_and_with_gamma(tmp_path, grey):
+    values = deep(grey).astype(np.uint16)
+    Image.fromarray(values).save(tmp_path / "g.png", transparency=int(values[0, 0]))
+    assert np.array_equal(read_picture(tmp_path / "g.png")[..., 0], grey)
+    with pytest.raises(InputError, match="partly transparent"):
+        read_photograph(tmp_path / "g.png")
+    Image.fromarray(grey).save(tmp_path / "plain.png")
+    data = (tmp_path / "plain.png").read_bytes()
+    chunk = b"gAMA" + struct.pack(">I", 100000)
+    chunk = struct.pack(">I", 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    (tmp_path / "gamma.png").write_bytes(data[:33] + chunk + data[33:])
+    assert np.array_equal(read_picture(tmp_path / "gamma.png")[..., 0], grey)
