@@ -85,3 +85,12 @@ def test_what_cannot_be_compared(rated, run, tmp_path):
         compare_schemes(SchemesConfig(rated, run, tmp_path, repetitions=1, finetune_repetitions=2))
     with pytest.raises(InputError, match="weights that were trained, not `random`"):
         compare_schemes(SchemesConfig(rated, run, tmp_path, imagenet="random"))
+
+
+def test_ratings_are_read_before_anything_is_trained(run, tmp_path):
+    table = tmp_path / "ratings.csv"
+    table.write_text("image,DMOS\na.png,4_5\n")
+    for options, problem in (({}, "--higher-is better or"), ({"higher_is": "worse"}, "line 2: DM")):
+        with pytest.raises(InputError, match=problem):
+            compare_tasks(TasksConfig(table, run, tmp_path / "x", **options), body=SmallBody)
+    assert not (tmp_path / "x").exists()
