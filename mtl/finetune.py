@@ -104,7 +104,7 @@ def finetune(
     """
     if not config.stages or any(rate <= 0 or epochs < 1 for rate, epochs in config.stages):
         raise InputError("--stages: give a positive learning rate and at least one epoch for each")
-    data = open_table(config)
+    data = open_table(config, progress=progress)
     settings = step_settings(config)
     check(settings, data.size, len(data.parts[TRAINING]))
     given = starting_model(config.init)

@@ -119,7 +119,7 @@ def _kind_of_file(path: Path, kind: str | None) -> tuple[str, Path]:
         if path.name.casefold() in layout.tables:
             return layout.name, path
         try:
-            with path.open(newline="", encoding="utf-8-sig") as file:
+            with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
                 header = [name.strip() for name in next(csv.reader(file), [])]
         except (UnicodeDecodeError, csv.Error) as error:
             raise InputError(f"{path}: is not a CSV text file ({error})") from error
