@@ -17,6 +17,8 @@ from mtl.finetune_config import FinetuneConfig
 from mtl.look_alikes import look_alikes, perceptual_hashes, remark_on_look_alikes
 from mtl.model import Opinion
 from mtl.opinion_losses import LOSSES, expected_score
+from mtl.pictures import read_picture
+from mtl.progress import progress_bar, say
 from mtl.rated import (
     COUNTS,
     PARTS,
@@ -31,6 +33,7 @@ from mtl.rated import (
 )
 from mtl.seen import CHOSEN, TRAINED, SeenRatings
 from mtl.splits import Split
+from mtl.threads import in_order
 
 # Two pictures always correlate with 1 or -1.
 FEWEST_COMPARED = 3
@@ -66,6 +69,8 @@ class RatedData:
 def open_table(config: FinetuneConfig, *, progress: bool = False) -> RatedData:
     """Read, check and split the table, and give each picture its target.
 
+    Every picture is decoded once, so that a damaged one does not end the training later.
+
     Args:
         config: the run.
         progress: report on standard error.
@@ -98,6 +103,7 @@ def open_table(config: FinetuneConfig, *, progress: bool = False) -> RatedData:
         ratings = replace(ratings, scores=expected_score(ratings.distributions))
     rows = split_ratings(ratings, config.seed)
     size = common_size(ratings, config.size)
+    _check_pixels(ratings, progress)
     known = ratings.scores[rows[TRAINING]]
     lowest, highest = config.scale or (float(known.min()), float(known.max()))
     if config.scale is not None:
@@ -159,6 +165,30 @@ def _remarks(
         remark = remark_on_look_alikes(config.ratings, ratings.names, pairs)
         if remark is not None:
             yield remark
+
+
+def _check_pixels(ratings: Ratings, progress: bool) -> None:
+    """Refuse a table with pictures whose pixels cannot be decoded; all of them are named."""
+
+    def reason(name: str) -> str | None:
+        try:
+            read_picture(ratings.table.parent / name)
+        except InputError as error:
+            return str(error)
+        return None
+
+    with progress_bar(len(ratings.names), "look at pictures", "img", show=progress) as bar:
+        reasons = []
+        for why in in_order(reason, ratings.names):
+            bar.update()
+            if why is not None:
+                reasons.append(why)
+                say(why, show=progress)
+    if reasons:
+        raise InputError(
+            f"{reasons[0]}; {ratings.table} names {len(reasons)} damaged pictures of"
+            f" {len(ratings.names)}; replace them or remove their rows"
+        )
 
 
 def _check_scale(config: FinetuneConfig, scores: Float[np.ndarray, " n"]) -> None:

@@ -411,3 +411,14 @@ def test_a_distribution_of_any_number_of_ratings_is_learned(table, tmp_path):
     with pytest.raises(InputError, match="holds a run with another higher_is"):
         run(tmp_path / "three.csv", done.out, loss="emd", stages=((1e-3, 1),),
             **(options | {"higher_is": "better"}))  # fmt: skip
+
+
+def test_damaged_pictures_are_named_before_anything_is_trained(table, tmp_path, sample):
+    shutil.copytree(table.parent, tmp_path / "rated")
+    for name in ("china1.png", "coffee3.png"):  # JPEG whatever their names, with a whole header
+        jpeg = cv2.imencode(".jpg", sample["coffee"][40:120, 60:156, ::-1])[1].tobytes()
+        half = len(jpeg) // 2
+        (tmp_path / "rated" / name).write_bytes(jpeg[:half] + bytes(len(jpeg) - half))
+    with pytest.raises(InputError, match=r"china1\.png: .* names 2 damaged pictures of 30"):
+        run(tmp_path / "rated" / "ratings.csv", tmp_path / "run", stages=((1e-3, 1),))
+    assert not (tmp_path / "run").exists()
