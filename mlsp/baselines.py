@@ -45,7 +45,7 @@ def full_reference_scores(
 ) -> dict[str, Float64[np.ndarray, " n"]]:
     """Scores of every picture against its reference, by metric; what is there is not done again.
 
-    Rows of pictures or references that have changed are.
+    A row is made again when its picture or reference has changed.
 
     Args:
         database: of which at least one picture has a reference file.
@@ -119,7 +119,7 @@ def brisque_features(
 ) -> Float64[np.ndarray, "n 36"]:
     """BRISQUE's features of every picture, in threads; what is there is not done again.
 
-    Rows of pictures that have changed are.
+    A row is made again when its picture has changed.
 
     Args:
         source: the pictures, such as `Database.source()`.

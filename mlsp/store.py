@@ -2,7 +2,7 @@
 
 contents.csv holds a digest of each picture that was described, skipped ones included, and
 source.json what else decides the numbers. A folder is continued with the same pictures, by name,
-and the same settings; what is kept of a picture whose content has changed is made again.
+and the same settings; the features of a picture whose content has changed are made again.
 
 index.csv is written last, so a folder with it is complete. Until then `partial.npy` and
 `partial.json` hold what is done, and the same command continues there.
@@ -240,7 +240,7 @@ class FeatureWriter:
         write_atomically(self.out / CONTENTS_FILE, table_text(rows))
 
     def _is_begun(self) -> bool:
-        """Whether the folder holds features of this identity; False where there is none.
+        """Return whether the folder holds features of this identity; False where there is none.
 
         Raises:
             InputError: it holds something else.
@@ -305,14 +305,13 @@ class FeatureWriter:
             if then != now:
                 self._done[index] = False
                 self.skipped.pop(index, None)
-        if known:
-            kept, changed = self.number_done, known - self.number_done
-            if changed:
-                say(
-                    f"{self.out}: {kept} rows are kept; {changed} are made again, of pictures that"
-                    " have changed",
-                    show=self._progress,
-                )
+        changed = known - self.number_done
+        if changed:
+            say(
+                f"{self.out}: {self.number_done} rows are kept; {changed} are made again, of"
+                " pictures that have changed",
+                show=self._progress,
+            )
 
     def _read_finished(self) -> None:
         """Take what a finished folder says is in it: all that was not skipped, in order."""

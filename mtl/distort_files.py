@@ -5,6 +5,7 @@ photograph's content, type, level, seed and program. So a stopped run continues,
 another photograph or with another seed is made again, and files of others are safe.
 """
 
+import errno
 import hashlib
 import struct
 import zlib
@@ -28,6 +29,8 @@ KEYWORD = b"deepfl distort"
 TEXT_LENGTH = 64 + 1 + 64
 CHUNK_LENGTH = 4 + 4 + len(KEYWORD) + 1 + TEXT_LENGTH + 4
 HEADER_LENGTH = 8 + 25  # of the signature and the first chunk
+
+FOREIGN = "foreign"  # in the place of a digest: the file was not written here
 
 
 def distort_file(photo: Path, out: Path, distortion: int, level: int, seed: int) -> None:
@@ -83,23 +86,23 @@ def distort_folder(
         if reason is not None:
             rejected.append(Rejected(name, f"{photos / name}: {reason}"))
             del planned[name]
-    fresh = _fresh(out, [v for versions in planned.values() for v in versions], progress)
+    found = _stamps(out, [v for versions in planned.values() for v in versions], progress)
     there = again = stale = 0
     total = sum(map(len, planned.values()))
     with progress_bar(total, "distort", "img", show=progress) as bar:
         for name, versions in planned.items():
-            missing = [version for version in versions if version.file not in fresh]
+            missing = [v for v in versions if found.get(v.file) != v.made_from]
             try:
                 image = read_picture(photos / name) if missing else None
             except InputError as error:
                 rejected.append(Rejected(name, str(error)))
-                stale += sum((out / version.file).exists() for version in missing)
+                stale += sum(version.file in found for version in missing)
                 bar.update(len(versions))
                 continue
             for version in missing:
                 assert image is not None
                 distorted = distort(image, version.distortion, version.level, seed=version.seed)
-                again += (out / version.file).exists()
+                again += version.file in found
                 png = encode_png(distorted)
                 write_atomically(out / version.file, _stamped(png, version.made_from))
                 bar.update()
@@ -160,25 +163,35 @@ def _stamp(data: bytes) -> str | None:
     return made_from if data == _stamped(png, made_from) else None
 
 
-def _fresh(out: Path, versions: Sequence[_Version], progress: bool) -> set[str]:
-    """Return the files that are there as they would be made now.
+def _stamps(out: Path, versions: Sequence[_Version], progress: bool) -> dict[str, str]:
+    """Return what the versions that are there were made from, by file.
 
     Raises:
         InputError: a file is there that was not written here, or was changed afterwards.
     """
-    there = [version for version in versions if (out / version.file).exists()]
 
     def stamp(version: _Version) -> str:
+        path = out / version.file
         try:
-            return _stamp((out / version.file).read_bytes()) or UNREADABLE
+            made_from = _stamp(path.read_bytes())
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise InputError(f"{path}: no such file") from error
         except OSError as error:
-            raise InputError(f"{out / version.file}: cannot be read") from error
+            if error.errno == errno.ENAMETOOLONG:
+                raise InputError(f"{path}: {error.strerror}") from error
+            made_from = None
+        return made_from or FOREIGN
 
-    stamps = digest_each(there, stamp, progress=progress)
-    for version, made_from in zip(there, stamps, strict=True):
-        if made_from == UNREADABLE:
+    stamps = digest_each(versions, stamp, progress=progress)
+    found = {
+        version.file: made_from
+        for version, made_from in zip(versions, stamps, strict=True)
+        if made_from != UNREADABLE
+    }
+    for file, made_from in found.items():
+        if made_from == FOREIGN:
             raise InputError(
-                f"{out / version.file}: is in the way and was not written by this version of"
+                f"{out / file}: is in the way and was not written by this version of"
                 " `deepfl distort`, or was changed since; move it or choose another --out"
             )
-    return {v.file for v, made_from in zip(there, stamps, strict=True) if made_from == v.made_from}
+    return found

@@ -97,7 +97,7 @@ def test_versions_of_a_picture_that_was_damaged_since_are_named(photos, tmp_path
     (photos / "b.png").write_bytes(b"damaged")
     there, rejected = distort_folder(photos, tmp_path / "out", (NOISE,), LEVELS, 1, progress=True)
     assert there == 2 and [each.file for each in rejected] == ["b.png"]
-    assert "2 versions are of photographs as they were before" in capsys.readouterr().err
+    assert "2 versions are of photographs as they were" in capsys.readouterr().err
 
 
 def test_files_of_others_are_not_written_over(photos, tmp_path):
@@ -117,6 +117,11 @@ def test_files_of_others_are_not_written_over(photos, tmp_path):
     cv2.imwrite(str(out / "a_11_02.png"), cv2.imread(str(out / "a_11_04.png")))  # without a stamp
     with pytest.raises(InputError, match=r"a_11_02\.png: is in the way"):
         distorted(photos, out)
+    (out / "a_11_02.png").unlink()
+    (out / "a_11_02.png").mkdir()
+    with pytest.raises(InputError, match=r"a_11_02\.png: is in the way"):
+        distorted(photos, out)
+    (out / "a_11_02.png").rmdir()
     for cut in (0, 40, 200):
         (out / "a_11_02.png").write_bytes((out / "a_11_04.png").read_bytes()[:cut])
         with pytest.raises(InputError, match=r"a_11_02\.png: is in the way"):
