@@ -33,7 +33,6 @@ process trains, on all devices it has.
 """
 
 import json
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -43,21 +42,22 @@ import optax
 
 from mtl import compilation_cache
 from mtl.checkpoints import Checkpoints
-from mtl.contents import content_digests
+from mtl.contents import digest_of
 from mtl.files import InputError, file_digest, read_table, write_atomically
 from mtl.finetune_config import FinetuneConfig, differing, step_settings
 from mtl.finetune_data import RatedData, open_table
 from mtl.finetune_loop import PREDICTIONS_FILE, SUMMARY_FILE, Stages
+from mtl.finetune_pictures import check_unseen, look_at_pictures
 from mtl.inception_resnet_v2 import InceptionResNetV2
 from mtl.learning_curves import read_log
 from mtl.model import Body, ModelConfig, functional_model
 from mtl.progress import say, stage
-from mtl.rated import TRAINING
+from mtl.rated import PARTS, TRAINING, splits_text
 from mtl.saved_splits import SPLITS_FILE as SAVED_SPLITS_FILE
 from mtl.saved_splits import write_splits
-from mtl.seen import SeenRatings, joined, read_seen, seen_pictures
+from mtl.seen import joined, read_seen
 from mtl.stopping import signals_call
-from mtl.train import claim, starting_model
+from mtl.train import CONFIG_FILE, claim, starting_model
 from mtl.train_config import TrainConfig, as_json, check
 from mtl.training_loop import CHECKPOINTS, starting_point
 from mtl.training_step import Placement, Programs, computing_as
@@ -116,26 +116,25 @@ def finetune(
     check(settings, data.size, len(data.parts[TRAINING]))
     given = starting_model(config.init)
     if given is not None:
-        _check_unseen(config, data, read_seen(given.folder))
-        data = replace(data, seen=joined(read_seen(given.folder), data.seen))
+        before = read_seen(given.folder)
+        check_unseen(config, data, before, given.folder.parent / SPLITS_FILE)
+        data = replace(data, seen=joined(before, data.seen))
     scheme = _scheme(config.init, given)
     origin = {
         "ratings_sha256": file_digest(config.ratings),
-        "pictures_sha256": data.contents,
+        "pictures_sha256": digest_of(data.ratings.names, data.contents),
         "init_sha256": "" if given is None else file_digest(given.folder / WEIGHTS_FILE),
         "scheme": scheme,
     }
+    if not _begun_with(config.out, origin["pictures_sha256"]):
+        look_at_pictures(config, data, progress=progress)
     claim(config.out, as_json(config) | origin, differing)
-    for remark in data.remarks:
-        say(remark, show=progress)
-    write_atomically(config.out / SPLITS_FILE, data.splits)
-    write_splits(
-        config.out / SAVED_SPLITS_FILE,
-        [data.split],
-        data.rows,
-        data.references,
-        database=config.ratings.stem,
-    )
+    split = data.split
+    rows = dict(zip(PARTS, (split.train, split.validation, split.test), strict=True))
+    write_atomically(config.out / SPLITS_FILE, splits_text(data.ratings, rows))
+    names, references = data.ratings.names, data.ratings.references
+    path = config.out / SAVED_SPLITS_FILE
+    write_splits(path, [split], names, references, database=config.ratings.stem)
     log = read_log(config.out)
     before = len(log)
     summary = config.out / SUMMARY_FILE
@@ -147,21 +146,12 @@ def finetune(
     return Finetuned(config.out, config.out / FOLDER, scheme, log, test, min(before, len(log)))
 
 
-def _check_unseen(config: FinetuneConfig, data: RatedData, seen: Sequence[SeenRatings]) -> None:
-    """Refuse to test on pictures that the initial weights were trained on."""
-    known = seen_pictures(seen)
-    if not known:
-        return
-    folder = config.ratings.parent
-    tested = [folder / data.rows[row] for row in data.split.test]
-    twice = [path for path, digest in zip(tested, content_digests(tested), strict=True)
-             if digest in known]  # fmt: skip
-    if twice:
-        raise InputError(
-            f"--init {config.init}: was trained on {len(twice)} of the {len(tested)} test pictures"
-            f" of {config.ratings}, such as {twice[0].name}; split the table by a column set as"
-            f" that run did (its {SPLITS_FILE}), or start from other weights"
-        )
+def _begun_with(out: Path, pictures: str) -> bool:
+    """Tell whether a run was begun with these pictures, and so has decoded each of them."""
+    try:
+        return json.loads((out / CONFIG_FILE).read_text())["pictures_sha256"] == pictures
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _scheme(init: str, given: TrainedModel | None) -> str:

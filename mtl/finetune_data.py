@@ -1,8 +1,7 @@
 """A table of ratings as a fine-tuning run sees it: split, with targets for its loss."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -11,29 +10,23 @@ from jaxtyping import Float
 
 from mtl.balancing import CLASSES, class_weights, segment_weights, segments_of
 from mtl.columns import TableColumns
-from mtl.contents import content_digests, digest_of
+from mtl.contents import content_digests
 from mtl.files import InputError, file_digest
 from mtl.finetune_config import FinetuneConfig
-from mtl.look_alikes import look_alikes, perceptual_hashes, remark_on_look_alikes
 from mtl.model import Opinion
 from mtl.opinion_losses import LOSSES, expected_score
-from mtl.pictures import read_picture
-from mtl.progress import progress_bar, say
 from mtl.rated import (
     COUNTS,
     PARTS,
     TRAINING,
-    VALIDATION,
     RatedImages,
     Ratings,
     common_size,
     read_ratings,
     split_ratings,
-    splits_text,
 )
 from mtl.seen import CHOSEN, TRAINED, SeenRatings
 from mtl.splits import Split
-from mtl.threads import in_order
 
 # Two pictures always correlate with 1 or -1.
 FEWEST_COMPARED = 3
@@ -48,28 +41,20 @@ class RatedData:
     scores: Mapping[str, Float[np.ndarray, " n"]]
     size: tuple[int, int]
     opinion: Opinion
-    splits: str
-    """The text of splits.csv."""
+    ratings: Ratings
+    """The table."""
     split: Split
-    """Row numbers of the table."""
-    references: Sequence[str]
-    """Of each row of the table."""
-    rows: Sequence[str]
-    """Names of the pictures, by row."""
+    """Its row numbers."""
+    contents: Sequence[str]
+    """SHA-256 of each row's picture."""
     seen: tuple[SeenRatings, ...]
-    """Which pictures the run learns from."""
-    contents: str
-    """SHA-256 of all pictures' names and contents."""
-    remarks: tuple[str, ...]
-    """Lines for the user about the split."""
+    """Which pictures the weights learn from, in this run or before."""
     loss: Callable[[jax.Array, jax.Array], jax.Array]
     """(outputs, targets) of a training batch → loss, with the weights of its pictures."""
 
 
 def open_table(config: FinetuneConfig, *, progress: bool = False) -> RatedData:
     """Read, check and split the table, and give each picture its target.
-
-    Every picture is decoded once, so that a damaged one does not end the training later.
 
     Args:
         config: the run.
@@ -103,7 +88,6 @@ def open_table(config: FinetuneConfig, *, progress: bool = False) -> RatedData:
         ratings = replace(ratings, scores=expected_score(ratings.distributions))
     rows = split_ratings(ratings, config.seed)
     size = common_size(ratings, config.size)
-    _check_pixels(ratings, progress)
     known = ratings.scores[rows[TRAINING]]
     lowest, highest = config.scale or (float(known.min()), float(known.max()))
     if config.scale is not None:
@@ -118,9 +102,7 @@ def open_table(config: FinetuneConfig, *, progress: bool = False) -> RatedData:
         targets = ((ratings.scores - lowest) / (highest - lowest))[:, None]
     names = {part: [ratings.names[k] for k in rows[part]] for part in PARTS}
     folder = config.ratings.parent
-    split = Split(*(rows[part] for part in PARTS))
-    files = [folder / name for name in ratings.names]
-    contents = content_digests(files, progress=progress)
+    contents = content_digests([folder / name for name in ratings.names], progress=progress)
     seen = SeenRatings(
         config.ratings.name,
         file_digest(config.ratings),
@@ -140,55 +122,12 @@ def open_table(config: FinetuneConfig, *, progress: bool = False) -> RatedData:
             classes,
             config.head == "koncept",
         ),
-        splits_text(ratings, rows),
-        split,
-        ratings.references,
-        ratings.names,
+        ratings,
+        Split(*(rows[part] for part in PARTS)),
+        contents,
         (seen,),
-        digest_of(ratings.names, contents),
-        tuple(_remarks(config, ratings, split, files, progress)),
         _training_loss(config, targets[rows[TRAINING]]),
     )
-
-
-def _remarks(
-    config: FinetuneConfig, ratings: Ratings, split: Split, files: Sequence[Path], progress: bool
-) -> Iterator[str]:
-    """Yield what the user should know of the split."""
-    if ratings.sets is not None and VALIDATION not in ratings.sets:
-        yield (
-            f"{config.ratings}: has no validation part; {len(split.validation)} training pictures"
-            f" validate instead, drawn with --seed {config.seed}"
-        )
-    if list(ratings.references) == list(ratings.names):
-        pairs = look_alikes(perceptual_hashes(files, progress=progress), [split])
-        remark = remark_on_look_alikes(config.ratings, ratings.names, pairs)
-        if remark is not None:
-            yield remark
-
-
-def _check_pixels(ratings: Ratings, progress: bool) -> None:
-    """Refuse a table with pictures whose pixels cannot be decoded; all of them are named."""
-
-    def reason(name: str) -> str | None:
-        try:
-            read_picture(ratings.table.parent / name)
-        except InputError as error:
-            return str(error)
-        return None
-
-    with progress_bar(len(ratings.names), "look at pictures", "img", show=progress) as bar:
-        reasons = []
-        for why in in_order(reason, ratings.names):
-            bar.update()
-            if why is not None:
-                reasons.append(why)
-                say(why, show=progress)
-    if reasons:
-        raise InputError(
-            f"{reasons[0]}; {ratings.table} names {len(reasons)} damaged pictures of"
-            f" {len(ratings.names)}; replace them or remove their rows"
-        )
 
 
 def _check_scale(config: FinetuneConfig, scores: Float[np.ndarray, " n"]) -> None:

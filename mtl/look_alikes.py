@@ -20,18 +20,18 @@ from mtl.threads import in_order
 SECONDS_BEFORE_PROGRESS = 2.0
 
 
-def perceptual_hashes(paths: Sequence[Path], *, progress: bool = False) -> list[int | None]:
-    """Return the perceptual hash of each picture in order; None for one that cannot be read."""
+def perceptual_hashes(paths: Sequence[Path], *, progress: bool = False) -> list[int | InputError]:
+    """Return the perceptual hash of each picture in order, or why it cannot be read."""
 
-    def one(path: Path) -> int | None:
+    def one(path: Path) -> int | InputError:
         try:
             return perceptual_hash(read_picture(path))
-        except InputError:
-            return None
+        except InputError as error:
+            return error
 
     found = []
     with progress_bar(
-        len(paths), "look-alikes", "img", show=progress, delay=SECONDS_BEFORE_PROGRESS
+        len(paths), "look at pictures", "img", show=progress, delay=SECONDS_BEFORE_PROGRESS
     ) as bar:
         for each in in_order(one, paths):
             found.append(each)
@@ -39,14 +39,16 @@ def perceptual_hashes(paths: Sequence[Path], *, progress: bool = False) -> list[
     return found
 
 
-def look_alikes(hashes: Sequence[int | None], splits: Sequence[Split]) -> Int[np.ndarray, "p 2"]:
+def look_alikes(
+    hashes: Sequence[int | InputError], splits: Sequence[Split]
+) -> Int[np.ndarray, "p 2"]:
     """Return the pairs of rows that look alike and are in different parts of some split.
 
     Args:
         hashes: of each row's picture.
         splits: row numbers.
     """
-    known = np.array([k for k, value in enumerate(hashes) if value is not None], int)
+    known = np.array([k for k, value in enumerate(hashes) if isinstance(value, int)], int)
     values = np.array([hashes[k] for k in known], np.uint64)
     pairs = [np.zeros((0, 2), int)]
     for place in range(len(known) - 1):
