@@ -20,7 +20,7 @@ from mlsp.report_training import Log, best_epoch, training_section
 from mlsp.web_page import GENERATOR, Markup, Section, bullets, element, missing, page, paragraph
 from mtl.files import InputError, write_atomically
 from mtl.kadis.plan import plan_digest, read_manifest
-from mtl.learning_curves import LOG_FILE, read_log
+from mtl.learning_curves import read_log
 from mtl.progress import stage
 from mtl.train import CONFIG_FILE, PLAN_DIGEST, read_config
 from mtl.train_config import as_json
@@ -87,7 +87,7 @@ def write_report(
     if config.worst < 0:
         raise InputError(f"--worst {config.worst}: must not be negative")
     settings, digest = _settings(config.run)
-    log = _log(config.run)
+    log = read_log(config.run)
     held = _data(config, settings, digest, progress)
     if config.photos is not None and not config.photos.is_dir():
         raise InputError(f"{config.photos}: no such folder; give that of the photographs")
@@ -133,13 +133,6 @@ def _settings(run: Path) -> tuple[dict[str, Any], str | None]:
     settings = as_json(read_config(run))
     digest = json.loads((run / CONFIG_FILE).read_text()).get(PLAN_DIGEST)
     return settings, digest
-
-
-def _log(run: Path) -> Log:
-    try:
-        return read_log(run)
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{run / LOG_FILE}: is damaged ({error})") from error
 
 
 def _data(

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from tensorboardX import SummaryWriter
 
 from fr_metrics import METRICS
-from mtl.files import read_table, table_text, write_atomically
+from mtl.files import InputError, read_table, table_text, write_atomically
 
 LOG_FILE, PICTURE, EVENTS = "log.csv", "learning.png", "tensorboard"
 
@@ -65,14 +65,21 @@ class LearningLog:
 
 
 def read_log(run: Path) -> list[dict[str, float]]:
-    """The rows of a run's log.csv; empty when no epoch has ended yet."""
+    """Return the rows of a run's log.csv; empty when no epoch has ended yet.
+
+    Raises:
+        InputError: the log is damaged.
+    """
     path = run / LOG_FILE
     if not path.exists():
         return []
-    return [
-        {name: float(value) for name, value in row.items()}
-        for row in read_table(path, ("epoch", "validation_loss"))
-    ]
+    try:
+        return [
+            {name: row.number(name, finite=False) for name in row}
+            for row in read_table(path, ("epoch", "validation_loss"))
+        ]
+    except InputError as error:
+        raise InputError(f"{path}: is damaged: {str(error).removeprefix(f'{path}: ')}") from error
 
 
 def learning_curve(out: Path, log: Sequence[Mapping[str, float]]) -> None:
