@@ -336,6 +336,6 @@ def test_damaged_pictures_are_named_before_anything_is_trained(table, tmp_path, 
         jpeg = cv2.imencode(".jpg", sample["coffee"][40:120, 60:156, ::-1])[1].tobytes()
         half = len(jpeg) // 2
         (tmp_path / "rated" / name).write_bytes(jpeg[:half] + bytes(len(jpeg) - half))
-    with pytest.raises(InputError, match=r"china1\.png: .* names 2 damaged pictures of 30"):
+    with pytest.raises(InputError, match=r"coffee3\.png: .* names 2 damaged pictures of 30"):
         run(tmp_path / "rated" / "ratings.csv", tmp_path / "run", stages=((1e-3, 1),))
     assert not (tmp_path / "run").exists()
