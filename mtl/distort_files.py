@@ -134,7 +134,7 @@ def _planned(
 ) -> dict[str, list[_Version]]:
     """Return the versions of each photograph, with digests of what they are made from."""
     stems = exported_stems(names)
-    program = program_digest(distortions, pictures)
+    program = program_digest(distortions, pictures, *pictures.PIXELS_BY)
     contents = content_digests([photos / name for name in names], progress=progress)
     planned = {}
     for name, content in zip(names, contents, strict=True):

@@ -21,6 +21,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from mtl import decoding as decoders
+from mtl import exif, tiff_layouts
 from mtl.decoding import (
     decoding,
     displayed_size,
@@ -40,6 +42,9 @@ FOREIGN_SUFFIXES = (
     *(".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"),  # cameras' raw files
     *(".gif", ".jp2", ".jxl"),
 )
+
+PIXELS_BY = (decoders, exif, tiff_layouts)
+"""Modules that decide a picture's pixels, beside this one."""
 
 SHOWN = 8  # suffixes or links that are named in a line
 
