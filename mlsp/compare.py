@@ -18,8 +18,9 @@ import numpy as np
 
 from fr_metrics import METRICS
 from mlsp.benchmark import Benchmark, Rated, judged_tests, merged
+from mlsp.benchmark_config import BenchmarkConfig, check_config
 from mlsp.benchmark_results import Judged, draw_scatter, write_results
-from mlsp.benchmark_run import BenchmarkConfig, check_config, run_benchmark
+from mlsp.benchmark_run import run_benchmark
 from mlsp.databases import open_database
 from mlsp.regressor import Kind
 from mtl.columns import HigherIs, TableColumns

@@ -17,8 +17,9 @@ Several databases give the cross-database matrix, several models a row each:
 
 from collections.abc import Sequence
 
+from mlsp.benchmark_config import BenchmarkConfig
 from mlsp.benchmark_results import Judged
-from mlsp.benchmark_run import BenchmarkConfig, run_benchmark
+from mlsp.benchmark_run import run_benchmark
 from mlsp.databases import download_help
 from mlsp.protocol import CORRELATIONS
 from mtl.progress import say

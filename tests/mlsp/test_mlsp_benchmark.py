@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from mlsp.benchmark import Method, Rated, compare_methods, fit_for_use, random_splits
-from mlsp.benchmark_run import BenchmarkConfig, run_benchmark
+from mlsp.benchmark_config import BenchmarkConfig
+from mlsp.benchmark_run import run_benchmark
 from mlsp.protocol import judge
 from mlsp.quality_model import load_quality, save_quality_model
 from mlsp.regressor import MLPSettings, SVRSettings

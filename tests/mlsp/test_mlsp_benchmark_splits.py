@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from mlsp import benchmark_run
-from mlsp.benchmark_run import BenchmarkConfig, run_benchmark
+from mlsp.benchmark_config import BenchmarkConfig
+from mlsp.benchmark_run import run_benchmark
 from mlsp.databases import open_database
 from mlsp.imbalance import opposing_split
 from mtl.files import InputError

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mlsp.benchmark_run import BenchmarkConfig, run_benchmark
+from mlsp.benchmark_config import BenchmarkConfig
+from mlsp.benchmark_run import run_benchmark
 from mtl.contents import content_digest
 from mtl.files import InputError, read_table
 from mtl.saved_splits import write_splits
