@@ -39,6 +39,7 @@ DIRECTORIES = (0x8769, 0x8825, 0xA005)  # EXIF, GPS, Interoperability: tags of a
 MEDIA_START = b"ftyp"
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
+PNG_SIGNATURE, CHECKSUM = 8, 4  # bytes before the first chunk, and behind each (PNG, section 5)
 JPEG_START, PNG_START = b"\xff\xd8\xff", b"\x89PNG"
 
 # The TIFF header of an EXIF item: its offset (4 bytes, 0 or 6), perhaps "Exif", then the header.
@@ -133,15 +134,26 @@ def displayed_size(path: Path, picture: Image.Image) -> tuple[int, int]:
     """Return (height, width) of an opened picture as displayed.
 
     Raises:
-        InputError: it is a PNG whose pixels cannot be decoded; its EXIF block may follow them.
+        InputError: it is a PNG with an EXIF block behind pixels that cannot be decoded.
     """
     width, height = picture.size
-    if picture.format == "PNG" and "exif" not in picture.info:
+    if picture.format == "PNG" and "exif" not in picture.info and _has_late_exif(path):
         with decoding(path):
             picture.load()
     # Pillow gives the size of a TIFF as displayed already.
     turned = picture.format != "TIFF" and orientation(picture) in SIDEWAYS
     return (width, height) if turned else (height, width)
+
+
+def _has_late_exif(path: Path) -> bool:
+    """Tell whether a PNG has a chunk of EXIF; chunk headers alone are read."""
+    with path.open("rb") as file:
+        file.seek(PNG_SIGNATURE)
+        while len(header := file.read(8)) == 8:
+            if header[4:] == b"eXIf":
+                return True
+            file.seek(int.from_bytes(header[:4], "big") + CHECKSUM, os.SEEK_CUR)
+    return False
 
 
 def upright_eight_bit(path: Path, picture: Image.Image) -> Image.Image:

@@ -1,6 +1,7 @@
 """EXIF blocks of every oddity: the picture is turned, and nothing else of the block matters."""
 
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -127,3 +128,14 @@ def test_an_avif_with_odd_exif_is_read(tmp_path, pixels):
     # AVIF is turned as its own boxes say, not as EXIF does (ISO/IEC 23000-22, section 7).
     assert image.shape == pixels.shape
     assert np.abs(image.astype(int) - pixels).mean() < 8
+
+
+@pytest.mark.parametrize("orientation", [6, 8])
+def test_a_block_behind_the_pixels_of_a_png_counts(tmp_path, pixels, orientation):
+    path = save(tmp_path, "png", pixels, b"")
+    data, body = path.read_bytes(), b"eXIf" + exif(orientation).removeprefix(b"Exif\0\0")
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    end = data.index(b"IEND") - 4
+    path.write_bytes(data[:end] + chunk + data[end:])
+    assert picture_size(path) == TURNED[orientation](pixels).shape[:2]
+    assert np.array_equal(read_picture(path), TURNED[orientation](pixels))
