@@ -119,9 +119,10 @@ def _without_exif(path: Path) -> bytes | None:
 
     None where the file is neither or has no such directory.
     """
+    with path.open("rb") as file:
+        if file.read(8)[4:] != MEDIA_START:
+            return None
     data = path.read_bytes()
-    if data[4:8] != MEDIA_START:
-        return None
     patched = bytearray(data)
     for item in EXIF_ITEM.finditer(data):
         header = item.start(1) if item.group(1) else item.start(2)

@@ -16,7 +16,8 @@ needs what `deepfl train` or `deepfl conditions` puts into the model folder.
 --json writes one object: format (1), model, scale, explanation (null, or held_out, type_accuracy
 and level_accuracy: how often the likeliest condition was right on pictures held out), pictures (a
 list of image, quality, scores by name, and with --explain conditions: a list of distortion, level
-0..5 and share) and left_out (a list of image and reason).
+0..5 and share) and left_out (a list of image and reason). A file's name that is not UTF-8 stands in
+the table as its bytes; in JSON each such byte is \\udc80 to \\udcff, as Python reads file names.
 
 Example:
     deepfl predict deepfl-demo/photographs/chelsea.png
