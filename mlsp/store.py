@@ -155,7 +155,7 @@ class FeatureWriter:
     def refresh(self) -> Features:
         """Write the index again where the source says something else of the pictures now."""
         text = self._index(np.flatnonzero(self._done).tolist())
-        if (self.out / INDEX_FILE).read_bytes() != text.encode():
+        if (self.out / INDEX_FILE).read_bytes() != text.encode(errors="surrogateescape"):
             write_atomically(self.out / INDEX_FILE, text)
             say(f"{self.out / INDEX_FILE}: written again with changed columns", show=self._progress)
         return load_features(self.out)

@@ -287,3 +287,14 @@ def test_deep_features_of_a_changed_photograph_are_new(cheap, photographs, tmp_p
     after = deep_features(config, names, cheap.folder, tmp_path / "kept")
     assert (before != after).any(axis=1).tolist() == [False, True]
     assert len(set(cheap.described)) == 1 and len([*(tmp_path / "kept").iterdir()]) == 1
+
+
+def test_names_that_are_not_utf_8_are_found_again(cheap, rated, tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in ("a.png", "Z\udcfcrich.png"):
+        shutil.copyfile(tmp_path / "0.png", photos / name)
+    first = extract_to(cheap, open_source(photos), tmp_path / "out")
+    cheap.described.clear()
+    assert same(extract_to(cheap, open_source(photos), tmp_path / "out"), first)
+    assert not cheap.described and "Z\udcfcrich.png" in first.names
