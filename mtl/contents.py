@@ -14,15 +14,12 @@ from types import ModuleType
 from typing import TypeVar
 
 from mtl.files import InputError, file_digest
-from mtl.progress import progress_bar
-from mtl.threads import in_order
+from mtl.threads import computed
 
 Item = TypeVar("Item")
 
 UNREADABLE = ""
 """The content of a file that cannot be read; no digest equals it."""
-
-SECONDS_BEFORE_PROGRESS = 2.0
 
 PROGRAM_SUFFIXES = (".json", ".npy", ".npz", ".py")
 
@@ -64,14 +61,7 @@ def digest_each(
         except InputError:
             return UNREADABLE
 
-    found = []
-    with progress_bar(
-        len(items), "contents", "file", show=progress, delay=SECONDS_BEFORE_PROGRESS
-    ) as bar:
-        for each in in_order(one, items):
-            found.append(each)
-            bar.update()
-    return found
+    return computed(one, items, "contents", progress=progress)
 
 
 def digest_of(*parts: object) -> str:

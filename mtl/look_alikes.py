@@ -13,11 +13,8 @@ from jaxtyping import Int
 from mtl.files import InputError
 from mtl.kadis.duplicates import DISTANCE, perceptual_hash
 from mtl.pictures import read_picture
-from mtl.progress import progress_bar
 from mtl.splits import Split
-from mtl.threads import in_order
-
-SECONDS_BEFORE_PROGRESS = 2.0
+from mtl.threads import computed
 
 
 def perceptual_hashes(paths: Sequence[Path], *, progress: bool = False) -> list[int | InputError]:
@@ -29,14 +26,7 @@ def perceptual_hashes(paths: Sequence[Path], *, progress: bool = False) -> list[
         except InputError as error:
             return error
 
-    found = []
-    with progress_bar(
-        len(paths), "look at pictures", "img", show=progress, delay=SECONDS_BEFORE_PROGRESS
-    ) as bar:
-        for each in in_order(one, paths):
-            found.append(each)
-            bar.update()
-    return found
+    return computed(one, paths, "look at pictures", progress=progress)
 
 
 def look_alikes(

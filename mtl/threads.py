@@ -2,15 +2,19 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
+
+from mtl.progress import progress_bar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 # Finished results that wait for an earlier one, per thread.
 AHEAD = 4
+
+SECONDS_BEFORE_PROGRESS = 2.0
 
 
 def in_order(
@@ -37,3 +41,23 @@ def in_order(
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def computed(
+    function: Callable[[Item], Result], items: Sequence[Item], what: str, *, progress: bool = False
+) -> list[Result]:
+    """Return `function` of each item in order, computed in threads.
+
+    Args:
+        function: to compute; its exceptions are raised here.
+        items: to compute it of.
+        what: is done, for the progress.
+        progress: report on standard error if it takes longer than two seconds.
+    """
+    found = []
+    delay = SECONDS_BEFORE_PROGRESS
+    with progress_bar(len(items), what, "file", show=progress, delay=delay) as bar:
+        for each in in_order(function, items):
+            found.append(each)
+            bar.update()
+    return found
