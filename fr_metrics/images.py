@@ -74,8 +74,9 @@ def _checked_image(role: str, image: object) -> np.ndarray | jax.Array:
     if image.dtype == jnp.uint8:
         return image
     if not isinstance(image, Tracer):
-        # Together: a JAX array is waited for once.
-        low, high = map(float, jax.device_get((image.min(), image.max())))
+        # An array that is there has values while JAX traces too. A JAX array is waited for once.
+        with jax.ensure_compile_time_eval():
+            low, high = map(float, jax.device_get((image.min(), image.max())))
         # Written so that NaN, which compares false, is refused too.
         if not (low >= 0.0 and high <= 1.0):
             raise ValueError(

@@ -21,6 +21,7 @@ other protocol is shown.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -29,12 +30,12 @@ from mlsp.baselines import brisque_features, full_reference_scores
 from mlsp.benchmark import Method, Rated, compare_methods, fit_for_use, split_for_use
 from mlsp.benchmark_config import BenchmarkConfig, check_config
 from mlsp.benchmark_results import BRISQUE, Judged, draw_cross, draw_scatter, write_results
-from mlsp.benchmark_splits import Opened, planned_splits, restricted
+from mlsp.benchmark_splits import Opened, planned_splits, restricted, usable_splits
 from mlsp.crops import Crops
 from mlsp.databases import Database, open_database
 from mlsp.extract import extract_to
-from mlsp.leaks import Planned, check_unseen, remarks_on, seen_by
-from mlsp.learning_curve import even_sizes, learning_curve, write_learning_curves
+from mlsp.leaks import UNRECORDED, Planned, check_unseen, remarks_on, seen_by, unrecorded
+from mlsp.learning_curve import FEWEST_SIZES, even_sizes, learning_curve, write_learning_curves
 from mlsp.quality_model import save_quality_model
 from mlsp.regressor import MLPSettings, SVRSettings, Weighting, settings_of
 from mlsp.store import Features
@@ -75,8 +76,15 @@ class _Described:
         return self.database.scores[self.rows]
 
 
-def run_benchmark(config: BenchmarkConfig, *, progress: bool = False) -> list[Judged]:
+def run_benchmark(
+    config: BenchmarkConfig, *, progress: bool = False, offer_splits: bool = True
+) -> list[Judged]:
     """Features of the rated pictures, the benchmark, and a model folder to predict with.
+
+    Args:
+        config: what to benchmark.
+        progress: report on standard error.
+        offer_splits: name the option --splits as a remedy; not every command has it.
 
     Raises:
         InputError: the databases, the pictures or the models cannot be used.
@@ -89,12 +97,19 @@ def run_benchmark(config: BenchmarkConfig, *, progress: bool = False) -> list[Ju
         for p in config.ratings
     ]
     databases = _named(opened)
-    planned = {
-        name: _planned(config, path, database, progress)
+    split = {
+        name: _split(config, path, database, progress)
         for path, (name, database) in zip(config.ratings, databases.items(), strict=True)
     }
     models = _labelled([load_model(folder) for folder in config.model])
-    check_unseen(list(planned.values()), models)
+    planned = {
+        name: Planned(path, databases[name], split[name], _contents(databases[name], progress))
+        for path, name in zip(config.ratings, databases, strict=True)
+    }
+    check_unseen(list(planned.values()), models, offer_splits=offer_splits)
+    for label, model in models.items():
+        if unrecorded(model.folder):
+            say(f"{label}: {UNRECORDED}", show=progress)
     for remark in remarks_on(list(planned.values()), progress=progress):
         say(remark, show=progress)
     described, failures = [], []
@@ -104,25 +119,34 @@ def run_benchmark(config: BenchmarkConfig, *, progress: bool = False) -> list[Ju
         except InputError as error:
             if len(databases) == 1:
                 raise
-            say(f"{error}; the other databases come first", show=progress)
+            say(f"{error}; the others come first", show=progress)
             failures.append(error)
     tested: list[Judged] = []
-    for each in described:
-        for protocol in config.protocol:
-            tested.append(_tested(config, each, described, protocol, planned[each.name], progress))
-            # A failure of the next one must not cost this one's hours.
-            write_results(config.out, tested)
-            draw_scatter(config.out, tested[-1])
+    for each, protocol in product(described, config.protocol):
+        try:
+            judged = _tested(config, each, described, protocol, planned[each.name], progress)
+        except InputError as error:
+            if len(databases) == len(config.protocol) == 1:
+                raise
+            say(f"{error}; the others come first", show=progress)
+            failures.append(error)
+            continue
+        tested.append(judged)
+        # A failure of the next one must not cost this one's hours.
+        write_results(config.out, tested)
+        draw_scatter(config.out, judged)
     draw_cross(config.out, tested)
-    if described and not config.crops:
+    if tested and not config.crops:
         _fit_for_use(config, described[0], planned[described[0].name], models, progress)
     if failures:
         raise failures[0]
     return tested
 
 
-def _planned(config: BenchmarkConfig, path: Path, database: Database, progress: bool) -> Planned:
-    """Return a database with its splits, made before its pictures are described."""
+def _split(
+    config: BenchmarkConfig, path: Path, database: Database, progress: bool
+) -> dict[str, list[Split]]:
+    """Return the splits of a database by protocol, before its pictures are looked at."""
     opened = Opened(path, database)
     splits = {
         protocol: planned_splits(
@@ -136,6 +160,14 @@ def _planned(config: BenchmarkConfig, path: Path, database: Database, progress: 
         )
         for protocol in config.protocol
     }
+    if config.learning_curve:
+        for protocol, each in splits.items():
+            if len(even_sizes(each)) < FEWEST_SIZES:
+                raise InputError(
+                    f"{path}: --learning-curve: the smallest training part of the {protocol} splits"
+                    f" has {min(len(one.train) for one in each)} pictures, too few for a curve;"
+                    " leave it out"
+                )
     if database.transformation != AS_PUBLISHED:
         say(f"{path}: scores are {database.transformation}", show=progress)
     if database.no_deviations:
@@ -143,8 +175,11 @@ def _planned(config: BenchmarkConfig, path: Path, database: Database, progress: 
             f"{path}: shares within 1, 2, 3 sigma are left out: {database.no_deviations}",
             show=progress,
         )
-    files = [database.root / name for name in database.names]
-    return Planned(path, database, splits, content_digests(files, progress=progress))
+    return splits
+
+
+def _contents(database: Database, progress: bool) -> list[str]:
+    return content_digests([database.root / name for name in database.names], progress=progress)
 
 
 def _range(each: Opened) -> dict[str, float]:
@@ -164,10 +199,18 @@ def _tested(
     others = [other for other in described if other is not each]
     path = config.out / "splits" / f"{each.name}-{protocol}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    database, splits = planned.database, planned.splits[protocol]
+    database = planned.database
+    splits = usable_splits(
+        Opened(planned.path, database),
+        planned.splits[protocol],
+        each.rows,
+        seed=config.seed,
+        drawn=protocol == "random" and config.splits is None,
+        progress=progress,
+    )
     digest = write_splits(path, splits, database.names, database.references, database=each.name)
     say(f"{path}: {digest[:12]}", show=progress)
-    splits = restricted(planned.path, splits, each.rows)
+    splits = restricted(splits, each.rows)
     say(f"{each.name}, {protocol} split(s), {len(each.rows)} pictures", show=progress)
     methods, rated = _methods(config, each, others), _rated(each, others)
     result = compare_methods(
@@ -287,7 +330,9 @@ def _describe(
                 usable = _with(usable, database, scored)
     rows = np.array([k for k, n in enumerate(database.names) if n in usable], int)
     if not len(rows):
-        raise InputError(f"{name}: none of the {len(database)} pictures can be used by all methods")
+        raise InputError(
+            f"{name}: none of the {len(database)} pictures can be used by all methods, see above"
+        )
     if len(rows) < len(database):
         say(
             f"{name}: {len(rows)} of {len(database)} pictures can be used by all methods",

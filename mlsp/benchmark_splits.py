@@ -5,6 +5,7 @@ database's table; opposing, KonIQ-10k-LT's (mlsp.imbalance).
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,9 +18,16 @@ from mlsp.databases import Database
 from mlsp.imbalance import opposing_split
 from mtl.files import InputError
 from mtl.progress import say
-from mtl.rated import PARTS, TEST, TRAINING, VALIDATION
+from mtl.rated import TEST, TRAINING, VALIDATION
 from mtl.saved_splits import read_splits
-from mtl.splits import FEWEST_GROUPS, Split, check_sides, check_split, with_validation
+from mtl.splits import (
+    FEWEST_GROUPS,
+    FEWEST_PICTURES,
+    Split,
+    check_sides,
+    check_split,
+    with_validation,
+)
 
 Protocol = Literal["random", "official", "opposing"]
 
@@ -75,45 +83,80 @@ def planned_splits(
                 f"{path}: rates pictures of {number} reference(s); at least {FEWEST_GROUPS} are"
                 " needed, one each to train, validate and test"
             )
-        return random_splits(
-            references, repetitions, seed=seed
-        )  # a small test part has no correlation, which is counted
+        # A small test part has no correlation, which is counted.
+        return random_splits(references, repetitions, seed=seed)
     elif protocol == "official":
         splits = [_official(opened, seed, progress)]
     else:
         splits = [_opposing(opened, ends, seed=seed, repetition=k) for k in range(repetitions)]
+    fewest = 1 if saved is not None else FEWEST_PICTURES  # saved ones may have been random
     for split in splits:
         try:
-            check_split(split, references, database.scores)
+            check_split(split, references, database.scores, fewest=fewest)
         except ValueError as error:
             raise InputError(f"{path}: {protocol} split: {error}") from error
     return splits
 
 
-def restricted(path: Path, splits: Sequence[Split], rows: Int[np.ndarray, " u"]) -> list[Split]:
-    """Return splits of a database as row numbers of its usable pictures alone.
+def usable_splits(
+    opened: Opened,
+    splits: Sequence[Split],
+    rows: Int[np.ndarray, " u"],
+    *,
+    seed: int,
+    drawn: bool,
+    progress: bool = False,
+) -> list[Split]:
+    """Return splits of the pictures that can be used, as row numbers of the database.
+
+    Where pictures cannot be used, random splits are drawn of the others. Other splits are kept
+    without these pictures; one that loses its validation part gets another, and one that loses its
+    training or test part is left out, which is said.
 
     Args:
-        path: of the database, for messages.
-        splits: row numbers of the database.
+        opened: the database.
+        splits: as `planned_splits` made them.
         rows: of the database, those that can be used, rising.
+        seed: of what is drawn.
+        drawn: draw again at random.
+        progress: report on standard error.
 
     Raises:
-        InputError: no usable picture is left in a part.
+        InputError: no split is left.
     """
-    found = []
+    path, references = opened.path, opened.database.references
+    if len(rows) == len(references):
+        return list(splits)
+    if drawn:
+        try:
+            found = random_splits([references[row] for row in rows], len(splits), seed=seed)
+        except InputError as error:
+            raise InputError(f"{path}: {error}; the others are left out, see above") from error
+        return [Split(*(rows[part] for part in _parts(split))) for split in found]
+    kept = []
     for number, split in enumerate(splits):
-        parts = []
-        for name, part in zip(PARTS, (split.train, split.validation, split.test), strict=True):
-            kept = np.searchsorted(rows, part[np.isin(part, rows)])
-            if not len(kept):
-                raise InputError(
-                    f"{path}: none of the {len(part)} pictures of split {number}'s {name} part can"
-                    " be used, see above"
-                )
-            parts.append(kept)
-        found.append(Split(*parts))
-    return found
+        parts = Split(*(part[np.isin(part, rows)] for part in _parts(split)))
+        if len(parts.train) and not len(parts.validation):
+            with suppress(ValueError):  # too few references to draw from
+                parts = with_validation(parts, references, seed=seed)
+        if all(len(part) for part in _parts(parts)):
+            kept.append(parts)
+        else:
+            say(f"{path}: split {number} loses a part and is left out, see above", show=progress)
+    if not kept:
+        raise InputError(
+            f"{path}: no split has pictures that can be used in all of its parts, see above"
+        )
+    return kept
+
+
+def restricted(splits: Sequence[Split], rows: Int[np.ndarray, " u"]) -> list[Split]:
+    """Return splits of usable pictures, in row numbers of a database, as places among them."""
+    return [Split(*(np.searchsorted(rows, part) for part in _parts(split))) for split in splits]
+
+
+def _parts(split: Split) -> tuple[Int[np.ndarray, " n"], ...]:
+    return split.train, split.validation, split.test
 
 
 def _official(opened: Opened, seed: int, progress: bool) -> Split:

@@ -21,6 +21,7 @@ from mlsp.benchmark import Benchmark, Rated, judged_tests, merged
 from mlsp.benchmark_config import BenchmarkConfig, check_config
 from mlsp.benchmark_results import Judged, draw_scatter, write_results
 from mlsp.benchmark_run import run_benchmark
+from mlsp.benchmark_splits import Opened, planned_splits
 from mlsp.databases import open_database
 from mlsp.regressor import Kind
 from mtl.columns import HigherIs, TableColumns
@@ -29,9 +30,10 @@ from mtl.finetune import PREDICTIONS_FILE, FinetuneConfig, finetune
 from mtl.inception_resnet_v2 import InceptionResNetV2
 from mtl.kadis.plan import read_manifest
 from mtl.model import Body
+from mtl.pictures import picture_size
 from mtl.progress import say
-from mtl.rated import PARTS
-from mtl.splits import Split
+from mtl.rated import PARTS, Ratings, common_size
+from mtl.splits import FEWEST_PICTURES, Split, check_split
 from mtl.train import read_config, starting_folder, train
 
 IMAGENET_BODY, WEAK_BODY = "imagenet", "weakly supervised"
@@ -122,6 +124,7 @@ def compare_schemes(
     folders = [starting_folder(init) for init in inits.values()]
     if folders[0] is None or folders[1] is None:
         raise InputError("--imagenet and --run: give weights that were trained, not `random`")
+    _check_finetuning(config)
     shallow = _benchmark(config, (folders[0], folders[1]), progress)
     splits = shallow.splits[: config.finetune_repetitions]
     tables = []
@@ -155,6 +158,48 @@ def compare_schemes(
     write_results(config.out, [tested])
     draw_scatter(config.out, tested)
     return tested
+
+
+def _check_finetuning(config: SchemesConfig) -> None:
+    """Refuse before the features what fine-tuning would refuse after them.
+
+    Raises:
+        InputError: a split has too few pictures for it, or the pictures have no common size.
+    """
+    if not config.finetune_repetitions:
+        return
+    columns = TableColumns(config.columns, config.higher_is)
+    folder = config.ratings.is_dir()
+    database = open_database(config.ratings, config.database, check_files=folder, columns=columns)
+    remedy = "rate more pictures, or give --finetune-repetitions 0"
+    splits = planned_splits(
+        Opened(config.ratings, database),
+        "random",
+        config.finetune_repetitions,
+        seed=config.seed,
+        ends={},
+    )
+    for number, split in enumerate(splits):
+        try:
+            check_split(
+                split, database.references, database.scores, fewest_validation=FEWEST_PICTURES
+            )
+        except ValueError as error:
+            text = f"{config.ratings}: split {number} cannot fine-tune: {error}; {remedy}"
+            raise InputError(text) from error
+    there = tuple(name for name in database.names if _has_size(database.root / name))
+    if there:
+        table = database.root / config.ratings.name
+        common_size(Ratings(table, there, database.scores, None, there, None), config.size)
+
+
+def _has_size(path: Path) -> bool:
+    """Tell whether a file is a picture; the benchmark leaves the others out."""
+    try:
+        picture_size(path)
+    except InputError:
+        return False
+    return True
 
 
 def compare_tasks(
@@ -200,7 +245,9 @@ def _benchmark(
     config: SchemesConfig | TasksConfig, models: Sequence[Path], progress: bool
 ) -> Judged:
     """The regressor on the MLSP features of each model."""
-    (judged,) = run_benchmark(_benchmark_config(config, models), progress=progress)
+    (judged,) = run_benchmark(
+        _benchmark_config(config, models), progress=progress, offer_splits=False
+    )
     return judged
 
 

@@ -13,6 +13,7 @@ from fr_metrics import METRICS
 from mlsp.canvases import batch_size, canvas_for, check_size, on_canvas
 from mlsp.conditions import Likely, load_conditions
 from mlsp.describing import describer, on_device
+from mlsp.leaks import unrecorded
 from mlsp.pooling import Kind
 from mlsp.quality_model import load_quality
 from mlsp.sources import Files, Source, open_source
@@ -60,6 +61,7 @@ class Predictor:
         self.model = load_model(folder)
         self.conditions = load_conditions(self.model.folder) if explain else None
         self.seen = seen_pictures(read_seen(self.model.folder))
+        self.unrecorded = unrecorded(self.model.folder)
         quality = load_quality(self.model.folder)
         self.regressor = None if quality is None else quality.regressor
         self.opinion = self.model.config.opinion if self.regressor is None else None

@@ -14,6 +14,7 @@ import scipy.special
 from jaxtyping import Float
 
 from mtl.correlation import is_constant, krocc, plcc, srocc
+from mtl.splits import FEWEST_PICTURES as FEWEST_CORRELATED
 
 # Those that mean something for scores on a scale of their own, and all.
 CORRELATIONS = ("srocc", "plcc", "plcc_logistic", "krocc")
@@ -93,15 +94,23 @@ def plcc_logistic(predicted: Float[np.ndarray, " n"], true: Float[np.ndarray, " 
     if scaled is None or is_constant(y):
         return float("nan")
     u, v, _, _ = scaled
-    return plcc(logistic5(u, *_fit_scaled(u, v)), v)
+    fitted = logistic5(u, *_fit_scaled(u, v))
+    # Where nothing rises the best curve is flat: uncorrelated, though neither side is constant.
+    return 0.0 if is_constant(fitted) else plcc(fitted, v)
 
 
 def judge(predicted: Float[np.ndarray, " n"], true: Float[np.ndarray, " n"]) -> dict[str, float]:
     """MEASURES: SROCC, PLCC as they are and after the logistic, KROCC (tau-b), RMSE and MAE.
 
-    The errors are those of the predictions as they are, on the users' scale.
+    The errors are those of the predictions as they are, on the users' scale. Fewer than three
+    pictures have no correlation: two always correlate with 1 or -1.
     """
     error = predicted - true
+    if len(error) < FEWEST_CORRELATED:
+        return dict.fromkeys(CORRELATIONS, float("nan")) | {
+            "rmse": float(np.sqrt(np.mean(error**2))),
+            "mae": float(np.mean(np.abs(error))),
+        }
     return {
         "srocc": srocc(predicted, true),
         "plcc": plcc(predicted, true),
@@ -191,9 +200,12 @@ def srocc_by_distortion(
             f"{len(predicted)} predictions, {len(true)} scores and {len(distortions)} distortions"
         )
     of = np.asarray(distortions)
-    return {
-        name: srocc(predicted[of == name], true[of == name]) for name in dict.fromkeys(distortions)
-    }
+    found = {}
+    for name in dict.fromkeys(distortions):
+        rows = of == name
+        few = rows.sum() < FEWEST_CORRELATED
+        found[name] = float("nan") if few else srocc(predicted[rows], true[rows])
+    return found
 
 
 def distortion_table(
@@ -247,7 +259,8 @@ def _fit_scaled(u: np.ndarray, v: np.ndarray) -> tuple[float, ...]:
     For given b2 and b3 the others are a linear problem, in which b1 and b4 are not negative. The
     best of a grid of such problems are refined in all five within those bounds.
     """
-    slope = float(u @ v / (u @ u))
+    # Of uncorrelated data the sign is a matter of rounding.
+    slope = max(0.0, float(u @ v / (u @ u)))
     line = (0.0, 1.0, 0.0, slope, 0.0)
     if len(u) < FEWEST_PICTURES:
         return line

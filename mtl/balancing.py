@@ -71,7 +71,7 @@ def segment_weights(
     lowest: float | None = None,
     highest: float | None = None,
 ) -> SegmentWeights:
-    """Proportion Weighted Balancing by the scores of a training part.
+    """Proportion Weighted Balancing by the scores of a training part; equal scores weigh 1.
 
     Args:
         scores: of the training part.
@@ -79,11 +79,13 @@ def segment_weights(
         highest: of the possible scores; of these scores where not given.
 
     Raises:
-        ValueError: the range is empty (all scores are equal).
+        ValueError: the lowest possible score is above the highest.
     """
     scores = np.asarray(scores)
     lowest = float(scores.min()) if lowest is None else lowest
     highest = float(scores.max()) if highest is None else highest
+    if lowest == highest:
+        return SegmentWeights(lowest - 0.5, highest + 0.5, np.ones(SEGMENTS))
     place = segments_of(scores, lowest, highest, SEGMENTS)
     proportions = np.bincount(place, minlength=SEGMENTS) / len(scores)
     return SegmentWeights(lowest, highest, 1 / (proportions + EPSILON))

@@ -4,9 +4,10 @@ import numpy as np
 import scipy.stats
 from jaxtyping import Float
 
-# Numbers that spread over fewer than so many steps of float64 at their size count as constant: a
-# mean or a dot product of equal numbers is off by as much.
+# Numbers that spread over so many steps of float32 at their size count as constant: networks and
+# metrics compute in float32, and what they say of equal pictures differs by as much.
 STEPS = 4
+STEP = float(np.finfo(np.float32).eps)  # relative to a number, at most
 
 
 def srocc(predicted: Float[np.ndarray, " n"], true: Float[np.ndarray, " n"]) -> float:
@@ -62,7 +63,7 @@ def is_constant(values: Float[np.ndarray, " n"]) -> bool:
         return True
     largest = float(np.abs(values).max())
     # Halves, so that the difference of the largest numbers there are does not overflow.
-    return float(values.max() / 2 - values.min() / 2) <= STEPS / 2 * np.spacing(largest)
+    return float(values.max() / 2 - values.min() / 2) <= STEPS / 2 * STEP * largest
 
 
 def _pair(predicted: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

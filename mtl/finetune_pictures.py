@@ -1,5 +1,6 @@
 """What is known of a run's rated pictures before it begins: damage, look-alikes, earlier use."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,11 +40,15 @@ def look_at_pictures(config: FinetuneConfig, data: RatedData, *, progress: bool 
             f" validate instead, drawn with --seed {config.seed}",
             show=progress,
         )
-    if ratings.references == ratings.names:
-        pairs = look_alikes(hashes, [data.split])
-        remark = remark_on_look_alikes(table, ratings.names, pairs)
-        if remark is not None:
-            say(remark, show=progress)
+    groups = Counter(ratings.references)
+    alone = [
+        each if groups[of] == 1 else None
+        for each, of in zip(hashes, ratings.references, strict=True)
+    ]
+    pairs = look_alikes(alone, [data.split])
+    remark = remark_on_look_alikes(table, ratings.names, pairs)
+    if remark is not None:
+        say(remark, show=progress)
 
 
 def check_unseen(

@@ -30,12 +30,12 @@ def perceptual_hashes(paths: Sequence[Path], *, progress: bool = False) -> list[
 
 
 def look_alikes(
-    hashes: Sequence[int | InputError], splits: Sequence[Split]
+    hashes: Sequence[int | InputError | None], splits: Sequence[Split]
 ) -> Int[np.ndarray, "p 2"]:
     """Return the pairs of rows that look alike and are in different parts of some split.
 
     Args:
-        hashes: of each row's picture.
+        hashes: of each row's picture; rows with anything but a number are left out.
         splits: row numbers.
     """
     known = np.array([k for k, value in enumerate(hashes) if isinstance(value, int)], int)

@@ -47,16 +47,17 @@ def joined(*parts: Sequence[SeenRatings]) -> tuple[SeenRatings, ...]:
 
 
 def write_seen(folder: Path, seen: Sequence[SeenRatings]) -> None:
-    """Write the record of a model folder; an empty one removes what is there."""
-    path = folder / SEEN_FILE
-    if not seen:
-        path.unlink(missing_ok=True)
-        return
+    """Write the record of a model folder; an empty one says that it has seen no rated pictures."""
     rows = [
         {"table": each.table, "sha256": each.sha256, "pictures": dict(each.pictures)}
         for each in seen
     ]
-    write_atomically(path, json.dumps({"format": FORMAT, "ratings": rows}, indent=1))
+    write_atomically(folder / SEEN_FILE, json.dumps({"format": FORMAT, "ratings": rows}, indent=1))
+
+
+def has_record(folder: Path) -> bool:
+    """Tell whether a model folder says what it has seen; those of older versions do not."""
+    return (folder / SEEN_FILE).exists()
 
 
 def read_seen(folder: Path) -> tuple[SeenRatings, ...]:

@@ -94,6 +94,7 @@ def check_split(
     groups: Sequence[str],
     scores: Float[np.ndarray, " n"],
     *,
+    fewest: int = FEWEST_PICTURES,
     fewest_validation: int = 1,
 ) -> None:
     """Check that a split can be learned from, chosen by and tested on.
@@ -101,7 +102,8 @@ def check_split(
     Args:
         split: row numbers.
         groups: of each row.
-        scores: of each row; those of a part with three or more pictures asked for must differ.
+        scores: of each row; those of a part that needs three or more pictures must differ.
+        fewest: pictures of the training and of the test part.
         fewest_validation: pictures that choosing needs: one for an error, three for a correlation.
 
     Raises:
@@ -110,13 +112,13 @@ def check_split(
     """
     check_sides(split, groups)
     for name, rows in _parts(split).items():
-        fewest = fewest_validation if name == "validation" else FEWEST_PICTURES
-        if len(rows) < fewest:
+        needed = fewest_validation if name == "validation" else fewest
+        if len(rows) < needed:
+            remedy = "rate more pictures" if len(rows) else "put pictures of some references there"
             raise ValueError(
-                f"the {name} part has {len(rows)} pictures; at least {fewest} are needed; rate more"
-                " pictures"
+                f"the {name} part has {len(rows)} pictures; at least {needed} are needed; {remedy}"
             )
-        if fewest >= FEWEST_PICTURES and np.ptp(scores[rows]) == 0:
+        if needed >= FEWEST_PICTURES and np.ptp(scores[rows]) == 0:
             raise ValueError(
                 f"all pictures of the {name} part have the score {scores[rows[0]]:g}; there is"
                 " nothing to tell apart"

@@ -22,6 +22,8 @@ Example, small enough for two cores, with rated pictures that `deepfl distort` m
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from mtl.finetune import SUMMARY_FILE, FinetuneConfig, finetune
 from mtl.progress import say
 from scripts.command_line import parse
@@ -45,6 +47,8 @@ def main(arguments: Sequence[str]) -> None:
         f"{test['images']:>7.0f}  {test['srocc']:6.3f}  {test['plcc']:6.3f}  {test['rmse']:8.4g}"
         f"  {test['mae']:8.4g}"
     )
+    if not np.isfinite(test["srocc"]):
+        say("the test part has no correlation: its predictions, or its scores, are constant")
     say(
         f"{run.out / SUMMARY_FILE}: {run.scheme}, test part, weights of epoch {test['epoch']:.0f}"
         f" of {len(run.log)}"

@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from mlsp.conditions import Likely
+from mlsp.leaks import UNRECORDED
 from mlsp.predict import Prediction, Predictor, SeenPicture, predict_files
 from mtl.files import InputError, json_text, table_text, write_atomically
 from mtl.pictures import Rejected
@@ -78,6 +79,8 @@ def main(arguments: Sequence[str]) -> None:
             raise InputError(f"{path}: no such file or folder")
     predictor = Predictor(config.model, explain=config.explain)
     say(f"scale: {predictor.scale}")
+    if predictor.unrecorded:
+        say(f"{config.model}: {UNRECORDED}")
     if predictor.conditions is not None:
         say(f"explanations: {predictor.conditions.in_words()}")
     printed = config.out is None and config.json is None

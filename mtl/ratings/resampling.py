@@ -9,7 +9,7 @@ Bootstrap", 1993, chapter 13.
 import numpy as np
 from jaxtyping import Float, Int
 
-from mtl.correlation import STEPS
+from mtl.correlation import STEP, STEPS
 
 COVERAGE = 0.95  # nominal, of all intervals
 
@@ -50,7 +50,7 @@ def _varied(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     drawn = weights > 0
     high = np.where(drawn, values, -np.inf).max(axis=1)
     low = np.where(drawn, values, np.inf).min(axis=1)
-    return high - low > STEPS * np.spacing(np.maximum(np.abs(high), np.abs(low)))
+    return high - low > STEPS * STEP * np.maximum(np.abs(high), np.abs(low))
 
 
 def _ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -189,3 +189,28 @@ def test_repetitions_without_a_correlation_are_in_no_median():
     none = medians(measured[1:2], ("srocc", "rmse"))
     assert (none["repetitions"], none["without_correlation"]) == (0, 1)
     assert np.isnan(none["rmse_median"]) and np.isnan(none["srocc_q1"])
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3)), min_size=1, max_size=12))
+def test_small_whole_numbers_are_judged(pairs):
+    """Uncorrelated ones among them, for which the best of all curves that rise is flat."""
+    predicted, true = np.array(pairs, float).T
+    found = judge(predicted, true)
+    known = [np.isfinite(found[m]) for m in ("srocc", "plcc", "plcc_logistic", "krocc")]
+    enough = len(pairs) >= 3 and np.ptp(predicted) > 0 and np.ptp(true) > 0
+    assert known == [enough] * 4
+    if enough:
+        assert found["plcc_logistic"] >= abs(found["plcc"]) - 1e-7
+
+
+def test_uncorrelated_numbers_have_a_correlation_of_zero():
+    found = judge(np.array([0.0, 0, 1, 1, 2, 2]), np.array([1.0, 2, 1, 2, 1, 2]))
+    assert found["srocc"] == found["plcc"] == found["plcc_logistic"] == 0
+    assert judge(np.array([2.0, 1, 1, 0, 1, 2]), np.array([2.0, 2, 1, 2, 3, 2]))["plcc"] < 1e-9
+
+
+def test_two_pictures_have_no_correlation():
+    found = judge(np.array([1.0, 2.0]), np.array([3.0, 5.0]))
+    assert np.isnan(found["srocc"]) and np.isnan(found["plcc_logistic"]) and found["mae"] == 2.5
+    by_type = srocc_by_distortion(np.arange(5.0), np.arange(5.0), ["a", "a", "b", "b", "b"])
+    assert np.isnan(by_type["a"]) and by_type["b"] == 1

@@ -1,6 +1,7 @@
 """Columns under the names that people give them, the score's direction, and counts."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -182,6 +183,8 @@ def test_predictions_name_the_pictures_of_a_table(tmp_path, sample):
 
     class Judge:
         """Judges by the mean grey value."""
+
+        seen: ClassVar = {}
 
         def size_for(self, size):
             return size

@@ -26,10 +26,15 @@ def test_a_constant_has_no_correlation(constant, number, seed):
 
 @pytest.mark.parametrize("constant", [0.1, 0.3, 1 / 3, 1e-300, 1e300, 123456.789])
 def test_equal_numbers_but_for_rounding_are_constant(constant):
-    # Sums in another order: the last digit differs, and decides nothing.
-    noisy = np.array([constant, np.nextafter(constant, 2 * constant), constant, constant])
-    for correlation in ALL:
-        assert np.isnan(correlation(noisy, np.arange(4.0)))
+    # Sums in another order: the last digit differs, and decides nothing, in float32 either.
+    limits = np.finfo(np.float32)
+    numbers = [np.float64(constant)]
+    if limits.tiny < constant < limits.max:
+        numbers.append(np.float32(constant))
+    for number in numbers:
+        noisy = np.array([number, np.nextafter(number, 2 * number), number, number])
+        for correlation in ALL:
+            assert np.isnan(correlation(noisy, np.arange(4.0)))
 
 
 def test_what_is_not_finite_has_no_correlation():

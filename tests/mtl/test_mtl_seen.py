@@ -3,21 +3,21 @@
 import pytest
 
 from mtl.files import InputError
-from mtl.seen import SeenRatings, joined, read_seen, seen_pictures, write_seen
+from mtl.seen import SeenRatings, has_record, joined, read_seen, seen_pictures, write_seen
 
 ONE = SeenRatings("one.csv", "a" * 64, {"1" * 64: "training", "2" * 64: "validation"})
 TWO = SeenRatings("two.csv", "b" * 64, {"3" * 64: "training"})
 
 
 def test_what_was_written_is_read(tmp_path):
-    assert read_seen(tmp_path) == ()
+    assert read_seen(tmp_path) == () and not has_record(tmp_path)
     write_seen(tmp_path, [ONE, TWO])
     assert read_seen(tmp_path) == (ONE, TWO)
     assert seen_pictures([ONE, TWO]) == {
         "1" * 64: "one.csv", "2" * 64: "one.csv", "3" * 64: "two.csv"
     }  # fmt: skip
     write_seen(tmp_path, [])  # another model in the same folder
-    assert read_seen(tmp_path) == () and not list(tmp_path.iterdir())
+    assert read_seen(tmp_path) == () and has_record(tmp_path)
 
 
 def test_steps_of_training_are_joined_without_repeats():

@@ -143,7 +143,10 @@ def test_own_rated_pictures_train_a_regressor(demo, deepfl):
     header, svr, brisque = done.stdout.strip().splitlines()
     assert header.split()[2:] == ["SROCC", "PLCC", "fitted", "KROCC", "RMSE"]
     assert svr.split()[:4] == ["ratings", "random", "run", "svr"] and "brisque svr" in brisque
+    # It was trained on them, so they are judged only when that is asked for.
     done = deepfl("predict", "rated", "--model", "own", "--out", "predicted.csv")
+    assert "pictures that own was trained on" in done.stderr and "--seen" in done.stderr
+    done = deepfl("predict", "rated", "--model", "own", "--out", "predicted.csv", "--seen")
     with (place / "predicted.csv").open() as file:
         predicted = list(csv.DictReader(file))
     assert len(predicted) == 20
