@@ -216,7 +216,9 @@ def _tested(
     result = compare_methods(
         methods, rated, splits, judges=each.judges, seed=config.seed, progress=progress
     )
-    if config.learning_curve:
+    if config.learning_curve and len(even_sizes(splits)) < FEWEST_SIZES:
+        say(f"{each.name}: too few of its pictures can be used for a learning curve", show=progress)
+    elif config.learning_curve:
         rows = learning_curve(
             methods,
             rated,

@@ -197,7 +197,7 @@ def test_pictures_of_one_database_that_cannot_be_used_leave_the_others(rated, tm
     )
     with pytest.raises(InputError, match="can be used"):
         run_benchmark(both, progress=True)
-    assert "the other databases come first" in capsys.readouterr().err
+    assert "the others come first" in capsys.readouterr().err
     assert "ratings,random,a svr" in (tmp_path / "out" / "summary.csv").read_text()
     assert (tmp_path / "out" / "model" / "model.json").exists()
 
@@ -208,7 +208,7 @@ def test_a_part_without_usable_pictures_is_named(with_sets, rated, tmp_path):
     )
     moved = tmp_path / "moved.csv"
     moved.write_text(table.read_text().replace(f"{rated.parent}/china", "/gone/china"))
-    with pytest.raises(InputError, match="none of the 10 pictures of split 0's test part can be"):
+    with pytest.raises(InputError, match="no split has pictures that can be used in all"):
         run_benchmark(config(moved, tmp_path, protocol=("official",)))
 
 
@@ -249,3 +249,67 @@ def test_constant_predictions_are_counted_and_in_no_median(rated, tmp_path, monk
     assert "flat: 1 of 3 splits have no correlation" in capsys.readouterr().err
     split, _ = tested[0].result.median_tests["flat"]
     assert not np.array_equal(split.test, tested[0].splits[1].test)
+
+
+def with_bad(rated: Path, folder: Path, good: int) -> Path:
+    """A small table of pictures of their own, one of which cannot be read."""
+    lines = rated.read_text().splitlines()[1:]
+    rows = [f"{rated.parent}/{','.join(line.split(',')[:2])}" for line in lines[:: 60 // good - 1]]
+    (folder / "bad.png").write_bytes(b"no picture")
+    table = folder / "small.csv"
+    table.write_text("\n".join(["image,score", *rows[:good], "bad.png,3", ""]))
+    return table
+
+
+@pytest.mark.parametrize("good", [6, 10])
+def test_one_bad_picture_does_not_end_a_small_benchmark(rated, tmp_path, good, capsys):
+    table = with_bad(rated, tmp_path, good)
+    (tested,) = run_benchmark(config(table, tmp_path, repetitions=10), progress=True)
+    assert len(tested.names) == good and len(tested.splits) == 10
+    assert "left out: bad.png" in capsys.readouterr().err
+    # What was drawn can be used again.
+    saved = tmp_path / "out" / "splits" / "small-random.json"
+    (again,) = run_benchmark(config(table, tmp_path / "b", repetitions=10, splits=saved))
+    for one, two in zip(tested.splits, again.splits, strict=True):
+        assert np.array_equal(one.test, two.test) and np.array_equal(one.train, two.train)
+
+
+def test_a_lost_validation_part_is_drawn_again(with_sets, rated, tmp_path):
+    table = with_sets(
+        lambda reference, _: {"china": "test", "coffee": "validation"}.get(reference, "training")
+    )
+    moved = tmp_path / "moved.csv"
+    moved.write_text(table.read_text().replace(f"{rated.parent}/coffee", "/gone/coffee"))
+    (tested,) = run_benchmark(config(moved, tmp_path, protocol=("official",)))
+    ((split, _),) = tested.result.median_tests.values()
+    assert len(split.validation) == 10 and len(split.train) == 30 and len(tested.names) == 50
+
+
+def test_a_learning_curve_of_too_few_pictures_is_refused_at_once(rated, tmp_path):
+    table = with_bad(rated, tmp_path, 3)
+    with pytest.raises(InputError, match=r"small\.csv: --learning-curve: the smallest training"):
+        run_benchmark(config(table, tmp_path, learning_curve=True))
+    assert not (tmp_path / "a").exists()
+
+
+def test_models_are_looked_for_before_pictures_are_read(rated, tmp_path, monkeypatch):
+    def gone(folder):
+        raise InputError(f"{folder}: no such folder")
+
+    monkeypatch.setattr(benchmark_run, "load_model", gone)
+    monkeypatch.setattr(benchmark_run, "content_digests", pytest.fail)
+    with pytest.raises(InputError, match="no such folder"):
+        run_benchmark(config(rated, tmp_path))
+
+
+def test_balancing_a_training_part_with_one_score(tmp_path, rated):
+    lines = rated.read_text().splitlines()[1:]
+    rows = [
+        f"{rated.parent}/{line.split(',')[0]},{3 + (k == 0)},{line.split(',')[2]}"
+        for k, line in enumerate(lines)
+    ]
+    table = tmp_path / "almost.csv"
+    table.write_text("\n".join(["image,score,reference", *rows, ""]))
+    (tested,) = run_benchmark(config(table, tmp_path, repetitions=4, balance=True))
+    (row,) = tested.result.summary
+    assert row["repetitions"] + row["without_correlation"] == 4

@@ -9,11 +9,13 @@ import pytest
 
 from mlsp.benchmark_config import BenchmarkConfig
 from mlsp.benchmark_run import run_benchmark
+from mlsp.leaks import unrecorded
 from mtl.contents import content_digest
 from mtl.files import InputError, read_table
 from mtl.saved_splits import write_splits
 from mtl.seen import SeenRatings, read_seen, write_seen
 from mtl.splits import Split, split_by_group
+from mtl.weights import model_folder
 
 pytestmark = pytest.mark.usefixtures("quick_features")
 
@@ -113,3 +115,45 @@ def test_lines_about_look_alikes_and_shared_pictures(rated, tmp_path, capsys):
     assert look_alikes.startswith(f"{alone}: ") and "add a column reference" in look_alikes
     (shared,) = [line for line in said if "share" in line and "flatters" in line]
     assert "share 15 pictures" in shared
+
+
+def test_a_hint_is_given_only_where_it_helps(rated, tmp_path, run):
+    for changes in ({"protocol": ("random", "opposing")}, {}):
+        own = config(rated, tmp_path, run, **changes)
+        if changes:
+            alone = tmp_path / "alone.csv"
+            lines = rated.read_text().splitlines()
+            rows = [f"{rated.parent}/{','.join(line.split(',')[:2])}" for line in lines[1:]]
+            alone.write_text("\n".join(["image,score", *rows, ""]))
+            own = replace(own, ratings=(alone,))
+        with pytest.raises(InputError, match="was trained on") as refused:
+            run_benchmark(own)
+        assert ("--splits" in str(refused.value)) == (not changes)
+    with pytest.raises(InputError, match="was trained on") as refused:
+        run_benchmark(config(rated, tmp_path, run), offer_splits=False)  # as compare-schemes does
+    assert "--splits" not in str(refused.value)
+
+
+def test_a_model_of_human_scores_without_a_record_is_named(rated, tmp_path, capsys):
+    model = tmp_path / "old"
+    model.mkdir()
+    (model / "regressor.npz").write_bytes(b"of an older version")
+    assert unrecorded(model)
+    run_benchmark(config(rated, tmp_path, model), progress=True)
+    assert "old: does not say which pictures it was trained on" in capsys.readouterr().err
+    write_seen(model, [])
+    assert not unrecorded(model)
+    assert not unrecorded(model_folder("deepfl-small"))
+
+
+def test_look_alikes_among_pictures_without_a_reference(rated, tmp_path, capsys):
+    some = tmp_path / "some.csv"
+    lines = rated.read_text().splitlines()
+    rows = [
+        f"{rated.parent}/{','.join(line.split(',')[:2])},{line.split(',')[2] if k < 40 else ''}"
+        for k, line in enumerate(lines[1:])
+    ]
+    some.write_text("\n".join(["image,score,reference", *rows, ""]))
+    run_benchmark(config(some, tmp_path, tmp_path / "a"), progress=True)
+    said = [line for line in capsys.readouterr().err.splitlines() if "look like others" in line]
+    assert len(said) == 1 and ": 20 pictures look like" in said[0]

@@ -29,7 +29,7 @@ def test_equal_numbers_but_for_rounding_are_constant(constant):
     # Sums in another order: the last digit differs, and decides nothing, in float32 either.
     limits = np.finfo(np.float32)
     numbers = [np.float64(constant)]
-    if limits.tiny < constant < limits.max:
+    if float(limits.tiny) < constant < float(limits.max):
         numbers.append(np.float32(constant))
     for number in numbers:
         noisy = np.array([number, np.nextafter(number, 2 * number), number, number])
