@@ -157,3 +157,18 @@ def test_functions_of_the_table_are_differentiable_and_batched():
     assert loss(np.clip(images[1] - step, 0, 1)) < value
     one_by_one = jax.vmap(loss)(images)
     np.testing.assert_allclose(one_by_one, function(images[:1], images), atol=1e-6)
+
+
+@each_door
+@pytest.mark.parametrize("kind", [np.asarray, jnp.asarray])
+def test_arrays_that_are_there_are_checked_while_tracing(door, kind):
+    reference = kind(FLOATS)
+    for transformed in (
+        jax.jit(lambda image: door(reference, image)),
+        jax.jit(jax.grad(lambda image: door(reference, image))),
+        jax.checkpoint(lambda image: door(reference, image)),
+        lambda image: jax.lax.map(lambda one: door(reference, one), image[None]),
+    ):
+        assert np.isfinite(transformed(FLOATS)).all()
+    with pytest.raises(ValueError, match=r"reference must lie in 0..1 .* to 2.0"):
+        jax.jit(lambda image: door(kind(FLOATS * 4), image))(FLOATS)
