@@ -170,5 +170,6 @@ def test_arrays_that_are_there_are_checked_while_tracing(door, kind):
         lambda image: jax.lax.map(lambda one: door(reference, one), image[None]),
     ):
         assert np.isfinite(transformed(FLOATS)).all()
+    wrong = kind(FLOATS * 4)
     with pytest.raises(ValueError, match=r"reference must lie in 0..1 .* to 2.0"):
-        jax.jit(lambda image: door(kind(FLOATS * 4), image))(FLOATS)
+        jax.jit(lambda image: door(wrong, image))(FLOATS)
