@@ -36,18 +36,6 @@ class Scored:
     scores: Mapping[str, float]
 
 
-def chosen_metrics(names: Sequence[str]) -> tuple[str, ...]:
-    """Names of metrics in the table's order; all of them when none is given.
-
-    Raises:
-        InputError: one is not known.
-    """
-    for name in names:
-        if name not in METRICS:
-            raise InputError(f"{name}: is not a metric; known are {' '.join(METRICS)}")
-    return tuple(m for m in METRICS if m in names) or tuple(METRICS)
-
-
 def pair_folders(
     references: Path, distorted: Path, tell: Callable[[str], None] | None = None
 ) -> tuple[list[Pair], list[Rejected]]:

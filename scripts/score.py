@@ -23,13 +23,13 @@ from pathlib import Path
 
 from fr_metrics import METRICS
 from mtl.files import InputError, table_text, write_atomically
+from mtl.metric_names import chosen_metrics
 from mtl.pictures import Rejected
 from mtl.progress import say
 from mtl.published_scores import agreement, pair_published, read_published
 from mtl.score_files import (
     Pair,
     Scored,
-    chosen_metrics,
     pair_folders,
     read_pairs,
     score_pairs,

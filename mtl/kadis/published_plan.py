@@ -26,10 +26,10 @@ from mtl.kadis.plan import CONTENTS, PHOTOGRAPHS, check_layout, check_workers
 from mtl.kadis.recipes import Version, split_references
 from mtl.kadis.records import record_features
 from mtl.kadis.shards import Shard, plan_shards
+from mtl.metric_names import chosen_metrics
 from mtl.pictures import Rejected, picture_size
 from mtl.progress import progress_bar, say
 from mtl.published_scores import published_rows
-from mtl.score_files import chosen_metrics
 from mtl.threads import in_order
 
 RECIPE = "published"  # in the manifest: which versions there are was somebody else's decision
