@@ -1,9 +1,22 @@
-"""Files by the names that tables give them, whatever the case on the disk."""
+"""Files by the names that tables give them, whatever the case on the disk.
 
+Accents may be composed or decomposed there, as in archives that were made on macOS.
+"""
+
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from mtl.files import InputError
+
+
+def folded(name: str) -> str:
+    """Return what names have in common that differ in case or in how accents are composed alone.
+
+    This is Unicode's canonical caseless matching (The Unicode Standard, section 3.13, D145).
+    """
+    decomposed = unicodedata.normalize("NFD", name).casefold()
+    return unicodedata.normalize("NFD", decomposed)
 
 
 class Finder:
@@ -26,8 +39,8 @@ class Finder:
         for part in PurePosixPath(name).parts:
             actual = part
             if part not in ("/", ".."):
-                names, folded = self._listing(folder)
-                alike = [part] if part in names else folded.get(part.casefold(), [])
+                names, alike_by_key = self._listing(folder)
+                alike = [part] if part in names else alike_by_key.get(folded(part), [])
                 if not alike:
                     return None
                 if len(alike) > 1:
@@ -71,8 +84,8 @@ class Finder:
                 names = sorted(path.name for path in folder.iterdir())
             except (FileNotFoundError, NotADirectoryError):
                 names = []
-            folded: dict[str, list[str]] = {}
+            alike: dict[str, list[str]] = {}
             for name in names:
-                folded.setdefault(name.casefold(), []).append(name)
-            self._listings[folder] = (set(names), folded)
+                alike.setdefault(folded(name), []).append(name)
+            self._listings[folder] = (set(names), alike)
         return self._listings[folder]

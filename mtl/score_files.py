@@ -59,7 +59,7 @@ def pair_folders(
     ]
     lone = [
         *(
-            Rejected(name, f"{distorted / name}: is named like no picture of {references}")
+            Rejected(name, f"{distorted / name}: is named like no other picture of {references}")
             for name in found.lone_distorted
         ),
         *(
