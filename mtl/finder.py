@@ -3,6 +3,7 @@
 Accents may be composed or decomposed there, as in archives that were made on macOS.
 """
 
+import os
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -22,7 +23,8 @@ def folded(name: str) -> str:
 class Finder:
     """Files under a root by their names, whatever the case: distributions differ in it.
 
-    Each folder is listed once; a file of exactly the name comes before others.
+    Each folder is listed once; a file of exactly the name comes before others. A name that the
+    system cannot hold, such as one of more bytes than it allows, is that of no file.
     """
 
     def __init__(self, root: Path):
@@ -61,11 +63,15 @@ class Finder:
         Raises:
             InputError: several files differ from a name in case alone.
         """
-        exact = next((name for name in names if (self.root / name).is_file()), None)
+        exact = next((name for name in names if self._is_file(name)), None)
         if exact is not None:
             return exact
         found = (self.find(name) for name in names)
-        return next((name for name in found if name and (self.root / name).is_file()), None)
+        return next((name for name in found if name and self._is_file(name)), None)
+
+    def _is_file(self, name: str) -> bool:
+        # Path.is_file raises an error for a name that is too long.
+        return os.path.isfile(self.root / name)  # noqa: PTH113
 
     def path(self, name: str) -> Path:
         """Return the file.
@@ -89,3 +95,21 @@ class Finder:
                 alike.setdefault(folded(name), []).append(name)
             self._listings[folder] = (set(names), alike)
         return self._listings[folder]
+
+
+class RealPaths:
+    """The path without links of every file, which is one whatever folder it was found in.
+
+    Each folder is looked up once.
+    """
+
+    def __init__(self):
+        self._folders: dict[Path, str] = {}
+
+    def real(self, path: Path) -> str:
+        """Return the path of a file without links."""
+        if path.is_symlink():
+            return os.path.realpath(path)
+        if path.parent not in self._folders:
+            self._folders[path.parent] = os.path.realpath(path.parent)
+        return f"{self._folders[path.parent]}/{path.name}"

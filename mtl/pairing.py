@@ -19,14 +19,13 @@ The folders may be one, or one within the other. A file is never a version of it
 that would be both a version and the reference of another is refused.
 """
 
-import os
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from mtl.files import InputError
-from mtl.finder import folded
+from mtl.finder import RealPaths, folded
 from mtl.kadis.names import SHORT_NAMES, exported_stems
 from mtl.pictures import list_pictures
 
@@ -65,15 +64,15 @@ def pair_names(
             two references, or be a reference as well as a version.
     """
     names, versions_names = list_pictures(references, tell), list_pictures(distorted, tell)
-    stems, folders = _Stems(names), _RealFolders()
+    stems, files = _Stems(names), RealPaths()
     own: dict[str, list[str]] = {}
     for name in names:
-        own.setdefault(folders.real(references / name), []).append(name)
+        own.setdefault(files.real(references / name), []).append(name)
     versions: dict[str, list[str]] = {}
     scored: dict[str, str] = {}
     lone = []
     for name in versions_names:
-        real = folders.real(distorted / name)
+        real = files.real(distorted / name)
         found = stems.references_of(name, own.get(real, ()))
         if len(found) > 1:
             raise InputError(
@@ -93,7 +92,7 @@ def pair_names(
         )
     unused = []
     for name in names:
-        reference = scored.get(folders.real(references / name))
+        reference = scored.get(files.real(references / name))
         if reference is not None and name in versions:
             raise InputError(
                 f"{references / name}: may be a version of {reference} or the reference of"
@@ -103,21 +102,6 @@ def pair_names(
         if reference is None and name not in versions:
             unused.append(name)
     return Pairing(dict(sorted(versions.items())), unused, lone)
-
-
-class _RealFolders:
-    """Files by their folder's real path, so that one file has one path through any folder."""
-
-    def __init__(self):
-        self._known: dict[Path, str] = {}
-
-    def real(self, path: Path) -> str:
-        """Return the path of a file without links."""
-        if path.is_symlink():
-            return os.path.realpath(path)
-        if path.parent not in self._known:
-            self._known[path.parent] = os.path.realpath(path.parent)
-        return f"{self._known[path.parent]}/{path.name}"
 
 
 class _Stems:

@@ -124,8 +124,17 @@ def _compare(config: ScoreConfig, against: Path, metrics: Sequence[str]) -> None
         _write(config.out, scored, left_out)
     elif left_out:
         say(f"{len(scored)} pictures scored, {left_out} left out")
+    agreements = agreement(scored, published, config.distorted[0], common)
+    for metric in common:
+        if metric not in {row.metric for row in agreements}:
+            say(
+                f"{against}: holds no finite {metric} of the {len(scored)} pictures that were"
+                " scored; there is nothing to compare it with"
+            )
+    if not agreements:
+        return
     print(f"{'metric':<9} {'pictures':>8} {'median':>9} {'largest':>9} {'SROCC':>8}  farthest off")
-    for row in agreement(scored, published, config.distorted[0], common):
+    for row in agreements:
         print(
             f"{row.metric:<9} {row.pictures:>8} {row.median_difference:9.2g}"
             f" {row.largest_difference:9.2g} {row.srocc:8.5f}  {row.worst}"

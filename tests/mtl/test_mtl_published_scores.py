@@ -128,6 +128,66 @@ def test_files_that_cannot_be_used(place, change, words):
         read_published(place / "published.csv")
 
 
+@pytest.mark.parametrize("column", ["dist_im", "ref_im"])
+@pytest.mark.parametrize("name", ["{folder}/astronaut_1.png", "../distorted/astronaut_1.png", "."])
+def test_names_outside_the_folders_are_refused_before_scoring(place, column, name):
+    rows = read(place)
+    rows[2][column] = name.format(folder=place / "distorted")
+    write(place, rows)
+    folders = [str(place / "references"), str(place / "distorted")]
+    with pytest.raises(
+        InputError, match=r"published\.csv: line 4: .* is not a name inside a folder"
+    ):
+        main([*folders, "--against", str(place / "published.csv")])
+
+
+def test_one_picture_is_named_once_however_it_is_written(place):
+    rows = read(place)
+    rows[0]["dist_im"] = " ./" + rows[0]["dist_im"]
+    rows[1]["ref_im"] = "./" + rows[1]["ref_im"] + " "
+    write(place, rows)
+    pairs, left_out = pair_published(
+        read_published(place / "published.csv"), place / "references", place / "distorted"
+    )
+    assert [len(pair.distorted) for pair in pairs] == [3, 3] and not left_out
+    write(place, [*rows, rows[0] | {"dist_im": "astronaut_1.png"}])
+    with pytest.raises(InputError, match=r"line 8: astronaut_1\.png is there twice"):
+        read_published(place / "published.csv")
+
+
+def test_names_that_no_disk_can_hold_are_left_out(place):
+    long = "x" * 300 + ".png"
+    rows = read(place)
+    rows += [rows[0] | {"dist_im": long}, rows[0] | {"dist_im": "a.png", "ref_im": f"{long}/a.png"}]
+    write(place, rows)
+    pairs, left_out = pair_published(
+        read_published(place / "published.csv"), place / "references", place / "distorted"
+    )
+    assert sum(len(pair.distorted) for pair in pairs) == 6
+    assert [each.file for each in left_out] == [long, "a.png"]
+    assert all("no such picture file" in each.reason for each in left_out)
+
+
+def test_one_folder_within_the_other_counts_each_file_once(place):
+    folder = place / "distorted"
+    (place / "references").rename(folder / "references")
+    (folder / "more.png").write_bytes((folder / "coffee_1.png").read_bytes())
+    (folder / "references/more.png").write_bytes((folder / "coffee_1.png").read_bytes())
+    _, left_out = pair_published(
+        read_published(place / "published.csv"), folder / "references", folder
+    )
+    assert sorted(each.file for each in left_out) == ["more.png", "references/more.png"]
+
+
+def test_published_scores_that_are_all_nan_are_said(place, capsys):
+    folders = [str(place / "references"), str(place / "distorted")]
+    options = ["--against", str(place / "published.csv"), "--metrics", "gmsd"]
+    write(place, [row | {"GMSD": "nan"} for row in read(place)])
+    main([*folders, *options])
+    shown = capsys.readouterr()
+    assert not shown.out and "published.csv: holds no finite gmsd of the 6 pictures" in shown.err
+
+
 def test_none_of_the_pictures_is_there(place, tmp_path):
     with pytest.raises(InputError, match="none of the 6 pictures"):
         pair_published(read_published(place / "published.csv"), tmp_path, tmp_path)
