@@ -108,8 +108,11 @@ class RealPaths:
 
     def real(self, path: Path) -> str:
         """Return the path of a file without links."""
-        if path.is_symlink():
-            return os.path.realpath(path)
+        # Path.is_symlink raises an error for a name that is too long.
+        return os.path.realpath(path) if os.path.islink(path) else self.place(path)  # noqa: PTH114
+
+    def place(self, path: Path) -> str:
+        """Return the path of a file, itself perhaps a link, in a folder without links."""
         if path.parent not in self._folders:
             self._folders[path.parent] = os.path.realpath(path.parent)
         return f"{self._folders[path.parent]}/{path.name}"

@@ -221,6 +221,15 @@ def test_references_need_the_photographs_that_were_used(made, tmp_path, capsys):
     [
         (lambda place: {"data": place}, "is not a data set"),
         (lambda place: {"out": place}, "is a folder"),
+        (lambda place: {"out": place / "p", "pictures": place / "p"}, "is both --out and"),
+        (lambda place: {"pictures": place / "of_recipe" / "scores.csv"}, "is a file; give --pictu"),
+        (
+            lambda place: {
+                "pictures": place / "of_recipe",
+                "out": place / "of_recipe" / "export.json",
+            },
+            "would replace .*export.json, which is read",
+        ),
         (lambda place: {"pictures": place}, "exists and is not an export"),
         (lambda place: {"pictures": place / "of_recipe"}, "holds another data set's pictures"),
         (lambda place: {"photos": place / "none", "pictures": place / "p"}, "no such folder"),
@@ -233,6 +242,14 @@ def test_exports_that_are_refused(made, release, change: Callable[[Path], dict],
     settings = {"data": made / "pixels", "out": place / "new.csv"} | change(place)
     with pytest.raises(InputError, match=words):
         export(ExportConfig(**settings))
+
+
+def test_an_export_never_replaces_the_data_set(made):
+    before = digests(made / "pixels")
+    for name in before:
+        with pytest.raises(InputError, match=r"would replace .*, which is read"):
+            export(ExportConfig(made / "pixels", made / "pixels" / name))
+    assert digests(made / "pixels") == before and before
 
 
 def test_a_split_that_is_not_there(made, tmp_path):

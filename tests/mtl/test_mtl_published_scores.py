@@ -11,7 +11,7 @@ from distortions import distort
 from fr_metrics.sff import load_matrix
 from mtl.files import InputError
 from mtl.published_scores import agreement, pair_published, read_published
-from mtl.score_files import score_pairs
+from mtl.score_files import read_pairs, score_pairs
 from scripts.score import main
 
 METRICS = ("ssim", "gmsd")
@@ -240,8 +240,30 @@ def test_pairs_from_a_table(place):
         assert float(row["ssim"]) == pytest.approx(published[Path(row["distorted"]).name], abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("pairs.csv", "Reference, Distorted\n{r}, {d}_1.png\n./{r} ,{d}_3.png\n"),
+        ("pairs.tsv", "distorted\tREFERENCE\n{d}_1.png\t{r}\n{d}_3.png\t{r}\n"),
+        ("pairs.TXT", "reference;distorted\n{r};{d}_1.png\n{r};./{d}_3.png\n"),
+    ],
+)
+def test_tables_of_pairs_as_people_write_them(place, name, text):
+    (place / name).write_text(text.format(r="references/coffee.png", d="distorted/coffee"))
+    main([str(place / name), "--metrics", "ssim", "--out", str(place / "scores.csv")])
+    with (place / "scores.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [Path(row["distorted"]).name for row in rows] == ["coffee_1.png", "coffee_3.png"]
+    assert len(read_pairs(place / name)) == 1  # its reference is decoded once
+
+
 def test_tables_of_pairs_that_cannot_be_used(place):
     pair = ("references/coffee.png", "distorted/coffee_3.png")
+    for other in ("./distorted/coffee_3.png", f"{place}/distorted/coffee_3.png"):
+        with pytest.raises(InputError, match=r"line 3: .* is there twice, first in line 2"):
+            main([str(write_pairs(place, pair, (pair[0], other)))])
+    long = ("references/coffee.png", f"{'x' * 300}.png")
+    assert len(read_pairs(write_pairs(place, pair, long))[0].distorted) == 2
     with pytest.raises(InputError, match="is there twice"):
         main([str(write_pairs(place, pair, pair))])
     with pytest.raises(InputError, match="line 2: lacks its reference"):
