@@ -60,7 +60,7 @@ def check_output_folder(path: Path, *, option: str = "--out") -> None:
     """
     _check_name(path, option)
     if path.exists() and not path.is_dir():
-        raise InputError(f"{path}: is a file; give {option} the name of a folder")
+        raise InputError(f"{path}: is a file; give a folder for {option}")
     _check_place(path, option)
 
 

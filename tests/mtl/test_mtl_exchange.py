@@ -222,7 +222,10 @@ def test_references_need_the_photographs_that_were_used(made, tmp_path, capsys):
         (lambda place: {"data": place}, "is not a data set"),
         (lambda place: {"out": place}, "is a folder"),
         (lambda place: {"out": place / "p", "pictures": place / "p"}, "is both --out and"),
-        (lambda place: {"pictures": place / "of_recipe" / "scores.csv"}, "is a file; give --pictu"),
+        (
+            lambda place: {"pictures": place / "of_recipe" / "scores.csv"},
+            "is a file; give a folder for --pic",
+        ),
         (
             lambda place: {
                 "pictures": place / "of_recipe",

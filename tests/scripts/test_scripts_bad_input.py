@@ -122,13 +122,13 @@ MISTAKES = [
     ("distort good/photo.png --out good/photo.png", "--out would replace good/photo.png"),
     (
         "distort good --out few.csv --type jpeg",
-        "few.csv: is a file; give --out the name of a folder",
+        "few.csv: is a file; give a folder for --out",
     ),
     ("ratings rated/scores.csv --out rated", "--out would replace rated/scores.csv"),
     ("ratings few.csv --experts rated/scores.csv --out rated", "--out would replace rated/scores"),
     ("ratings --simulate good", "good: is a folder; give --simulate the name of a file"),
     ("benchmark rated/summary.csv --out rated", "--out would replace rated/summary.csv"),
-    ("benchmark few.csv --out words.csv", "words.csv: is a file; give --out the name of a folder"),
+    ("benchmark few.csv --out words.csv", "words.csv: is a file; give a folder for --out"),
     ("demo --out bad", "bad: exists and is not a demonstration"),
 ]
 
