@@ -26,8 +26,9 @@ from mlsp.sources import Source
 from mtl import compilation_cache, pictures
 from mtl.contents import content_digests, digest_each, digest_of, program_digest
 from mtl.files import InputError, read_table, table_text, write_atomically
+from mtl.metric_names import chosen_metrics
 from mtl.progress import progress_bar, say
-from mtl.score_files import Pair, chosen_metrics, score_versions
+from mtl.score_files import Pair, score_versions
 from mtl.threads import in_order
 
 FULL_REFERENCE_FILE, BRISQUE_FILE = "full_reference.csv", "brisque.csv"

@@ -15,6 +15,7 @@ from mtl.files import InputError, read_table
 from mtl.kadis import records
 from mtl.kadis.plan import MANIFEST, read_manifest
 from mtl.kadis.shards import Shard, read_stats
+from mtl.outputs import TABLE_SUFFIXES
 from mtl.pictures import list_pictures, picture_size, read_picture
 
 
@@ -140,9 +141,10 @@ def shard_stats(folder: Path, plan: Mapping[str, Any]) -> Iterator[tuple[Shard, 
 
 
 def open_source(path: str | os.PathLike, tell: Callable[[str], None] | None = None) -> Source:
-    """A data set, a folder of pictures, a CSV file that names pictures, or one picture.
+    """Return a data set, a folder of pictures, a table that names pictures, or one picture.
 
-    Names in a CSV file are relative to its folder; its other columns are kept.
+    A table ends in .csv, .tsv or .txt. Names in it are relative to its folder; its other columns
+    are kept.
 
     Args:
         path: of it.
@@ -154,7 +156,7 @@ def open_source(path: str | os.PathLike, tell: Callable[[str], None] | None = No
     path = Path(path)
     if (path / MANIFEST).is_file():
         return DataSet(path)
-    if path.suffix.lower() == ".csv":
+    if path.suffix.lower() in TABLE_SUFFIXES and not path.is_dir():
         return rated_files(path)
     if path.is_file():
         return Files(path.parent, [path.name], [{}])

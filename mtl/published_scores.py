@@ -5,15 +5,15 @@ Such a file is KADIS-700k's `kadis700k_friqa.csv`: columns dist_im and ref_im, t
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from fr_metrics import METRICS
 from mtl.correlation import srocc
 from mtl.files import InputError, table_rows
-from mtl.finder import Finder
-from mtl.kadis.names import files_of
+from mtl.finder import Finder, RealPaths
+from mtl.kadis.names import files_of, is_inside
 from mtl.pictures import Rejected, list_pictures
 from mtl.score_files import Pair, Scored
 
@@ -47,22 +47,30 @@ class Published:
 
 
 def published_rows(path: Path) -> Iterator[PublishedRow]:
-    """The lines of a published file, one at a time; what is wrong is raised on the way.
+    """Yield the lines of a published file; what is wrong is raised on the way.
 
-    A column is a metric's whatever its case and its separators.
+    A column is a metric's whatever its case and its separators. Names are without `./` and blanks
+    around them.
 
     Raises:
-        InputError: the file is missing, has another header, names a picture twice, has no column
-            of a known metric or two of one, or holds something that is neither a number nor nan
-            or inf.
+        InputError: the file is missing, has another header, names a picture twice or one outside
+            its folder, has no column of a known metric or two of one, or holds something that is
+            neither a number nor nan or inf.
     """
     columns: dict[str, str] = {}
     seen: set[str] = set()
     for row in table_rows(path, (DISTORTED, REFERENCE)):
         columns = columns or _metric_columns(path, row)
-        name, reference = row[DISTORTED], row[REFERENCE]
-        if not name or not reference:
-            raise row.error(f"lacks its {DISTORTED if reference else REFERENCE}; complete it")
+        for column in (DISTORTED, REFERENCE):
+            if not row.text(column):
+                raise row.error(f"lacks its {column}; complete it")
+            if not is_inside(row.text(column)):
+                raise row.error(
+                    f"{row.text(column)} is not a name inside a folder; write {column} relative to"
+                    " the folder of pictures, without .."
+                )
+        name = PurePosixPath(row.text(DISTORTED)).as_posix()
+        reference = PurePosixPath(row.text(REFERENCE)).as_posix()
         if name in seen:
             raise row.error(f"{name} is there twice; remove one of the rows")
         seen.add(name)
@@ -132,16 +140,20 @@ def pair_published(
             f"{distorted}: none of the {len(left_out)} pictures of the published file can be"
             f" compared; the first, {left_out[0].reason}"
         )
-    used = {distorted: set(files.values()), references: set(there)}
-    if references.resolve() == distorted.resolve():  # as in KADID-10k's folder of all pictures
-        used = {distorted: set(files.values()) | set(there)}
-    for folder, names in used.items():
-        left_out += [
-            Rejected(name, f"{folder / name}: the published file does not name it")
-            for name in list_pictures(folder)
-            if name not in names
-        ]
-    return [Pair(references / name, tuple(paths)) for name, paths in there.items()], left_out
+    pairs = [Pair(references / name, tuple(paths)) for name, paths in there.items()]
+    paths = RealPaths()
+    # The folders may be one, as KADID-10k's of all pictures, or one within the other.
+    known = {paths.real(distorted / file) for file in files.values()}
+    known |= {paths.real(pair.reference) for pair in pairs}
+    for folder in (distorted, references):
+        for name in list_pictures(folder):
+            real = paths.real(folder / name)
+            if real not in known:
+                left_out.append(
+                    Rejected(name, f"{folder / name}: the published file does not name it")
+                )
+                known.add(real)
+    return pairs, left_out
 
 
 def _files_of(published: Published, distorted: Path) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Full-reference scores of picture files against their references."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,8 @@ import numpy as np
 from fr_metrics import METRICS, Metric, score_all
 from fr_metrics.sff import load_matrix, sff
 from mtl import compilation_cache
-from mtl.files import InputError, read_table
+from mtl.files import InputError, read_table, table_header
+from mtl.finder import RealPaths
 from mtl.pairing import pair_names
 from mtl.pictures import Rejected, read_picture
 from mtl.progress import progress_bar
@@ -36,18 +38,6 @@ class Scored:
     scores: Mapping[str, float]
 
 
-def chosen_metrics(names: Sequence[str]) -> tuple[str, ...]:
-    """Names of metrics in the table's order; all of them when none is given.
-
-    Raises:
-        InputError: one is not known.
-    """
-    for name in names:
-        if name not in METRICS:
-            raise InputError(f"{name}: is not a metric; known are {' '.join(METRICS)}")
-    return tuple(m for m in METRICS if m in names) or tuple(METRICS)
-
-
 def pair_folders(
     references: Path, distorted: Path, tell: Callable[[str], None] | None = None
 ) -> tuple[list[Pair], list[Rejected]]:
@@ -71,7 +61,7 @@ def pair_folders(
     ]
     lone = [
         *(
-            Rejected(name, f"{distorted / name}: is named like no picture of {references}")
+            Rejected(name, f"{distorted / name}: is named like no other picture of {references}")
             for name in found.lone_distorted
         ),
         *(
@@ -83,22 +73,39 @@ def pair_folders(
 
 
 def read_pairs(table: Path) -> list[Pair]:
-    """Pairs of a CSV file with the columns reference and distorted, paths relative to its folder.
+    """Return the pairs of a table with the columns reference and distorted, whatever their case.
+
+    Paths are relative to the table's folder; blanks around them are not theirs.
 
     Raises:
         InputError: the file is missing, has another header or no rows, or names a picture twice.
     """
+    columns = _pair_columns(table)
+    places = RealPaths()
+    references: dict[str, Path] = {}
     versions: dict[str, list[Path]] = {}
     seen: dict[tuple[str, str], int] = {}
-    for row in read_table(table, ("reference", "distorted")):
-        pair = (row["reference"], row["distorted"])
-        if not all(map(str.strip, pair)):
+    for row in read_table(table, columns):
+        names = [row.text(column) for column in columns]
+        if not all(names):
             raise row.error("lacks its reference or its distorted picture; complete or remove it")
-        earlier = seen.setdefault(pair, row.line)
+        files = [table.parent / name for name in names]
+        reference, distorted = map(places.place, files)
+        earlier = seen.setdefault((reference, distorted), row.line)
         if earlier != row.line:
-            raise row.error(f"{pair[1]} is there twice, first in line {earlier}; remove one")
-        versions.setdefault(pair[0], []).append(table.parent / pair[1])
-    return [Pair(table.parent / name, tuple(files)) for name, files in versions.items()]
+            raise row.error(f"{names[1]} is there twice, first in line {earlier}; remove one")
+        references.setdefault(reference, files[0])
+        versions.setdefault(reference, []).append(files[1])
+    return [Pair(references[each], tuple(files)) for each, files in versions.items()]
+
+
+def _pair_columns(table: Path) -> list[str]:
+    """Return the columns of a table of pairs as its header spells them."""
+    spelled: dict[str, str] = {}
+    if table.is_file():
+        with suppress(InputError):  # what is wrong with the header is said when it is read
+            spelled = {column.casefold(): column for column in table_header(table)}
+    return [spelled.get(column, column) for column in ("reference", "distorted")]
 
 
 def score_pairs(

@@ -18,15 +18,30 @@ Several databases give the cross-database matrix, several models a row each:
 from collections.abc import Sequence
 
 from mlsp.benchmark_config import BenchmarkConfig
-from mlsp.benchmark_results import Judged
+from mlsp.benchmark_results import (
+    CROSS_FILE,
+    DISTORTIONS_FILE,
+    PLACES_FILE,
+    PREDICTIONS_FILE,
+    REPETITIONS_FILE,
+    SUMMARY_FILE,
+    Judged,
+)
 from mlsp.benchmark_run import run_benchmark
 from mlsp.databases import download_help
 from mlsp.protocol import CORRELATIONS
+from mtl.outputs import check_output, check_output_folder
 from mtl.progress import say
 from mtl.weights import FOLDER
 from scripts.command_line import parse
 
 HELP = "--download-help"
+
+WRITTEN = (
+    *(REPETITIONS_FILE, SUMMARY_FILE, DISTORTIONS_FILE),
+    *(CROSS_FILE, PREDICTIONS_FILE, PLACES_FILE),
+)
+"""Files in the folder of results that a table of ratings may not be."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -41,6 +56,9 @@ def main(arguments: Sequence[str]) -> None:
         description=__doc__ or "",
         positional=("ratings",),
     )
+    check_output_folder(config.out)
+    for name in WRITTEN:
+        check_output(config.out / name, config.ratings)
     tested = run_benchmark(config, progress=True)
     print_summary(tested)
     say(f"{config.out}: medians of the test parts; all splits are in repetitions.csv")

@@ -18,6 +18,7 @@ from mlsp.figures import contact_sheet
 from mtl.distort_files import distort_file, distort_folder
 from mtl.files import InputError
 from mtl.kadis.recipes import chosen_levels, chosen_types
+from mtl.outputs import check_output, check_output_folder
 from mtl.pictures import read_picture
 from mtl.progress import say
 from scripts.command_line import parse
@@ -51,6 +52,10 @@ def main(arguments: Sequence[str]) -> None:
     if config.seed < 0:
         raise InputError(f"--seed {config.seed}: must be 0 or more")
     types, levels = chosen_types(config.type), chosen_levels(config.level)
+    if config.photo.is_dir():
+        check_output_folder(config.out)
+    else:
+        check_output(config.out, [config.photo])
     if config.photo.is_dir():
         there, rejected = distort_folder(
             config.photo, config.out, types, levels, config.seed, progress=True

@@ -35,6 +35,7 @@ from mlsp.conditions import Likely
 from mlsp.leaks import UNRECORDED
 from mlsp.predict import Prediction, Predictor, SeenPicture, predict_files
 from mtl.files import InputError, json_text, table_text, write_atomically
+from mtl.outputs import check_text_output
 from mtl.pictures import Rejected
 from mtl.progress import say
 from mtl.weights import INCLUDED
@@ -77,6 +78,7 @@ def main(arguments: Sequence[str]) -> None:
     for path in config.pictures:
         if not path.exists():
             raise InputError(f"{path}: no such file or folder")
+    _check_outputs(config)
     predictor = Predictor(config.model, explain=config.explain)
     say(f"scale: {predictor.scale}")
     if predictor.unrecorded:
@@ -120,6 +122,17 @@ def main(arguments: Sequence[str]) -> None:
             say(f"{config.json}: quality and predicted scores of {len(found)} pictures")
     if rejected:
         say(f"{len(rejected)} of {len(found) + len(rejected)} pictures left out")
+
+
+def _check_outputs(config: PredictConfig) -> None:
+    """Refuse files to write that cannot be written, or would replace what is read or each other."""
+    table = config.out
+    described = None if config.json in (None, STANDARD_OUTPUT) else Path(config.json)
+    for path, option in ((table, "--out"), (described, "--json")):
+        if path is not None:
+            check_text_output(path, config.pictures, option=option)
+    if table is not None and described is not None and table.resolve() == described.resolve():
+        raise InputError(f"{table}: is both --out and --json; choose another name for one")
 
 
 def _row(result: Prediction) -> dict[str, Any]:

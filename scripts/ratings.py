@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from mtl.files import write_atomically
+from mtl.outputs import check_output, check_output_folder, check_text_output
 from mtl.progress import say
 from mtl.ratings.reliability import Estimate
 from mtl.ratings.simulation import SimulationSettings, raw_text, simulate
@@ -26,8 +27,10 @@ from mtl.ratings.study import (
     AGREEMENT_FILE,
     LEFT_OUT_FILE,
     RATERS_FILE,
+    RELIABILITY_FILE,
     REMOVED_FILE,
     SCORES_FILE,
+    TEST_SCORES_FILE,
     RatingsConfig,
     Study,
     run_ratings,
@@ -35,6 +38,12 @@ from mtl.ratings.study import (
 from scripts.command_line import parse
 
 SIMULATE = "--simulate"
+
+WRITTEN = (
+    *(SCORES_FILE, TEST_SCORES_FILE, RATERS_FILE, REMOVED_FILE, LEFT_OUT_FILE),
+    *(AGREEMENT_FILE, RELIABILITY_FILE),
+)
+"""Files in the folder of results that a table in it may not be."""
 
 # With fewer, the PLCC of honest raters falls below 0.5 by chance in more than one case of fifty:
 # results/ratings_screening.csv.
@@ -44,6 +53,7 @@ ADVISED_RATINGS = 80
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
     if list(arguments[:1]) == [SIMULATE] and len(arguments) == 2:
+        check_text_output(Path(arguments[1]), option=SIMULATE)
         settings = SimulationSettings()
         made = simulate(settings, np.random.default_rng(0))
         write_atomically(Path(arguments[1]), raw_text(made.raw))
@@ -60,6 +70,10 @@ def main(arguments: Sequence[str]) -> None:
         description=__doc__ or "",
         positional=("raw",),
     )
+    check_output_folder(config.out)
+    given = [path for path in (config.raw, config.experts, config.predictions) if path is not None]
+    for name in WRITTEN:
+        check_output(config.out / name, given)
     study = run_ratings(config, progress=True)
     print_summary(study)
     typical = np.median(study.screening.ratings)

@@ -3,8 +3,9 @@
 Two folders are paired by name, without regard to case and suffix. A distorted picture belongs to
 the first of these that is a reference: its name before KADID's ending _TT_LL, which `deepfl
 distort` writes, or TID2013's _tt_l; its name; its name before another underscore. One that may
-belong to two references is refused. A CSV file with the columns reference and distorted says itself
-what belongs together; its paths start at its folder.
+belong to two references is refused. Both folders may be one; no file is a version of itself. A CSV
+file with the columns reference and distorted says itself what belongs together; its paths start at
+its folder.
 
 Examples:
     deepfl distort deepfl-demo/photographs/chelsea.png --type jpeg --level 4 --out jpeg.png
@@ -14,7 +15,7 @@ Examples:
     deepfl score REFERENCES DISTORTED --against kadis700k_friqa.csv
 
 --against compares with published scores, metric by metric: a CSV file with the columns dist_im and
-ref_im, names in the two folders, and one column per metric.
+ref_im, names in the two folders, and one column per metric. Tables may end in .csv, .tsv or .txt.
 """
 
 from collections.abc import Sequence
@@ -23,13 +24,14 @@ from pathlib import Path
 
 from fr_metrics import METRICS
 from mtl.files import InputError, table_text, write_atomically
+from mtl.metric_names import chosen_metrics
+from mtl.outputs import TABLE_SUFFIXES, check_text_output
 from mtl.pictures import Rejected
 from mtl.progress import say
 from mtl.published_scores import agreement, pair_published, read_published
 from mtl.score_files import (
     Pair,
     Scored,
-    chosen_metrics,
     pair_folders,
     read_pairs,
     score_pairs,
@@ -67,6 +69,7 @@ def main(arguments: Sequence[str]) -> None:
         positional=("reference", "distorted"),
     )
     metrics = chosen_metrics(config.metrics)
+    _check_out(config)
     if config.against is not None:
         _compare(config, config.against, metrics)
         return
@@ -75,7 +78,7 @@ def main(arguments: Sequence[str]) -> None:
         if len(config.distorted) != 1:
             raise InputError("a folder of references takes one folder of distorted pictures")
         pairs, lone = pair_folders(config.reference, config.distorted[0], say)
-    elif config.reference.suffix.lower() == ".csv":
+    elif config.reference.suffix.lower() in TABLE_SUFFIXES:
         if config.distorted:
             raise InputError(
                 f"{config.reference}: names the distorted pictures itself; give no more"
@@ -83,11 +86,17 @@ def main(arguments: Sequence[str]) -> None:
         pairs = read_pairs(config.reference)
     else:
         for path in (config.reference, *config.distorted):
+            if path.is_dir():
+                raise InputError(
+                    f"{path}: is a folder; beside one picture give the files of its versions,"
+                    f" such as {path}/*.png, or give two folders, which are paired by name"
+                )
             if not path.is_file():
                 raise InputError(f"{path}: no such picture file")
         if not config.distorted:
             raise InputError("no distorted picture given")
         pairs = [Pair(config.reference, config.distorted)]
+    _check_out(config, pairs)
     _say_left_out(lone)
     scored, rejected = score_pairs(pairs, metrics, sff_matrix=config.sff_matrix, progress=True)
     _say_left_out(rejected)
@@ -116,6 +125,7 @@ def _compare(config: ScoreConfig, against: Path, metrics: Sequence[str]) -> None
             f" {', '.join(published.metrics)}"
         )
     pairs, lone = pair_published(published, config.reference, config.distorted[0])
+    _check_out(config, pairs)
     _say_left_out(lone)
     scored, rejected = score_pairs(pairs, common, sff_matrix=config.sff_matrix, progress=True)
     _say_left_out(rejected)
@@ -124,12 +134,30 @@ def _compare(config: ScoreConfig, against: Path, metrics: Sequence[str]) -> None
         _write(config.out, scored, left_out)
     elif left_out:
         say(f"{len(scored)} pictures scored, {left_out} left out")
+    agreements = agreement(scored, published, config.distorted[0], common)
+    for metric in common:
+        if metric not in {row.metric for row in agreements}:
+            say(
+                f"{against}: holds no finite {metric} of the {len(scored)} pictures that were"
+                " scored; there is nothing to compare it with"
+            )
+    if not agreements:
+        return
     print(f"{'metric':<9} {'pictures':>8} {'median':>9} {'largest':>9} {'SROCC':>8}  farthest off")
-    for row in agreement(scored, published, config.distorted[0], common):
+    for row in agreements:
         print(
             f"{row.metric:<9} {row.pictures:>8} {row.median_difference:9.2g}"
             f" {row.largest_difference:9.2g} {row.srocc:8.5f}  {row.worst}"
         )
+
+
+def _check_out(config: ScoreConfig, pairs: Sequence[Pair] = ()) -> None:
+    """Refuse an --out that cannot be written or would replace what is read."""
+    if config.out is None:
+        return
+    given = (config.reference, *config.distorted, config.against, config.sff_matrix)
+    pictures = (file for pair in pairs for file in (pair.reference, *pair.distorted))
+    check_text_output(config.out, [*filter(None, given), *pictures])
 
 
 def _say_left_out(pictures: Sequence[Rejected]) -> None:

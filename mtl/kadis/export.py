@@ -37,6 +37,7 @@ from mtl.kadis.plan import (
 from mtl.kadis.pristine import pristine_crop
 from mtl.kadis.records import DataSet
 from mtl.kadis.shards import AGAIN, Shard, read_stats
+from mtl.outputs import check_output_folder, check_text_output
 from mtl.pictures import Rejected, encode_png, read_picture
 from mtl.progress import progress_bar, say
 from mtl.published_scores import DISTORTED, REFERENCE
@@ -125,8 +126,15 @@ def export(config: ExportConfig, *, progress: bool = False) -> Exported:
     outside = [stem for stem in stems.values() if not is_inside(stem)]
     if outside:
         raise InputError(f"{config.data}: {outside[0]} is not a name inside a folder")
-    if config.out.is_dir():
-        raise InputError(f"{config.out}: is a folder; give the name of a CSV file")
+    inputs = [path for path in config.data.rglob("*") if path.suffix.lower() != ".csv"]
+    if config.pictures is not None:
+        check_output_folder(config.pictures, option="--pictures")
+        if config.out.resolve() == config.pictures.resolve():
+            raise InputError(
+                f"{config.out}: is both --out and --pictures; give a file and a folder"
+            )
+        inputs.append(config.pictures / MARK)
+    check_text_output(config.out, inputs)
     if config.pictures is not None:
         _claim(config.pictures, plan)
     images = _write_table(config, shards, stems, plan["metrics"], progress=progress)

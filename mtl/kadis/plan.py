@@ -24,9 +24,9 @@ from mtl.kadis.recipes import (
 )
 from mtl.kadis.records import Store, record_features
 from mtl.kadis.shards import AGAIN, Shard, plan_shards
+from mtl.metric_names import chosen_metrics
 from mtl.pictures import Rejected, list_pictures, picture_size
 from mtl.progress import progress_bar, say
-from mtl.score_files import chosen_metrics
 from mtl.threads import in_order
 
 MANIFEST = "manifest.json"

@@ -21,15 +21,15 @@ from tensorflow_datasets.core.features import FeaturesDict
 from mtl.contents import content_digest
 from mtl.files import InputError, file_digest
 from mtl.finder import Finder
-from mtl.kadis.names import files_of, is_inside, parse_version
+from mtl.kadis.names import files_of, parse_version
 from mtl.kadis.plan import CONTENTS, PHOTOGRAPHS, check_layout, check_workers
 from mtl.kadis.recipes import Version, split_references
 from mtl.kadis.records import record_features
 from mtl.kadis.shards import Shard, plan_shards
+from mtl.metric_names import chosen_metrics
 from mtl.pictures import Rejected, picture_size
 from mtl.progress import progress_bar, say
 from mtl.published_scores import published_rows
-from mtl.score_files import chosen_metrics
 from mtl.threads import in_order
 
 RECIPE = "published"  # in the manifest: which versions there are was somebody else's decision
@@ -234,9 +234,6 @@ def _read_table(config: ImportConfig) -> _Table:
     for row in published_rows(config.table):
         where = f"{config.table}: line {row.line}: {row.distorted}"
         metrics = metrics or _chosen(config, tuple(row.scores))
-        for name in (row.distorted, row.reference):
-            if not is_inside(name):
-                raise InputError(f"{where}: {name} is not a name inside a folder")
         try:
             _, distortion, level = parse_version(row.distorted)
         except ValueError as error:

@@ -31,6 +31,7 @@ from mtl.pictures import read_picture
 from mtl.published_scores import read_published
 from scripts.deepfl import main
 
+LONG = "x" * 300 + "_25_01.png"  # more bytes than a name may have
 SIZE = (96, 128)
 METRIC_NAMES = ("ssim", "gmsd", "sr_sim")
 COLUMNS = ["dist_im", "ref_im", "SSIM", "GMSD", "SR_SIM"]
@@ -220,6 +221,18 @@ def test_references_need_the_photographs_that_were_used(made, tmp_path, capsys):
     [
         (lambda place: {"data": place}, "is not a data set"),
         (lambda place: {"out": place}, "is a folder"),
+        (lambda place: {"out": place / "p", "pictures": place / "p"}, "is both --out and"),
+        (
+            lambda place: {"pictures": place / "of_recipe" / "scores.csv"},
+            "is a file; give a folder for --pic",
+        ),
+        (
+            lambda place: {
+                "pictures": place / "of_recipe",
+                "out": place / "of_recipe" / "export.json",
+            },
+            "would replace .*export.json, which is read",
+        ),
         (lambda place: {"pictures": place}, "exists and is not an export"),
         (lambda place: {"pictures": place / "of_recipe"}, "holds another data set's pictures"),
         (lambda place: {"photos": place / "none", "pictures": place / "p"}, "no such folder"),
@@ -232,6 +245,14 @@ def test_exports_that_are_refused(made, release, change: Callable[[Path], dict],
     settings = {"data": made / "pixels", "out": place / "new.csv"} | change(place)
     with pytest.raises(InputError, match=words):
         export(ExportConfig(**settings))
+
+
+def test_an_export_never_replaces_the_data_set(made):
+    before = digests(made / "pixels")
+    for name in before:
+        with pytest.raises(InputError, match=r"would replace .*, which is read"):
+            export(ExportConfig(made / "pixels", made / "pixels" / name))
+    assert digests(made / "pixels") == before and before
 
 
 def test_a_split_that_is_not_there(made, tmp_path):
@@ -321,7 +342,9 @@ def test_every_row_is_imported_or_left_out_with_its_reason(release, tmp_path):
     nan, infinite, missing, cut, other = (row["dist_im"] for row in by_reference[damaged])
     by_reference[damaged][0]["GMSD"] = "NaN"
     by_reference[damaged][1]["SSIM"] = "1e300"
-    write(release / "scores.csv", rows)
+    spare = by_reference[damaged][0] | {"GMSD": "0.5"}
+    names = {"dist_im": LONG}, {"dist_im": "b_10_01.png", "ref_im": LONG}
+    write(release / "scores.csv", [*rows, *(spare | each for each in names)])
     pictures = release / "dist_imgs"
     (pictures / missing).unlink()
     (pictures / cut).write_bytes((pictures / cut).read_bytes()[:-2000])
@@ -332,10 +355,11 @@ def test_every_row_is_imported_or_left_out_with_its_reason(release, tmp_path):
     summary = imported(release, tmp_path / "data")
     assert sum(summary.images.values()) == len(stored_images(tmp_path / "data")) == 15
     reasons = {one.file: one.reason for one in summary.rejected}
-    assert len(summary.rejected) == len(reasons) == 15
+    assert len(summary.rejected) == len(reasons) == 17
+    assert "its reference" in reasons["b_10_01.png"]
     assert reasons[nan] == "its gmsd is nan"
     assert reasons[infinite] == "its ssim is 1e+300"
-    assert reasons[missing] == "no such file"
+    assert reasons[missing] == reasons[LONG] == "no such file"
     assert "cannot be decoded" in reasons[cut]
     assert reasons[other] == "is 60×50; most references are 128×96"
     for row in by_reference[small]:
@@ -392,6 +416,8 @@ def renamed(name: str) -> Callable[[list[dict]], list[dict]]:
         (renamed("a_26_01.png"), "line 3: a_26_01.png says type 26"),
         (renamed("a_10_06.png"), "line 3: a_10_06.png says level 06"),
         (renamed("../a_10_01.png"), "is not a name inside a folder"),
+        (renamed("/a_10_01.png"), "is not a name inside a folder"),
+        (lambda rows: [*rows, rows[0] | {"dist_im": f"./{rows[0]['dist_im']}"}], "is there twice"),
     ],
 )
 def test_tables_that_cannot_be_imported(release, tmp_path, edit, words):

@@ -38,6 +38,14 @@ def paired(place: Path, references: str, distorted: str):
         ("x.jpg x.png", "x.jpg_01_05.png x.png_01_05.png", "x.jpg x.png"),
         ("s/a.png a.png", "S/A_01_01.png", "s/a.png"),
         ("Straße.png", "STRASSE_01_01.png", "Straße.png"),
+        ("X.png x.png", "X.png_01_05.png x.png_01_05.png", "X.png x.png"),
+        (
+            "straße.png strasse.png",
+            "straße.png_01_05.png strasse.png_01_05.png",
+            "straße.png strasse.png",
+        ),
+        ("caf\u00e9.png", "cafe\u0301_01_05.png", "caf\u00e9.png"),
+        ("e\u0301/x.png", "\u00c9/X_blur.png", "e\u0301/x.png"),
     ],
 )
 def test_names_are_read_by_the_rule(tmp_path, references, distorted, of):
@@ -54,6 +62,10 @@ def test_names_are_read_by_the_rule(tmp_path, references, distorted, of):
         ("x.jpg x.png", "x_01_05.png", "x.jpg or of x.png"),
         ("x.jpg x.png", "x.png", "x.jpg or of x.png"),
         ("x.png X.png", "x_01_05.png", "X.png or of x.png"),
+        ("a.png a_01_05.png", "a_01_05.png", "a.png or of a_01_05.png"),
+        ("a.png a_jpeg_05.png", "A_JPEG_05.bmp", "a.png or of a_jpeg_05.png"),
+        ("I1.bmp i1_01_5.bmp", "i1_01_5.bmp", "I1.bmp or of i1_01_5.bmp"),
+        ("x.png X.png", "X.PNG_01_05.png", "X.png or of x.png"),
     ],
 )
 def test_a_name_that_may_belong_to_two_is_refused(tmp_path, references, distorted, both):
@@ -76,6 +88,57 @@ def test_one_folder_of_both_leaves_no_reference_over(tmp_path):
     assert [pair.reference.name for pair in pairs] == ["I01.png", "I02.png"] and not lone
 
 
+def in_one_folder(place: Path, names: str):
+    for name in names.split():
+        (place / name).touch()
+    return pair_names(place, place)
+
+
+def test_a_file_of_one_folder_is_never_its_own_version(tmp_path):
+    found = in_one_folder(tmp_path, "photo.png photo_blur.png photo_q50.png dog.png dog_blur.png")
+    assert found.versions == {
+        "dog.png": ["dog_blur.png"],
+        "photo.png": ["photo_blur.png", "photo_q50.png"],
+    }
+    assert not found.lone_references and not found.lone_distorted
+
+
+def test_a_file_of_one_folder_that_belongs_to_none_is_named_once(tmp_path):
+    found = in_one_folder(tmp_path, "I01.png I01_01_01.png I02.png")
+    assert found.versions == {"I01.png": ["I01_01_01.png"]}
+    assert (found.lone_references, found.lone_distorted) == (["I02.png"], [])
+
+
+@pytest.mark.parametrize(
+    "names",
+    ["photo.png photo.jpg", "photo.png photo_01.png photo_01_01_05.png", "X.png x.png"],
+)
+def test_a_picture_of_one_folder_is_not_both_version_and_reference(tmp_path, names):
+    with pytest.raises(InputError, match=r"may be a version of .* or the reference of .*; put"):
+        in_one_folder(tmp_path, names)
+
+
+@pytest.mark.parametrize("linked", [False, True])
+@pytest.mark.parametrize(
+    ("references", "distorted", "files"),
+    [(".", "d", "x.png d/x_01_05.png"), ("r", ".", "r/x.png x_01_05.png")],
+)
+def test_one_folder_within_the_other_leaves_nothing_over(
+    tmp_path, references, distorted, files, linked
+):
+    top = tmp_path / "top"
+    for name in files.split():
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).touch()
+    other = top
+    if linked:  # the same folder by another path
+        other = tmp_path / "elsewhere"
+        other.symlink_to(top, target_is_directory=True)
+    found = pair_names(top / references, other / distorted)
+    assert found.versions == {"x.png": ["x_01_05.png"]}
+    assert not found.lone_references and not found.lone_distorted
+
+
 @pytest.fixture
 def photographs(tmp_path, sample) -> Path:
     """Four different photographs, whose names begin alike."""
@@ -89,7 +152,11 @@ def photographs(tmp_path, sample) -> Path:
 
 
 def test_distort_then_score_compares_with_the_photograph_itself(photographs, tmp_path, capsys):
+    for name in ("Case.png", "case.png"):  # kept apart where the disk tells them apart
+        (photographs / name).write_bytes((photographs / "photo.png").read_bytes())
     names = {
+        "Case.png_01_05.png": "Case.png",
+        "case.png_01_05.png": "case.png",
         "photo_01_05.png": "photo.png",
         "photo_01_01_05.png": "photo_01.png",
         "twin.png_01_05.png": "twin.png",
@@ -98,7 +165,7 @@ def test_distort_then_score_compares_with_the_photograph_itself(photographs, tmp
     distort_folder(photographs, tmp_path / "blurred", [1], [5], 0)
     out = tmp_path / "scores.csv"
     main([str(photographs), str(tmp_path / "blurred"), "--metrics", "ssim", "--out", str(out)])
-    assert "4 pictures scored, 0 left out" in capsys.readouterr().err
+    assert "6 pictures scored, 0 left out" in capsys.readouterr().err
     rows = [line.split(",") for line in out.read_text().splitlines()[1:]]
     assert {Path(d).name: Path(r).name for d, r, _ in rows} == names
     for distorted, reference, ssim in rows:
@@ -121,7 +188,7 @@ def test_all_that_is_left_over_is_named_and_counted(photographs, tmp_path, capsy
     main([str(photographs), str(blurred), "--metrics", "ssim", "--out", str(out)])
     said = capsys.readouterr().err
     assert "2 pictures scored, 14 left out" in said
-    assert "nobody09.png: is named like no picture" in said and "nobody10.png" not in said
+    assert "nobody09.png: is named like no other picture" in said and "nobody10.png" not in said
     assert "left out: 4 more" in said
 
 

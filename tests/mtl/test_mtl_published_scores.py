@@ -11,7 +11,7 @@ from distortions import distort
 from fr_metrics.sff import load_matrix
 from mtl.files import InputError
 from mtl.published_scores import agreement, pair_published, read_published
-from mtl.score_files import score_pairs
+from mtl.score_files import read_pairs, score_pairs
 from scripts.score import main
 
 METRICS = ("ssim", "gmsd")
@@ -128,6 +128,66 @@ def test_files_that_cannot_be_used(place, change, words):
         read_published(place / "published.csv")
 
 
+@pytest.mark.parametrize("column", ["dist_im", "ref_im"])
+@pytest.mark.parametrize("name", ["{folder}/astronaut_1.png", "../distorted/astronaut_1.png", "."])
+def test_names_outside_the_folders_are_refused_before_scoring(place, column, name):
+    rows = read(place)
+    rows[2][column] = name.format(folder=place / "distorted")
+    write(place, rows)
+    folders = [str(place / "references"), str(place / "distorted")]
+    with pytest.raises(
+        InputError, match=r"published\.csv: line 4: .* is not a name inside a folder"
+    ):
+        main([*folders, "--against", str(place / "published.csv")])
+
+
+def test_one_picture_is_named_once_however_it_is_written(place):
+    rows = read(place)
+    rows[0]["dist_im"] = " ./" + rows[0]["dist_im"]
+    rows[1]["ref_im"] = "./" + rows[1]["ref_im"] + " "
+    write(place, rows)
+    pairs, left_out = pair_published(
+        read_published(place / "published.csv"), place / "references", place / "distorted"
+    )
+    assert [len(pair.distorted) for pair in pairs] == [3, 3] and not left_out
+    write(place, [*rows, rows[0] | {"dist_im": "astronaut_1.png"}])
+    with pytest.raises(InputError, match=r"line 8: astronaut_1\.png is there twice"):
+        read_published(place / "published.csv")
+
+
+def test_names_that_no_disk_can_hold_are_left_out(place):
+    long = "x" * 300 + ".png"
+    rows = read(place)
+    rows += [rows[0] | {"dist_im": long}, rows[0] | {"dist_im": "a.png", "ref_im": f"{long}/a.png"}]
+    write(place, rows)
+    pairs, left_out = pair_published(
+        read_published(place / "published.csv"), place / "references", place / "distorted"
+    )
+    assert sum(len(pair.distorted) for pair in pairs) == 6
+    assert [each.file for each in left_out] == [long, "a.png"]
+    assert all("no such picture file" in each.reason for each in left_out)
+
+
+def test_one_folder_within_the_other_counts_each_file_once(place):
+    folder = place / "distorted"
+    (place / "references").rename(folder / "references")
+    (folder / "more.png").write_bytes((folder / "coffee_1.png").read_bytes())
+    (folder / "references/more.png").write_bytes((folder / "coffee_1.png").read_bytes())
+    _, left_out = pair_published(
+        read_published(place / "published.csv"), folder / "references", folder
+    )
+    assert sorted(each.file for each in left_out) == ["more.png", "references/more.png"]
+
+
+def test_published_scores_that_are_all_nan_are_said(place, capsys):
+    folders = [str(place / "references"), str(place / "distorted")]
+    options = ["--against", str(place / "published.csv"), "--metrics", "gmsd"]
+    write(place, [row | {"GMSD": "nan"} for row in read(place)])
+    main([*folders, *options])
+    shown = capsys.readouterr()
+    assert not shown.out and "published.csv: holds no finite gmsd of the 6 pictures" in shown.err
+
+
 def test_none_of_the_pictures_is_there(place, tmp_path):
     with pytest.raises(InputError, match="none of the 6 pictures"):
         pair_published(read_published(place / "published.csv"), tmp_path, tmp_path)
@@ -180,8 +240,30 @@ def test_pairs_from_a_table(place):
         assert float(row["ssim"]) == pytest.approx(published[Path(row["distorted"]).name], abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("pairs.csv", "Reference, Distorted\n{r}, {d}_1.png\n./{r} ,{d}_3.png\n"),
+        ("pairs.tsv", "distorted\tREFERENCE\n{d}_1.png\t{r}\n{d}_3.png\t{r}\n"),
+        ("pairs.TXT", "reference;distorted\n{r};{d}_1.png\n{r};./{d}_3.png\n"),
+    ],
+)
+def test_tables_of_pairs_as_people_write_them(place, name, text):
+    (place / name).write_text(text.format(r="references/coffee.png", d="distorted/coffee"))
+    main([str(place / name), "--metrics", "ssim", "--out", str(place / "scores.csv")])
+    with (place / "scores.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [Path(row["distorted"]).name for row in rows] == ["coffee_1.png", "coffee_3.png"]
+    assert len(read_pairs(place / name)) == 1  # its reference is decoded once
+
+
 def test_tables_of_pairs_that_cannot_be_used(place):
     pair = ("references/coffee.png", "distorted/coffee_3.png")
+    for other in ("./distorted/coffee_3.png", f"{place}/distorted/coffee_3.png"):
+        with pytest.raises(InputError, match=r"line 3: .* is there twice, first in line 2"):
+            main([str(write_pairs(place, pair, (pair[0], other)))])
+    long = ("references/coffee.png", f"{'x' * 300}.png")
+    assert len(read_pairs(write_pairs(place, pair, long))[0].distorted) == 2
     with pytest.raises(InputError, match="is there twice"):
         main([str(write_pairs(place, pair, pair))])
     with pytest.raises(InputError, match="line 2: lacks its reference"):

@@ -19,8 +19,8 @@ from mtl.files import table_text
 from mtl.kadis.export import column_title
 from mtl.kadis.plan import GenerateConfig, make_plan
 from mtl.learning_curves import distinct_colors, learning_curve
+from mtl.metric_names import chosen_metrics
 from mtl.published_scores import read_published
-from mtl.score_files import chosen_metrics
 from scripts import readme_table, report_metrics
 from scripts.bench_metrics import ALL
 

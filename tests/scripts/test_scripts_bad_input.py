@@ -19,6 +19,11 @@ def place(tmp_path, sample, monkeypatch):
     cv2.imwrite(str(tmp_path / "good" / "other.png"), sample["coffee"][..., ::-1])
     (tmp_path / "header.csv").write_text("file,mos\nphoto.png,3\n")
     (tmp_path / "few.csv").write_text("image,score\ngood/photo.png,3\ngood/other.png,4\n")
+    (tmp_path / "odd").write_bytes((tmp_path / "good" / "photo.png").read_bytes())
+    (tmp_path / "pairs.csv").write_text("reference,distorted\ngood/photo.png,odd\n")
+    (tmp_path / "rated").mkdir()
+    for name in ("scores.csv", "summary.csv"):
+        (tmp_path / "rated" / name).write_text("image,score\ngood/photo.png,3\n")
     (tmp_path / "words.csv").write_text("image,score\na.png,good\n")
     lines = [f"gone/{k}.png,{k}" for k in range(5)]
     (tmp_path / "gone.csv").write_text("\n".join(["image,score", *lines, ""]))
@@ -94,6 +99,36 @@ MISTAKES = [
     ("score good/photo.png", "no distorted picture given"),
     ("score good/photo.png good/photo.png --metrics psnr", "psnr: is not a metric"),
     ("score good bad", "no name belongs to a picture of good"),
+    ("score good/photo.png good", "good: is a folder; beside one picture give the files"),
+    ("score good/photo.png good/other.png --out bad", "bad: is a folder; give --out the name of"),
+    ("score good bad --out header.csv/s.csv", "header.csv is no folder; choose another --out"),
+    (
+        "score good/photo.png good/other.png --out good/other.png",
+        "other.png: is a picture's name, but --out writes text",
+    ),
+    ("score pairs.csv --out ./pairs.csv", "--out would replace pairs.csv, which is read"),
+    ("score good bad --against pairs.csv --out pairs.csv", "--out would replace pairs.csv"),
+    ("score pairs.csv --out odd", "--out would replace odd, which is read"),
+    ("predict few.csv --model empty --out few.csv", "--out would replace few.csv, which is read"),
+    ("predict few.csv --model empty --json few.csv", "--json would replace few.csv"),
+    ("predict good --model empty --json bad", "bad: is a folder; give --json the name of a file"),
+    ("predict good --model empty --out s.csv --json ./s.csv", "s.csv: is both --out and --json"),
+    ("predict good --model empty --out good/photo.png", "photo.png: is a picture's name"),
+    (f"predict good --model empty --out {'x' * 300}.csv", "the name is too long"),
+    (
+        "distort good/photo.png --type jpeg --level 1 --out good/photo.png",
+        "would replace good/photo",
+    ),
+    ("distort good/photo.png --out good/photo.png", "--out would replace good/photo.png"),
+    (
+        "distort good --out few.csv --type jpeg",
+        "few.csv: is a file; give a folder for --out",
+    ),
+    ("ratings rated/scores.csv --out rated", "--out would replace rated/scores.csv"),
+    ("ratings few.csv --experts rated/scores.csv --out rated", "--out would replace rated/scores"),
+    ("ratings --simulate good", "good: is a folder; give --simulate the name of a file"),
+    ("benchmark rated/summary.csv --out rated", "--out would replace rated/summary.csv"),
+    ("benchmark few.csv --out words.csv", "words.csv: is a file; give a folder for --out"),
     ("demo --out bad", "bad: exists and is not a demonstration"),
 ]
 
