@@ -102,6 +102,11 @@ def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
         raise InputError(f"{path}: is missing or damaged ({error})") from error
 
 
+def plain_name(column: str) -> str:
+    """Return a column's name without its case, blanks, underscores and hyphens."""
+    return re.sub(r"[\s_-]", "", column.casefold())
+
+
 class Row(dict[str, str]):
     """A row of a table: its fields by column, as they are written, and the place they stand at."""
 
