@@ -7,9 +7,10 @@ image_name. A column is found by `USUAL` names, or named with `--columns image=â
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
+from mtl.file_names import same_pictures
 from mtl.files import SHOWN, InputError, Row, plain_name
 
 IMAGE, SCORE, REFERENCE, SET = "image", "score", "reference", "set"
@@ -153,23 +154,25 @@ def _usual_columns(header: Sequence[str], usual: Sequence[str]) -> list[str]:
     return [column for name in usual for column in header if plain_name(column) == plain_name(name)]
 
 
-def picture_names(rows: Sequence[Row], image: str) -> tuple[str, ...]:
-    """Return the pictures' names.
+def picture_names(table: Path, rows: Sequence[Row], image: str) -> tuple[str, ...]:
+    """Return the pictures' names, which are relative to the table's folder.
 
     Raises:
-        InputError: one is empty, or is there twice.
+        InputError: one is empty, or a picture is there twice, be it by another spelling or a link.
     """
-    seen: dict[PurePosixPath, int] = {}  # a/b.png is ./a//b.png
-    names = []
-    for row in rows:
-        name = row.text(image)
+    names = tuple(row.text(image) for row in rows)
+    for row, name in zip(rows, names, strict=True):
         if not name:
             raise row.error("names no picture; complete or remove it")
-        earlier = seen.setdefault(PurePosixPath(name), row.line)
-        if earlier != row.line:
-            raise row.error(f"{name} is named more than once, first in line {earlier}; remove one")
-        names.append(name)
-    return tuple(names)
+    twice = same_pictures(table.parent, names)
+    if twice is not None:
+        place, earlier = twice
+        as_ = "" if names[earlier] == names[place] else f" as {names[earlier]}"
+        raise rows[place].error(
+            f"{names[place]} is named more than once, first in line {rows[earlier].line}{as_};"
+            " remove one"
+        )
+    return names
 
 
 def count_columns(table: Path, header: Sequence[str], found: Mapping[str, str]) -> tuple[str, ...]:

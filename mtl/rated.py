@@ -34,6 +34,7 @@ from mtl.columns import (
     listed,
     picture_names,
 )
+from mtl.file_names import plain_path
 from mtl.files import InputError, Row, read_table, table_text
 from mtl.inception_resnet_v2 import SMALLEST_SIDE
 from mtl.opinion_losses import RATINGS, expected_score
@@ -133,7 +134,7 @@ def read_ratings(table: Path, columns: TableColumns = UNSAID) -> Ratings:
                 f"{table}: --higher-is worse: has {score} beside {counted[0]} ... {counted[-1]},"
                 " which may run the other way; remove one of them"
             )
-    names = picture_names(rows, found[IMAGE])
+    names = picture_names(table, rows, found[IMAGE])
     distributions = None
     if counted:
         distributions = _distributions(rows, counted[::-1] if worse else counted)
@@ -173,11 +174,14 @@ def read_ratings(table: Path, columns: TableColumns = UNSAID) -> Ratings:
 def _distributions(rows: Sequence[Row], counted: Sequence[str]) -> Float[np.ndarray, "n k"]:
     """Return the shares of the ratings, from the worst to the best."""
     counts = np.array([[row.number(name) for name in counted] for row in rows])
-    sums = counts.sum(axis=1)
+    with np.errstate(over="ignore"):  # such a sum is refused
+        sums = counts.sum(axis=1)
     for row, low, total in zip(rows, counts.min(axis=1), sums, strict=True):
         if low < 0 or total <= 0:
             what = "negative" if low < 0 else "all zero"
             raise row.error(f"the counts are {what}; remove the row")
+        if not np.isfinite(total):
+            raise row.error("the counts are too large; correct or remove the row")
     return counts / sums[:, None]
 
 
@@ -186,10 +190,8 @@ def _references(
 ) -> tuple[str, ...]:
     """Return whose versions the pictures are: by reference, by reference_file, or their own."""
     columns = [found[column] for column in (REFERENCE, REFERENCE_FILE) if column in found]
-    return tuple(
-        next(filter(None, (row.text(column) for column in columns)), name)
-        for row, name in zip(rows, names, strict=True)
-    )
+    said = (next(filter(None, (row.text(column) for column in columns)), "") for row in rows)
+    return tuple(plain_path(one) or name for one, name in zip(said, names, strict=True))
 
 
 def _sets(rows: Sequence[Row], column: str | None) -> tuple[str, ...] | None:
@@ -208,7 +210,7 @@ def _optional_texts(rows: Sequence[Row], column: str | None) -> tuple[str | None
 def _levels(rows: Sequence[Row], column: str | None) -> tuple[int | None, ...]:
     if column is None:
         return ()
-    return tuple(row.whole_number(column) if row.text(column) else None for row in rows)
+    return tuple(row.whole_number(column, zeros=True) if row.text(column) else None for row in rows)
 
 
 def split_ratings(ratings: Ratings, seed: int) -> dict[str, np.ndarray]:
