@@ -174,6 +174,6 @@ def rated_files(table: Path) -> Files:
     """
     rows = read_table(table, ())
     image = image_column(table, list(rows[0]))
-    names = list(picture_names(rows, image))
+    names = list(picture_names(table, rows, image))
     columns = [{k: v for k, v in row.items() if k != image} for row in rows]
     return Files(table.parent, names, columns)

@@ -5,12 +5,13 @@ image_name. A column is found by `USUAL` names, or named with `--columns image=â
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
-from mtl.files import SHOWN, InputError, Row
+from mtl.file_names import same_pictures
+from mtl.files import SHOWN, InputError, Row, plain_name
 
 IMAGE, SCORE, REFERENCE, SET = "image", "score", "reference", "set"
 REFERENCE_FILE, DISTORTION, LEVEL, STD = "reference_file", "distortion", "level", "std"
@@ -24,10 +25,11 @@ USUAL: Mapping[str, tuple[str, ...]] = {
         "dis_img_path",
         "dist_img_path",
         "dist_img",
+        "dist_name",
         "img",
     ),
     SCORE: ("score", "MOS", "mos_quality", "quality_mos", "rating", "DMOS"),
-    REFERENCE: ("reference",),
+    REFERENCE: ("reference", "ref_img", "ref_name", "ref_img_path"),
     SET: ("set",),
     REFERENCE_FILE: ("reference_file",),
     DISTORTION: ("distortion",),
@@ -41,7 +43,8 @@ UNDIRECTED = "DMOS"
 
 HigherIs = Literal["better", "worse"]
 
-_COUNT = re.compile(r"c(\d+)", re.ASCII)
+# A count of ratings. Python reads no number of thousands of digits; nine are enough.
+_COUNT = re.compile(r"[cC]0*(\d{1,9})", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,8 @@ class TableColumns:
         """Return the table's names by column.
 
         Raises:
-            InputError: one of `named` is not of this form, names another column, or is there twice.
+            InputError: one of `named` is not of this form, names an unknown column, or one is named
+                twice.
         """
         found: dict[str, str] = {}
         for each in self.named:
@@ -71,6 +75,12 @@ class TableColumns:
                 )
             if column in found:
                 raise InputError(f"--columns: names {column} twice; leave one out")
+            other = next((known for known, its in found.items() if its == name), None)
+            if other is not None:
+                raise InputError(
+                    f"--columns: {name} is named for {other} and for {column}; name a column for"
+                    " one of them"
+                )
             found[column] = name
         return found
 
@@ -87,13 +97,6 @@ def find_columns(
         InputError: no column is an image's, two columns could be one, or a named one is not there.
     """
     named = columns.names()
-    plain = {_plain(name): name for name in header}
-    if len(plain) < len(header):
-        other = next(name for name in header if plain[_plain(name)] != name)
-        raise InputError(
-            f"{table}: the columns {other} and {plain[_plain(other)]} have the same name; remove"
-            " one of them"
-        )
     found: dict[str, str] = {}
     for column, usual in USUAL.items():
         if column in named:
@@ -104,11 +107,12 @@ def find_columns(
                 )
             found[column] = named[column]
             continue
-        there = [
-            plain[_plain(name)]
-            for name in usual
-            if _plain(name) in plain and plain[_plain(name)] not in named.values()
-        ]
+        there = [name for name in _usual_columns(header, usual) if name not in named.values()]
+        if len(there) > 1 and plain_name(there[0]) == plain_name(there[1]):
+            raise InputError(
+                f"{table}: the columns {there[0]} and {there[1]} have the same name; remove one of"
+                f" them, or say --columns {column}={there[0]}"
+            )
         if len(there) > 1:
             raise InputError(
                 f"{table}: {' and '.join(there)} may both be the {column}; it has"
@@ -130,65 +134,81 @@ def image_column(table: Path, header: Sequence[str]) -> str:
     Raises:
         InputError: there is none, or there are several.
     """
-    plain = {_plain(name): name for name in header}
-    there = [plain[_plain(name)] for name in USUAL[IMAGE] if _plain(name) in plain]
+    there = _usual_columns(header, USUAL[IMAGE])
     if not there:
         raise InputError(
             f"{table}: the header is '{listed(header)}' but must hold {IMAGE}, or one of"
             f" {', '.join(USUAL[IMAGE][1:])}; rename the column of the pictures' names"
         )
-    if len(there) > 1 and IMAGE not in plain:
+    first = [name for name in there if plain_name(name) == IMAGE]
+    if len(first or there) > 1:
         raise InputError(
-            f"{table}: {' and '.join(there)} may both name the pictures; it has {listed(header)};"
-            f" rename one of them to {IMAGE}"
+            f"{table}: {' and '.join(first or there)} may both name the pictures; it has"
+            f" {listed(header)}; rename one of them{'' if first else f' to {IMAGE}'}"
         )
-    return there[0]
+    return (first or there)[0]
 
 
-def picture_names(rows: Sequence[Row], image: str) -> tuple[str, ...]:
-    """Return the pictures' names.
+def _usual_columns(header: Sequence[str], usual: Sequence[str]) -> list[str]:
+    """Return the table's columns that have one of the usual names, in the order of these."""
+    return [column for name in usual for column in header if plain_name(column) == plain_name(name)]
+
+
+def picture_names(table: Path, rows: Sequence[Row], image: str) -> tuple[str, ...]:
+    """Return the pictures' names, which are relative to the table's folder.
 
     Raises:
-        InputError: one is empty, or is there twice.
+        InputError: one is empty, or a picture is there twice, be it by another spelling or a link.
     """
-    seen: dict[PurePosixPath, int] = {}  # a/b.png is ./a//b.png
-    names = []
-    for row in rows:
-        name = row.text(image)
+    names = tuple(row.text(image) for row in rows)
+    for row, name in zip(rows, names, strict=True):
         if not name:
             raise row.error("names no picture; complete or remove it")
-        earlier = seen.setdefault(PurePosixPath(name), row.line)
-        if earlier != row.line:
-            raise row.error(f"{name} is named more than once, first in line {earlier}; remove one")
-        names.append(name)
-    return tuple(names)
+    twice = same_pictures(table.parent, names)
+    if twice is not None:
+        place, earlier = twice
+        as_ = "" if names[earlier] == names[place] else f" as {names[earlier]}"
+        raise rows[place].error(
+            f"{names[place]} is named more than once, first in line {rows[earlier].line}{as_};"
+            " remove one"
+        )
+    return names
 
 
-def count_columns(table: Path, header: Sequence[str]) -> tuple[str, ...]:
+def count_columns(table: Path, header: Sequence[str], found: Mapping[str, str]) -> tuple[str, ...]:
     """Return the columns c1, c2, ... of how many gave each rating, in order; empty without.
+
+    A count's name is c and its number, such as c1, C1 or c01. Beside a score, such columns are
+    others' (a camera c12) where neither c1 nor several from c2 on are there.
+
+    Args:
+        table: for messages.
+        header: all columns.
+        found: those that are known as others, by the keys of `USUAL`.
 
     Raises:
         InputError: they do not run from 1 without a gap, or there is only one.
     """
     counts: dict[int, str] = {}
     for name in header:
-        match = _COUNT.fullmatch(_plain(name))
-        if match is not None and counts.setdefault(int(match[1]), name) != name:
+        match = _COUNT.fullmatch(name)
+        if match is None or name in found.values():
+            continue
+        if counts.setdefault(int(match[1]), name) != name:
             raise InputError(
                 f"{table}: the columns {counts[int(match[1])]} and {name} both count the rating"
-                f" {match[1]}; remove one of them"
+                f" {int(match[1])}; remove one of them"
             )
-    if not counts:
+    if not counts or (SCORE in found and 1 not in counts and not (2 in counts and len(counts) > 1)):
         return ()
-    most = max(*counts, 2)
-    lacking = [k for k in range(1, most + 1) if k not in counts]
-    if lacking or 0 in counts:
-        first = f"lacks c{lacking[0]}" if lacking else "begins with c0"
+    gap = next((k for k in range(1, max(len(counts), 2) + 1) if k not in counts), None)
+    if gap is not None:
+        first = "begins with c0" if {0, 1} <= counts.keys() else f"lacks c{gap}"
         raise InputError(
             f"{table}: has {counts[min(counts)]} but {first}; give the counts of all ratings, c1"
             " (worst), c2, ... without a gap, or rename a column that is no count"
         )
-    return tuple(counts[k] for k in range(1, most + 1))
+    return tuple(counts[k] for k in range(1, len(counts) + 1))
 
 
 def check_direction(table: Path, score: str, higher_is: HigherIs | None) -> None:
@@ -197,18 +217,19 @@ def check_direction(table: Path, score: str, higher_is: HigherIs | None) -> None
     Raises:
         InputError: says the option.
     """
-    if higher_is is None and UNDIRECTED.casefold() in _plain(score):
+    if higher_is is None and UNDIRECTED.casefold() in plain_name(score):
         raise InputError(
             f"{table}: {score} is higher for better pictures in some databases and for worse ones"
             " in others; say --higher-is better or --higher-is worse"
         )
 
 
+def named_like(header: Iterable[str], name: str) -> str | None:
+    """Return the table's column of a name, however it is spelled; None without one."""
+    return next((each for each in header if plain_name(each) == plain_name(name)), None)
+
+
 def listed(header: Sequence[str]) -> str:
     """Return the columns for a message."""
     text = ",".join(header)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]} ..."
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\s_-]", "", name.casefold())

@@ -9,7 +9,7 @@ import os
 import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -23,8 +23,11 @@ SHOWN = 400  # characters of a header in a message
 # A number as tables have it; the groups are its decimal mark. Python's float() takes more: 4_5, the
 # digits of other scripts, nan.
 NUMBER = re.compile(r"[+-]?(?:\d+(?:([.,])\d*)?|([.,])\d+)(?:[eE][+-]?\d+)?", re.ASCII)
-_WHOLE_NUMBER = re.compile(r"[+-]?\d+", re.ASCII)
-_NOT_FINITE = ("nan", "inf", "infinity")
+# Python reads no whole number of thousands of digits; nine are enough for a table.
+_WHOLE_NUMBER = re.compile(r"[+-]?0*\d{1,9}", re.ASCII)
+_ZEROS = re.compile(r"\.0*$", re.ASCII)
+_NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE | re.ASCII)
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _MARKS = {".": "point", ",": "comma"}
 
 
@@ -102,6 +105,11 @@ def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
         raise InputError(f"{path}: is missing or damaged ({error})") from error
 
 
+def plain_name(column: str) -> str:
+    """Return a column's name without its case, blanks, underscores and hyphens."""
+    return re.sub(r"[\s_-]", "", column.casefold())
+
+
 class Row(dict[str, str]):
     """A row of a table: its fields by column, as they are written, and the place they stand at."""
 
@@ -138,29 +146,39 @@ class Row(dict[str, str]):
         text = written.strip()
         match = NUMBER.fullmatch(text)
         if match is None:
-            if not finite and text.lower().lstrip("+-") in _NOT_FINITE:
+            if not finite and _NOT_FINITE.fullmatch(text) is not None:
                 return float(text)
             raise self.error(
-                f"{column} {written!r} is not a number; write digits and a decimal point, or"
-                " remove the row"
+                f"{column} {_shown(written)!r} is not a number; write digits and a decimal point,"
+                " or remove the row"
             )
         mark = match[1] or match[2]
         if mark is not None:
             self._layout.check_mark(self, column, mark)
         value = float(text.replace(",", "."))
         if not math.isfinite(value):
-            raise self.error(f"{column} {written!r} is too large a number; correct or remove it")
+            raise self.error(
+                f"{column} {_shown(written)!r} is too large a number; correct or remove it"
+            )
         return value
 
-    def whole_number(self, column: str) -> int:
-        """Return a field as a whole number, which digits alone write.
+    def whole_number(self, column: str, *, zeros: bool = False) -> int:
+        """Return a field as a whole number of up to nine digits.
+
+        Args:
+            column: its name.
+            zeros: take 2.0 as well, as pandas writes whole numbers beside empty fields.
 
         Raises:
             InputError: the field holds something else.
         """
         text = self.text(column)
+        if zeros:
+            text = _ZEROS.sub("", text)
         if _WHOLE_NUMBER.fullmatch(text) is None:
-            raise self.error(f"{column} {self[column]!r} is no whole number; correct or empty it")
+            raise self.error(
+                f"{column} {_shown(self[column])!r} is no whole number; correct or empty it"
+            )
         return int(text)
 
 
@@ -190,21 +208,29 @@ class _Layout:
         self._mark, self._seen = mark, row.line
 
 
-def read_table(path: str | os.PathLike, required: Iterable[str]) -> list[Row]:
-    """Read a CSV file whose header must hold the `required` columns.
+def read_table(
+    path: str | os.PathLike, required: Iterable[str], optional: Iterable[str] = ()
+) -> list[Row]:
+    """Read a CSV file whose header must hold the `required` columns and may hold `optional` ones.
 
-    The fields are separated by commas, semicolons or tabs: the one that the header line holds, or,
-    where it holds several, the one that parts it into fields with all required columns. UTF-8, with
-    or without a byte order mark; quotes and line breaks within them are those of RFC 4180.
+    These are found whatever their case, blanks, underscores and hyphens, and the rows have them
+    under the names that are asked for; other columns keep their names.
+
+    The fields are separated by commas, semicolons or tabs: the one that the header line holds
+    outside quotes, or, where it holds several, the one that parts it into fields with all required
+    columns. UTF-8, with or without a byte order mark; quotes and line breaks within them are those
+    of RFC 4180.
 
     Raises:
         InputError: the file is missing, is not text, has another header, has no rows, or a row has
             more or fewer fields than the header.
     """
-    return list(table_rows(path, required))
+    return list(table_rows(path, required, optional))
 
 
-def table_rows(path: str | os.PathLike, required: Iterable[str]) -> Iterator[Row]:
+def table_rows(
+    path: str | os.PathLike, required: Iterable[str], optional: Iterable[str] = ()
+) -> Iterator[Row]:
     """Yield the rows that `read_table` reads, one at a time; errors are raised on the way."""
     path, required = Path(path), tuple(required)
     empty = True
@@ -217,7 +243,7 @@ def table_rows(path: str | os.PathLike, required: Iterable[str]) -> Iterator[Row
             lines = _text_lines(path, file)
             header, above = _header(lines)
             delimiter = _delimiter(path, header, required)
-            columns = _columns(path, header, delimiter, required)
+            columns = _columns(path, header, delimiter, required, tuple(optional))
             layout = _Layout(path, columns, delimiter)
             reader = csv.reader(lines, delimiter=delimiter, strict=True)
             line = above + 1
@@ -225,7 +251,7 @@ def table_rows(path: str | os.PathLike, required: Iterable[str]) -> Iterator[Row
                 if any(map(str.strip, fields)) or len(fields) > 1:  # else it is a blank line
                     empty = False
                     if len(fields) != len(columns):
-                        raise _miscounted(layout, line, fields)
+                        raise _miscounted(layout, line, fields, header)
                     yield Row(layout, line, fields)
                 line = above + reader.line_num + 1
     except csv.Error as error:
@@ -245,7 +271,7 @@ def table_header(path: str | os.PathLike) -> list[str]:
     path = Path(path)
     with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
         header, _ = _header(_text_lines(path, file))
-    return _columns(path, header, _delimiter(path, header, ()), ())
+    return _columns(path, header, _delimiter(path, header, ()))
 
 
 def _text_lines(path: Path, file: Iterable[str]) -> Iterator[str]:
@@ -272,29 +298,49 @@ def _header(lines: Iterator[str]) -> tuple[str, int]:
 
 def _delimiter(path: Path, header: str, required: Sequence[str]) -> str:
     """Return what separates the fields, by the rule that `read_table` states."""
-    found: dict[str, list[str]] = {}
-    for delimiter in DELIMITERS:
-        with suppress(csv.Error):  # it stands beside quotes, within a field
-            found[delimiter] = _parted(header, delimiter)
-    several = {each: fields for each, fields in found.items() if len(fields) > 1}
+    outside = _QUOTED.sub("", header)
+    several = [delimiter for delimiter in DELIMITERS if delimiter in outside]
     if len(several) > 1 and required:
-        several = {d: fields for d, fields in several.items() if set(required) <= set(fields)}
-    if len(several) > 1 or (len(several) == 0 and not found):
+        asked = {plain_name(name) for name in required}
+        several = [d for d in several if asked <= set(map(plain_name, _parted(header, d)))]
+    if len(several) > 1:
         raise InputError(
             f"{path}: cannot tell what separates the fields of the header '{_shown(header)}'; use"
             " commas, semicolons or tabs alone"
         )
-    return next(iter(several or found))
+    return several[0] if several else DELIMITERS[0]
 
 
 def _parted(header: str, delimiter: str) -> list[str]:
-    fields = next(csv.reader([header], delimiter=delimiter, strict=True), [])
+    try:
+        fields = next(csv.reader([header], delimiter=delimiter, strict=True), [])
+    except csv.Error:  # it stands beside quotes, within a field
+        return []
     return [field.strip() for field in fields]
 
 
-def _columns(path: Path, header: str, delimiter: str, required: Sequence[str]) -> list[str]:
+def _columns(
+    path: Path,
+    header: str,
+    delimiter: str,
+    required: Sequence[str] = (),
+    optional: Sequence[str] = (),
+) -> list[str]:
     """Return the columns of a header, all of which have names that differ."""
     columns = _parted(header, delimiter)
+    if header.strip() and not columns:
+        raise InputError(
+            f"{path}: the header '{_shown(header)}' is not CSV text; correct its quotes"
+        )
+    for name in (*required, *optional):
+        alike = [place for place, its in enumerate(columns) if plain_name(its) == plain_name(name)]
+        if name not in columns and len(alike) > 1:
+            raise InputError(
+                f"{path}: {' and '.join(columns[place] for place in alike)} may both be the column"
+                f" {name}; rename one of them"
+            )
+        if name not in columns and alike:
+            columns[alike[0]] = name
     missing = [name for name in required if name not in columns]
     if missing:
         raise InputError(
@@ -319,22 +365,30 @@ def _columns(path: Path, header: str, delimiter: str, required: Sequence[str]) -
     return columns
 
 
-def _miscounted(layout: _Layout, line: int, fields: Sequence[str]) -> InputError:
+def _miscounted(layout: _Layout, line: int, fields: Sequence[str], header: str) -> InputError:
     """Return the error about a row that has more or fewer fields than the header."""
+    known, comma = len(layout.columns), layout.delimiter == ","
     remedy = "complete it or remove it"
-    if len(fields) > len(layout.columns):
+    if len(fields) > known == 1:
+        remedy = f"remove what stands above the header, if '{_shown(header)}' is none"
+    elif len(fields) > known and not any(map(str.strip, fields[known:])):
+        remedy = f"remove the {'comma' if comma else 'separator'} at the end"
+    elif len(fields) == known + 1 and _WHOLE_NUMBER.fullmatch(fields[0].strip()):
+        remedy = f"name the column of {fields[0].strip()!r} in the header, as R does not"
+    elif len(fields) > known:
         remedy = "quote a field that holds the separator"
-        if layout.delimiter == ",":
+        if comma:
             remedy = "write decimal points instead of commas, or quote a field that holds a comma"
     return InputError(
         f"{layout.path}: line {line}: has {len(fields)} field{'s' if len(fields) > 1 else ''}, not"
-        f" the header's {len(layout.columns)}; {remedy}"
+        f" the header's {known}; {remedy}"
     )
 
 
-def _shown(header: str) -> str:
-    """Return a header for a message, cut where it is long."""
-    return header if len(header) <= SHOWN else f"{header[:SHOWN]} ..."
+def _shown(text: str) -> str:
+    """Return a header or a field for a message, cut where it is long."""
+    text = re.sub(r"[\r\n]+", " ", text)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]} ..."
 
 
 def table_text(rows: Sequence[Mapping[str, Any]]) -> str:

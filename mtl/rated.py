@@ -25,7 +25,6 @@ from mtl.columns import (
     REFERENCE_FILE,
     SCORE,
     SET,
-    STD,
     UNSAID,
     USUAL,
     TableColumns,
@@ -35,10 +34,12 @@ from mtl.columns import (
     listed,
     picture_names,
 )
+from mtl.file_names import plain_path
 from mtl.files import InputError, Row, read_table, table_text
 from mtl.inception_resnet_v2 import SMALLEST_SIDE
 from mtl.opinion_losses import RATINGS, expected_score
 from mtl.pictures import picture_size, read_picture
+from mtl.rating_scales import NO_STD, scale_and_deviations
 from mtl.splits import (
     FEWEST_PICTURES,
     Split,
@@ -53,22 +54,7 @@ TRAINING, VALIDATION, TEST = PARTS = ("training", "validation", "test")
 COUNTS = tuple(f"c{n}" for n in range(1, RATINGS + 1))
 """Columns of the counts of five ratings."""
 
-SD = "SD"
-"""KonIQ-10k's standard deviation of the ratings that its table counts."""
-
-# Scores are on the scale of the counted ratings if they differ from their means by less than this,
-# the median of all pictures; ratings are 1 apart.
-SAME_SCALE = 0.5
-
 AS_PUBLISHED = "as published"
-
-NO_STD = "the table has no column std"
-OTHER_SCALE = "SD is that of the ratings, which are on another scale than the scores"
-
-# KonIQ-10k's columns beside its counts. Where the scores are not on the scale of the counts they
-# are 0..100, as in its table with the official split.
-KONIQ_COLUMNS = {"MOS", SD}
-KONIQ_SCALE = (0.0, 100.0)
 
 
 @dataclass(frozen=True)
@@ -132,7 +118,7 @@ def read_ratings(table: Path, columns: TableColumns = UNSAID) -> Ratings:
     rows = read_table(table, ())
     header = list(rows[0])
     found = find_columns(table, header, columns)
-    counted = count_columns(table, header)
+    counted = count_columns(table, header, found)
     score = found.get(SCORE)
     if score is None and not counted:
         raise InputError(
@@ -148,7 +134,7 @@ def read_ratings(table: Path, columns: TableColumns = UNSAID) -> Ratings:
                 f"{table}: --higher-is worse: has {score} beside {counted[0]} ... {counted[-1]},"
                 " which may run the other way; remove one of them"
             )
-    names = picture_names(rows, found[IMAGE])
+    names = picture_names(table, rows, found[IMAGE])
     distributions = None
     if counted:
         distributions = _distributions(rows, counted[::-1] if worse else counted)
@@ -160,8 +146,12 @@ def read_ratings(table: Path, columns: TableColumns = UNSAID) -> Ratings:
         assert distributions is not None  # one of the two is there
         original, scores = None, expected_score(distributions)
         transformation = f"c1 is best, {counted[-1]} worst" if worse else AS_PUBLISHED
-    scale = _scale(header, scores, distributions)
-    deviations, no_deviations = _deviations(rows, found, scale)
+    # The scale is that of the scores as they are; a change of sign keeps the unit.
+    scale, deviations, no_deviations = scale_and_deviations(
+        rows, found, scores if original is None else original, distributions
+    )
+    if scale is not None and worse and original is not None:
+        scale = (-scale[1], -scale[0])
     return Ratings(
         table,
         names,
@@ -184,60 +174,15 @@ def read_ratings(table: Path, columns: TableColumns = UNSAID) -> Ratings:
 def _distributions(rows: Sequence[Row], counted: Sequence[str]) -> Float[np.ndarray, "n k"]:
     """Return the shares of the ratings, from the worst to the best."""
     counts = np.array([[row.number(name) for name in counted] for row in rows])
-    sums = counts.sum(axis=1)
+    with np.errstate(over="ignore"):  # such a sum is refused
+        sums = counts.sum(axis=1)
     for row, low, total in zip(rows, counts.min(axis=1), sums, strict=True):
         if low < 0 or total <= 0:
             what = "negative" if low < 0 else "all zero"
             raise row.error(f"the counts are {what}; remove the row")
+        if not np.isfinite(total):
+            raise row.error("the counts are too large; correct or remove the row")
     return counts / sums[:, None]
-
-
-def read_deviations(rows: Sequence[Row], column: str) -> Float[np.ndarray, " n"]:
-    """Return a column of standard deviations.
-
-    Raises:
-        InputError: one of them is no number, or is negative.
-    """
-    values = [row.number(column) for row in rows]
-    for row, value in zip(rows, values, strict=True):
-        if value < 0:
-            raise row.error(f"{column} is {value:g}; deviations must be at least 0")
-    return np.array(values)
-
-
-def _deviations(
-    rows: Sequence[Row], found: Mapping[str, str], scale: tuple[float, float] | None
-) -> tuple[Float[np.ndarray, " n"] | None, str]:
-    """Return the deviations, or the reason why there are none."""
-    if STD in found:
-        return read_deviations(rows, found[STD]), ""
-    if SD not in rows[0]:
-        return None, NO_STD
-    values = read_deviations(rows, SD)
-    if scale is None or scale == KONIQ_SCALE:
-        return None, OTHER_SCALE
-    return values, ""
-
-
-def _scale(
-    header: Sequence[str],
-    scores: Float[np.ndarray, " n"],
-    distributions: Float[np.ndarray, "n k"] | None,
-) -> tuple[float, float] | None:
-    """Return the ends of the scale, 1..K or KonIQ-10k's; None where the table does not tell."""
-    koniq = set(header) >= KONIQ_COLUMNS
-    if distributions is None and not koniq:
-        return None
-    most = RATINGS if distributions is None else distributions.shape[1]
-    on_scale = ((scores >= 1) & (scores <= most)).all()
-    if distributions is not None:
-        apart = np.abs(scores - expected_score(distributions))
-        on_scale = on_scale and np.median(apart) < SAME_SCALE
-    if on_scale:
-        return 1.0, float(most)
-    low, high = KONIQ_SCALE
-    published = koniq and distributions is not None and ((scores >= low) & (scores <= high)).all()
-    return KONIQ_SCALE if published else None
 
 
 def _references(
@@ -245,10 +190,8 @@ def _references(
 ) -> tuple[str, ...]:
     """Return whose versions the pictures are: by reference, by reference_file, or their own."""
     columns = [found[column] for column in (REFERENCE, REFERENCE_FILE) if column in found]
-    return tuple(
-        next(filter(None, (row.text(column) for column in columns)), name)
-        for row, name in zip(rows, names, strict=True)
-    )
+    said = (next(filter(None, (row.text(column) for column in columns)), "") for row in rows)
+    return tuple(plain_path(one) or name for one, name in zip(said, names, strict=True))
 
 
 def _sets(rows: Sequence[Row], column: str | None) -> tuple[str, ...] | None:
@@ -267,7 +210,7 @@ def _optional_texts(rows: Sequence[Row], column: str | None) -> tuple[str | None
 def _levels(rows: Sequence[Row], column: str | None) -> tuple[int | None, ...]:
     if column is None:
         return ()
-    return tuple(row.whole_number(column) if row.text(column) else None for row in rows)
+    return tuple(row.whole_number(column, zeros=True) if row.text(column) else None for row in rows)
 
 
 def split_ratings(ratings: Ratings, seed: int) -> dict[str, np.ndarray]:

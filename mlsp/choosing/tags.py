@@ -10,8 +10,9 @@ The paper's second step names only the tags that no photograph of the first step
 single photograph has would then never be filled, against what section 3.2 says of a quota for each
 tag; here all tags are filled. Ties: by the tag's name, then by the photograph's.
 
-A table has the columns `image` and `tags`: tags separated by ; or |, each with its confidence
-behind a colon or without one, which counts as 1, such as `beach:0.93;outdoor;people:0.5`.
+A table has the columns `image`, or a usual name of it, and `tags`: tags separated by ; or |, each
+with its confidence behind a colon or without one, which counts as 1, such as
+`beach:0.93;outdoor;people:0.5`. A colon before a word, as in `geo:lat`, belongs to the tag.
 """
 
 import math
@@ -19,43 +20,52 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from mtl.columns import image_column, picture_names
+from mtl.file_names import plain_path
 from mtl.files import NUMBER, Row, read_table
 
-# What is no number but is meant as one, and no part of a tag.
-_LIKE_A_NUMBER = re.compile(r"[+-]?(\d[\d_.,]*(e[+-]?\d+)?|nan|inf(inity)?)", re.IGNORECASE)
+# What is meant as a number, and is no part of a tag.
+_LIKE_A_NUMBER = re.compile(r"([+-]?[.,]?\d.*|[+-]?(nan|inf(inity)?)|)", re.IGNORECASE)
+
+# A confidence behind an equals sign; geo:lat=0.5 is a tag.
+_EQUALS = re.compile(r"([^:=]+)=\s*(0?[.,]\d+|[01]([.,]0*)?|\d+([.,]\d+)?\s*%)", re.ASCII)
 
 Tags = Mapping[str, Mapping[str, float]]
 
 
 def read_tags(table: Path) -> dict[str, dict[str, float]]:
-    """Confidence by tag, by image.
+    """Return the confidence by tag, by image; ./a.png is a.png.
 
     Raises:
         InputError: the table is missing, has another header, names an image twice, or holds a
-            confidence that is no number.
+            confidence that is no number of at least 0.
     """
-    found: dict[str, dict[str, float]] = {}
-    for row in read_table(table, ("image", "tags")):
-        name = row.text("image")
-        if not name or name in found:
-            what = f"{name} is named more than once" if name else "names no image"
-            raise row.error(f"{what}; complete or remove the row")
-        found[name] = _tags_of(row)
-    return found
+    rows = read_table(table, ("tags",))
+    names = picture_names(table, rows, image_column(table, list(rows[0])))
+    return {plain_path(name): _tags_of(row) for name, row in zip(names, rows, strict=True)}
 
 
 def _tags_of(row: Row) -> dict[str, float]:
     tags: dict[str, float] = {}
-    for part in row["tags"].replace("|", ";").split(";"):
-        tag, _, number = (each.strip() for each in part.rpartition(":"))
+    for part in map(str.strip, row["tags"].replace("|", ";").split(";")):
+        tag, colon, number = (each.strip() for each in part.rpartition(":"))
+        equal = _EQUALS.fullmatch(part)
+        if equal is not None:
+            raise row.error(
+                f"{part!r}: write the confidence behind a colon, as in {equal[1].strip()}:0.9"
+            )
         plain = NUMBER.fullmatch(number) and "," not in number
         if plain and math.isfinite(float(number)):
             confidence = float(number) if tag else 1.0
-        elif tag and _LIKE_A_NUMBER.fullmatch(number):
+            if confidence < 0:
+                raise row.error(
+                    f"the confidence {number!r} of {tag} is negative; correct or remove it"
+                )
+        elif tag and colon and _LIKE_A_NUMBER.fullmatch(number):
             raise row.error(f"the confidence {number!r} of {tag} is not a number; correct it")
         else:
             tag, confidence = "", 1.0  # the colon belongs to the tag
-        name = tag or part.strip()
+        name = tag or part
         if name:
             tags[name] = max(confidence, tags.get(name, confidence))
     return tags

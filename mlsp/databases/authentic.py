@@ -14,9 +14,10 @@ from mlsp.databases.author_files import (
     same_number,
 )
 from mlsp.databases.database import Database
-from mtl.columns import UNSAID, TableColumns
+from mtl.columns import UNSAID, TableColumns, named_like
 from mtl.files import InputError
-from mtl.rated import AS_PUBLISHED, SD, Ratings, read_ratings
+from mtl.rated import AS_PUBLISHED, Ratings, read_ratings
+from mtl.rating_scales import SD
 
 # The first pictures of LIVE in the Wild's tables, which raters practised on: t1.bmp ... t7.bmp.
 LIVEC_PRACTICE = 7
@@ -25,6 +26,8 @@ LIVEC_ENTRIES = 1169
 LIVEC_HIGHEST = 100.0  # of MOS, from 0
 
 KONIQ_FOLDERS = ("1024x768", "512x384")  # pixels; the first that is there
+
+NO_COUNTS = "SD is that of the ratings, and the table has no counts that tell its unit"
 
 
 def read_livec(finder: Finder, table: Path, *, practice: bool = False) -> Database:
@@ -85,8 +88,10 @@ def read_koniq(finder: Finder, table: Path) -> Database:
     the mean ratings.
     """
     ratings = read_ratings(table)
-    if SD not in ratings.columns:
+    if named_like(ratings.columns, SD) is None:
         raise InputError(f"{table}: the header must hold {SD}; {SD} is missing; {AGAIN}")
+    if ratings.distributions is None and ratings.scale is None:
+        ratings = replace(ratings, deviations=None, no_deviations=NO_COUNTS)
     there = (folder for folder in KONIQ_FOLDERS if finder.find(folder) is not None)
     folder = next(there, KONIQ_FOLDERS[0])
     names = tuple(f"{folder}/{name}" for name in ratings.names)

@@ -22,7 +22,8 @@ from mlsp.databases.database import Database
 from mlsp.databases.layouts import DATABASES
 from mlsp.databases.spreadsheet import read_sheet
 from mtl.files import InputError, read_table
-from mtl.rated import AS_PUBLISHED, read_deviations
+from mtl.rated import AS_PUBLISHED
+from mtl.rating_scales import read_deviations
 
 # LIVE's folders in the order of its tables, and how many img%d.bmp each holds, copies of the
 # references included: the readme.txt of the release.

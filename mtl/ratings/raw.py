@@ -4,6 +4,8 @@
     rater,image,score,test                the accepted answers of a test question: 4|5; else 0
     rater,image,score,test,accepted       test 0 or 1, the accepted answers apart
 
+Columns may be spelled Rater, IMAGE or test_; ./a is the image a.
+
 Whether an image is a test question is the image's, not the rater's: all its rows say the same.
 
 KonIQ-10k, doi:10.1109/TIP.2020.2967829 (arXiv:1910.06180), section 4, does not say what became of
@@ -18,6 +20,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
+from mtl.file_names import plain_path
 from mtl.files import InputError, table_rows
 from mtl.opinion_losses import RATINGS
 from mtl.progress import progress_bar
@@ -80,8 +83,8 @@ def read_raw(
     lines: list[int] = []
     questions: list[tuple[str, str]] = []  # of each image, as its first row says
     with progress_bar(_lines(table), f"read {table.name}", "rating", show=progress) as bar:
-        for row in table_rows(table, (RATER, IMAGE, SCORE)):
-            who, what = row.text(RATER), row.text(IMAGE)
+        for row in table_rows(table, (RATER, IMAGE, SCORE), (TEST, ACCEPTED)):
+            who, what = row.text(RATER), plain_path(row.text(IMAGE))
             if not who or not what:
                 raise row.error(f"names no {IMAGE if who else RATER}; remove or complete the row")
             answer = ANSWERS.get(row.text(SCORE))

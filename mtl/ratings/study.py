@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from mtl.columns import HigherIs, TableColumns, image_column, listed
+from mtl.file_names import plain_path
 from mtl.files import InputError, json_text, read_table, table_text, write_atomically
 from mtl.progress import stage
 from mtl.rated import read_ratings
@@ -64,6 +66,10 @@ class RatingsConfig(ScreeningSettings):
     """Folder for the results."""
     experts: Path | None = None
     """CSV file image,score of experts, on any scale, to compare the MOS with."""
+    columns: tuple[str, ...] = ()
+    """COLUMN=NAME: the names that the experts' table has for image and score."""
+    higher_is: HigherIs | None = None
+    """Whether the experts' higher scores are better; needed for a column DMOS."""
     predictions: Path | None = None
     """CSV file image,predicted (or image,quality) of a model: how many raters it is as good as."""
     pictures: Path | None = None
@@ -109,7 +115,7 @@ def run_ratings(config: RatingsConfig, *, progress: bool = False) -> Study:
     """
     _check(config)
     raw = read_raw(config.raw, duplicates=config.duplicates, progress=progress)
-    experts = None if config.experts is None else _expert_scores(config.experts)
+    experts = _expert_scores(config)
     predictions = None if config.predictions is None else _predictions(config.predictions)
     screening = screen(raw, config)
     votes = votes_of(raw, screening.kept)
@@ -130,7 +136,7 @@ def run_ratings(config: RatingsConfig, *, progress: bool = False) -> Study:
             for kind, values in (("raw", rated.score), ("rescaled", rated.value))
         }
     agreement = None
-    if experts is not None:
+    if config.experts is not None:
         agreement = _compared_with_experts(config, raw, scores, enough, experts, rng)
     groups, model = None, None
     if votes.raters >= FEWEST_RATERS and written.sum() >= FEWEST_IMAGES:
@@ -148,6 +154,10 @@ def _check(config: RatingsConfig) -> None:
     if config.repetitions < FEWEST_REPETITIONS:
         raise InputError(
             f"--repetitions {config.repetitions}: must be at least {FEWEST_REPETITIONS}"
+        )
+    if config.experts is None and (config.columns or config.higher_is is not None):
+        raise InputError(
+            "--columns and --higher-is are of the experts' table; say --experts, or leave them out"
         )
     if config.seed < 0:
         raise InputError(f"--seed {config.seed}: must not be negative")
@@ -169,19 +179,26 @@ def _names(config: RatingsConfig, raw: RawRatings, chosen: np.ndarray) -> Sequen
     return [seen_from(config.out, config.pictures, name) for name in raw.images]
 
 
-def _expert_scores(table: Path) -> dict[str, float]:
-    found = read_ratings(table)
-    return dict(zip(found.names, found.scores.tolist(), strict=True))
+def _expert_scores(config: RatingsConfig) -> dict[str, float]:
+    """Return the experts' scores by image; none without a table of them."""
+    if config.experts is None:
+        return {}
+    found = read_ratings(config.experts, TableColumns(config.columns, config.higher_is))
+    return dict(zip(map(plain_path, found.names), found.scores.tolist(), strict=True))
 
 
 def _predictions(table: Path) -> dict[str, float]:
-    rows = read_table(table, (IMAGE,))
+    rows = read_table(table, (), PREDICTED)
+    image = image_column(table, list(rows[0]))
     column = next((name for name in PREDICTED if name in rows[0]), None)
     if column is None:
-        raise InputError(f"{table}: must hold a column {' or '.join(PREDICTED)}")
+        raise InputError(
+            f"{table}: the header is '{listed(list(rows[0]))}' but must hold"
+            f" a column {' or '.join(PREDICTED)}; rename the column of the predictions"
+        )
     found: dict[str, float] = {}
     for row in rows:
-        name = row.text(IMAGE)
+        name = plain_path(row.text(image))
         if not name:
             raise row.error(f"names no {IMAGE}; complete or remove it")
         if name in found:

@@ -85,3 +85,33 @@ def test_tables_are_read_and_mistakes_named(tmp_path):
     table.write_text("image,labels\na.jpg,x\n")
     with pytest.raises(InputError, match="tags is missing"):
         read_tags(table)
+
+
+def test_nothing_that_is_meant_as_a_confidence_becomes_a_tag(tmp_path):
+    table = tmp_path / "tags.csv"
+    for part, problem in (
+        ("beach:90%", "the confidence '90%' of beach is not a number"),
+        ("beach: .9.", "the confidence '.9.' of beach is not a number"),
+        ("beach:0.9 (sure)", "is not a number"),
+        ("beach:", "the confidence '' of beach is not a number"),
+        ("beach:-1", "the confidence '-1' of beach is negative"),
+        ("beach:-0.5", "is negative"),
+        ("beach=0.9", "write the confidence behind a colon, as in beach:0.9"),
+        ("beach = 90 %", "write the confidence behind a colon"),
+        ("beach=1", "write the confidence behind a colon"),
+    ):
+        table.write_text(f'image,tags\na.jpg,x\nb.jpg,"y:0.5;{part}"\n')
+        with pytest.raises(InputError, match=r"tags\.csv: line 3: ") as raised:
+            read_tags(table)
+        assert problem in str(raised.value)
+    table.write_text("image,tags\na.jpg,geo:lat=0.5;x:y;x=y;12:30;1990\n")
+    assert set(read_tags(table)["a.jpg"]) == {"geo:lat=0.5", "x:y", "x=y", "12", "1990"}
+
+
+def test_photographs_are_named_as_in_other_tables(tmp_path):
+    table = tmp_path / "tags.csv"
+    table.write_text("Image Name;Tags\n./a.jpg;x:0.5|y\n")
+    assert read_tags(table) == {"a.jpg": {"x": 0.5, "y": 1.0}}
+    table.write_text("image,tags\na.jpg,x\n./a.jpg,y\n")
+    with pytest.raises(InputError, match=r"line 3: \./a\.jpg is named more than once"):
+        read_tags(table)

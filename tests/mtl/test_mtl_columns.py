@@ -1,7 +1,8 @@
 """Columns under the names that people give them, the score's direction, and counts."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from types import MappingProxyType
 
 import cv2
 import numpy as np
@@ -129,6 +130,50 @@ def test_counts_with_a_gap_are_refused(tmp_path, header, problem):
         read_ratings(written(tmp_path, header, "a,1,1,1"))
 
 
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("Q1_1,Q11,f_1_1,f_11", "1,2,3,4"),  # the questions of a survey
+        ("c12,c20", "canon,sony"),  # a camera
+        ("c12", "7"),
+        ("c2", "7"),
+        ("c20230101,c999999999999", "1,2"),
+        (f"c{'9' * 5000}", "1"),
+        ("c1_2,C 1,c-3,C_3", "1,2,3,4"),
+        ("c0", "1"),
+    ],
+)
+def test_columns_that_are_none_of_ours_are_let_alone(tmp_path, header, row):
+    known = read_ratings(written(tmp_path, f"image,score,{header}", f"a,1,{row}", f"b,2,{row}"))
+    assert known.scores.tolist() == [1, 2] and known.distributions is None
+    assert known.references == ("a", "b")
+
+
+def test_a_count_far_beyond_the_others_is_a_gap(tmp_path):
+    """Its number is no size of anything that is kept."""
+    for far in ("c20230101", "c999999999", "C999999999"):
+        with pytest.raises(InputError, match="has c1 but lacks c3"):
+            read_ratings(written(tmp_path, f"image,c1,c2,{far}", "a,1,1,1"))
+        with pytest.raises(InputError, match=f"has {far} but lacks c1"):
+            read_ratings(written(tmp_path, f"image,{far}", "a,1"))
+    known = read_ratings(written(tmp_path, "image,C01,C02,c003", "a,0,1,1"))
+    assert known.scores.tolist() == [2.5]
+
+
+def test_a_column_is_named_for_one_purpose(tmp_path):
+    path = written(tmp_path, "image,x,c1,c2", "a,1,2,3")
+    with pytest.raises(InputError, match="x is named for score and for std; name a column for one"):
+        read_ratings(path, TableColumns(("score=x", "std=x")))
+    known = read_ratings(path, TableColumns(("score=x",)))
+    assert known.scores.tolist() == [1] and known.distributions is not None
+
+
+@pytest.mark.parametrize("reference", ["reference", "ref_img", "Ref Img Path", "ref_name"])
+def test_the_usual_columns_of_references_are_taken(tmp_path, reference):
+    path = written(tmp_path, f"dist_name,{reference},mos", "a_1,a,1", "a_2,a,2", "b_1,b,2")
+    assert read_ratings(path).references == ("a", "a", "b")
+
+
 def test_the_scale_follows_from_the_table_alone(tmp_path):
     """KonIQ-10k's columns under any file name: the same range and deviations."""
     counts = ["9,1,0,0,0", "0,5,5,0,0", "0,0,0,2,8"]
@@ -147,7 +192,48 @@ def test_the_scale_follows_from_the_table_alone(tmp_path):
     assert (known.lowest, known.highest) == (0, 100) and known.deviations is None
 
 
-@pytest.mark.parametrize("column", ["std", "SD"])
+@pytest.mark.parametrize("score", ["MOS", "mos", "Mos", "score", "quality_mos", "Quality MOS"])
+@pytest.mark.parametrize("deviation", ["SD", "sd", "Sd", "S D", "std", "STD"])
+def test_the_scale_does_not_depend_on_the_spelling_of_headers(tmp_path, score, deviation):
+    def known(*rows: str, higher_is=None):
+        columns = TableColumns((), higher_is)
+        path = written(tmp_path, f"image,{score},{deviation}", *rows)
+        return open_database(path, check_files=False, columns=columns)
+
+    five = known("a,3.5,0.5", "b,2.5,0.7")
+    assert (five.lowest, five.highest) == (1, 5) and five.deviations.tolist() == [0.5, 0.7]
+    # Without counts nothing says that the deviations are in another unit than the scores.
+    hundred = known("a,45,15", "b,15,12")
+    assert (hundred.lowest, hundred.highest) == (15, 45)
+    assert hundred.deviations.tolist() == [15, 12] and not hundred.no_deviations
+    # No ratings of 1..5 with the mean 4.5 have the deviation 2.5; those of 0..10 have.
+    ten = known("a,4.5,2.5", "b,1.5,0.5")
+    assert (ten.lowest, ten.highest) == (1.5, 4.5) and ten.deviations.tolist() == [2.5, 0.5]
+    # A sign keeps the unit.
+    worse = known("a,3.5,0.5", "b,2.5,0.7", higher_is="worse")
+    assert (worse.lowest, worse.highest) == (-5, -1) and worse.scores.tolist() == [-3.5, -2.5]
+    assert worse.deviations.tolist() == [0.5, 0.7]
+    # Rounded figures at the ends: two of forty rated 4, the others 5.
+    ends = known("a,5.0,0.2", "b,1.0,0")
+    assert (ends.lowest, ends.highest) == (1, 5)
+
+
+@pytest.mark.parametrize(("score", "sd"), [("MOS", "SD"), ("mos", "sd"), ("score", "Sd")])
+def test_counts_alone_show_that_deviations_have_another_unit(tmp_path, score, sd):
+    header = f"image_name,c1,c2,c3,c4,c5,{score},{sd}"
+    counts = ["9,1,0,0,0", "0,5,5,0,0", "0,0,0,2,8"]
+    for scores, scale in (((1.1, 2.5, 4.8), (1, 5)), ((4.2, 33.0, 88.0), (0, 100))):
+        lines = [f"{k},{counts[k]},{scores[k]},0.5" for k in range(3)]
+        known = read_ratings(written(tmp_path, header, *lines))
+        assert known.scale == scale
+        assert (known.deviations is None) == (scale == (0, 100)) == bool(known.no_deviations)
+    assert (
+        known.no_deviations == "SD is that of the ratings, which are on another scale than the"
+        " scores"
+    )
+
+
+@pytest.mark.parametrize("column", ["std", "SD", "sd"])
 def test_a_negative_deviation_is_refused_at_reading(tmp_path, column):
     path = written(tmp_path, f"image,MOS,{column}", "a,1,0", "b,2,-0.1")
     with pytest.raises(
@@ -184,7 +270,7 @@ def test_predictions_name_the_pictures_of_a_table(tmp_path, sample):
     class Judge:
         """Judges by the mean grey value."""
 
-        seen: ClassVar = {}
+        seen: Mapping[str, str] = MappingProxyType({})
 
         def size_for(self, size):
             return size

@@ -50,9 +50,18 @@ def test_scores_counts_and_references_are_read(tmp_path):
     assert both.scores.tolist() == [77.5] and expected_score(both.distributions)[0] == 5
 
 
+def test_levels_may_be_written_by_pandas(tmp_path):
+    known = read_ratings(written(tmp_path, "image,score,level", "a,1,1.0", "b,2,", "c,3,2"))
+    assert known.levels == (1, None, 2)
+    for wrong in ("9" * 5000, "1.5", "1e0", "nan"):
+        with pytest.raises(InputError, match=r"line 2: level .* is no whole number"):
+            read_ratings(written(tmp_path, "image,score,level", f"a,1,{wrong}"))
+
+
 @pytest.mark.parametrize(
     ("lines", "problem"),
     [
+        (["image,c1,c2,c3", "a,1,1,1", "b,1e308,1e308,7"], "line 3: the counts are too large"),
         (["file,score", "a,1"], "'file,score' but must hold image"),
         (["image,quality", "a,1"], "must hold score, or c1 c2 c3 c4 c5"),
         (["image,c1,c2,c3,c5", "a,1,1,1,1"], "has c1 but lacks c4"),

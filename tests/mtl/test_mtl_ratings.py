@@ -58,6 +58,36 @@ def test_accepted_answers_in_either_column(tmp_path):
     np.testing.assert_array_equal(one.accepted, two.accepted)
 
 
+def test_columns_are_found_however_they_are_spelled(tmp_path):
+    """A test question whose column is called Test is no rating."""
+    rows = ("ann,b.png,5,1,4|5", "bob,b.png,1,1,4|5", "ann,a.png,3,0,", "bob,./a.png,3,0,")
+    for header in ("Rater,Image,Score,Test,Accepted", "RATER,IMAGE,SCORE,TEST_,accepted"):
+        read = read_raw(written(tmp_path, header, *rows))
+        assert read.images == ("a.png", "b.png") and read.is_test.tolist() == [False, True]
+    with pytest.raises(InputError, match=r"line 3: ann rates a\.png again, after line 2"):
+        read_raw(written(tmp_path, "rater,image,score", "ann,a.png,3", "ann,x/../a.png,4"))
+
+
+def test_tables_of_experts_and_predictions_have_the_names_that_people_give(tmp_path):
+    path = tmp_path / "experts.csv"
+    path.write_text("who,picture,DMOS\n1,./a.png,10\n2,b.png,20\n")
+    config = RatingsConfig(raw=path, out=tmp_path / "out", experts=path, repetitions=20)
+    with pytest.raises(InputError, match="name the column with --columns image="):
+        study_module._expert_scores(config)
+    config = replace(config, columns=("image=picture",))
+    with pytest.raises(InputError, match="say --higher-is better or --higher-is worse"):
+        study_module._expert_scores(config)
+    config = replace(config, higher_is="worse")
+    assert study_module._expert_scores(config) == {"a.png": -10, "b.png": -20}
+    with pytest.raises(InputError, match="are of the experts' table; say --experts"):
+        study_module._check(replace(config, experts=None))
+    path.write_text("Image Name,Quality\n./a.png,1\nb.png,2\n")
+    assert study_module._predictions(path) == {"a.png": 1, "b.png": 2}
+    path.write_text("image,quality\na.png,1\n./a.png,2\n")
+    with pytest.raises(InputError, match=r"line 3: a\.png is there twice"):
+        study_module._predictions(path)
+
+
 @pytest.mark.parametrize(
     ("lines", "problem"),
     [

@@ -55,6 +55,9 @@ def test_the_required_columns_tell_the_separator_of_a_header_with_several(tmp_pa
             "image;score\na;4;5\n",
             r"line 2: has 3 fields, .* quote a field that holds the separator",
         ),
+        ("image,score\na,1,\nb,2,\n", r"line 2: has 3 .*; remove the comma at the end$"),
+        ("image\tscore\na\t1\t \n", r"line 2: has 3 .*; remove the separator at the end$"),
+        ('"image","score"\n"1","a",1\n', r"line 2: has 3 .*; name the column of '1' in the header"),
         ("image,score\na,1\nb\n", r"line 3: has 1 field, not the header's 2"),
         ("image,score,Score\na,1,2\n", r"names Score twice, in the columns 2 and 3"),
         ("image,score, image\na,1,2\n", r"names image twice, in the columns 1 and 3"),
@@ -100,6 +103,67 @@ def test_nan_and_infinity_are_read_where_they_are_allowed(tmp_path):
     assert rows[1].number("x", finite=False) == float("-inf")
     with pytest.raises(InputError, match="line 4"):
         rows[2].number("x", finite=False)
+
+
+def test_only_signs_that_numbers_have_are_taken(tmp_path):
+    text = "x\n--nan\n+-inf\n-+1\n--Infinity\n- inf\n"
+    for row in read_table(written(tmp_path, text), ()):
+        with pytest.raises(InputError, match=f"line {row.line}: x .* is not a number"):
+            row.number("x", finite=False)
+
+
+def test_a_comment_above_the_header_is_said(tmp_path):
+    path = written(tmp_path, "# by me\nimage,score\na,1\n")
+    with pytest.raises(InputError, match="remove what stands above the header, if '# by me' is"):
+        read_table(path, ())
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        'image,score,"Rating (1=bad; 5=good)"',
+        '"image","score","tags;\tall"',
+        'image,score,"a ""quoted; "" word"',
+    ],
+)
+def test_separators_in_quotes_separate_nothing(tmp_path, header):
+    (row,) = read_table(written(tmp_path, header + "\na,1,x\n"), ())
+    assert list(row)[:2] == ["image", "score"] and len(row) == 3
+    assert table_header(tmp_path / "t.csv") == list(row)
+
+
+def test_a_header_whose_quotes_are_wrong_is_said(tmp_path):
+    path = written(tmp_path, 'image,"score"x\na,1\n')
+    for read in (table_header, lambda path: read_table(path, ())):
+        with pytest.raises(InputError, match=r"is not CSV text; correct its quotes"):
+            read(path)
+
+
+def test_columns_that_are_asked_for_are_found_however_they_are_spelled(tmp_path):
+    path = written(tmp_path, "Image Name;TAGS;Other One\na;b;c\n")
+    (row,) = read_table(path, ("image_name",), ("tags", "none"))
+    assert row == {"image_name": "a", "tags": "b", "Other One": "c"}
+    path = written(tmp_path, "Te st,te_st\na,b\n")
+    with pytest.raises(InputError, match="Te st and te_st may both be the column test; rename"):
+        read_table(path, (), ("test",))
+    assert read_table(path, ("te_st",)) == [{"Te st": "a", "te_st": "b"}]
+
+
+def test_numbers_of_any_length_are_named_shortly(tmp_path):
+    rows = read_table(written(tmp_path, f"n\n{'9' * 5000}\n{'0' * 5000}7\n"), ())
+    for read in (rows[0].whole_number, rows[0].number):
+        with pytest.raises(InputError, match=r"line 2: n '9+ \.\.\.'") as raised:
+            read("n")
+        assert len(str(raised.value)) < 1000
+    assert rows[1].number("n") == 7
+
+
+def test_whole_numbers_as_pandas_writes_them(tmp_path):
+    rows = read_table(written(tmp_path, "n;m\n2.0;x\n3.00;x\n-1.;x\n1.5;x\n.0;x\n3,000;x\n"), ())
+    assert [row.whole_number("n", zeros=True) for row in rows[:3]] == [2, 3, -1]
+    for row in rows[3:]:
+        with pytest.raises(InputError, match=f"line {row.line}: n .* is no whole number"):
+            row.whole_number("n", zeros=True)
 
 
 def test_one_decimal_mark_holds_for_a_whole_table(tmp_path):

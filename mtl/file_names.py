@@ -1,0 +1,49 @@
+"""Names of files: other spellings and links of one picture, and names that are not UTF-8."""
+
+import os
+import posixpath
+from collections.abc import Hashable, Iterable
+from pathlib import Path
+
+
+def plain_path(name: str) -> str:
+    """Return a name without ./, // and folder/.., which are other spellings of the same."""
+    return posixpath.normpath(name) if name else name
+
+
+def same_pictures(folder: Path, names: Iterable[str]) -> tuple[int, int] | None:
+    """Return the places of the first name that is a picture named before, and of that one.
+
+    Files are the same if they have one place on the disk. Of names without a file, which may be
+    found missing later, the places that they would have are compared.
+
+    Args:
+        folder: that the names are relative to; absolute ones are as they are.
+        names: of the pictures.
+    """
+    seen: dict[Hashable, int] = {}
+    for place, name in enumerate(names):
+        earlier = seen.setdefault(_identity(folder / name), place)
+        if earlier != place:
+            return place, earlier
+    return None
+
+
+def _identity(path: Path) -> Hashable:
+    """Return the file's number on its disk, or the path where there is no file or number."""
+    try:
+        found = path.stat()
+    except OSError:  # there is none, or the name is too long
+        return os.path.realpath(path)
+    return (found.st_dev, found.st_ino) if found.st_ino else os.path.realpath(path)
+
+
+def encoding_hint(names: Iterable[str]) -> str:
+    """Return what to do where missing files have names that are not UTF-8; empty otherwise.
+
+    A table's bytes that are not UTF-8 are the names of files that have them. Those of a table that
+    was saved as Latin-1 name no file of a disk whose names are UTF-8.
+    """
+    if any("\udc80" <= sign <= "\udcff" for name in names for sign in name):
+        return "; if a table names it, the table is not UTF-8: save it as 'CSV UTF-8'"
+    return ""
