@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -79,14 +80,20 @@ def opened(path: str | os.PathLike) -> Iterator[Image.Image]:
         if not path.exists():
             gone = "is a link to a file that is missing" if path.is_symlink() else "no such file"
             raise InputError(f"{path}: {gone}")
-        picture = _open(path)
-    with picture:
-        yield picture
+        if not path.is_file():
+            raise InputError(f"{path}: is no file but a pipe or a device; give a picture file")
+        # By its name, Pillow maps a TIFF into memory, and gets the rows of a turned one wrong.
+        file = path.open("rb")
+    with file:
+        with decoding(path):
+            picture = _open(path, file)
+        with picture:
+            yield picture
 
 
-def _open(path: Path) -> Image.Image:
+def _open(path: Path, file: BinaryIO) -> Image.Image:
     try:
-        return Image.open(path)
+        return Image.open(file)
     except Exception as error:
         # Pillow rewrites the EXIF block of an AVIF while opening it, which odd tags prevent.
         without = _without_exif(path)
@@ -166,16 +173,27 @@ def upright_eight_bit(path: Path, picture: Image.Image) -> Image.Image:
     Raises:
         InputError: the pixels are damaged, have no fixed range or a layout that is not read.
     """
+    size = displayed_size(path, picture)
     with decoding(path):
         check_whole(path, picture)
-        if picture.format == "TIFF":
-            # Pillow turns a TIFF itself, but first reads directories that nobody needs.
-            exif = picture.getexif()
-            for tag in DIRECTORIES:
-                exif.pop(tag, None)
-            return eight_bit_tiff(path, picture)
-        picture.load()
-        return upright(_eight_bit(picture), orientation(picture))
+        decoded = _decoded(path, picture)
+        if (decoded.height, decoded.width) != size:
+            raise ValueError("its size and its orientation contradict each other")
+        # What Pillow converts to nothing but the same with plain alpha.
+        plain = PREMULTIPLIED.get(decoded.mode)
+        return decoded if plain is None else decoded.convert(plain)
+
+
+def _decoded(path: Path, picture: Image.Image) -> Image.Image:
+    """Return an opened picture with 8 bits a channel, turned."""
+    if picture.format == "TIFF":
+        # Pillow turns a TIFF itself, but first reads directories that nobody needs.
+        exif = picture.getexif()
+        for tag in DIRECTORIES:
+            exif.pop(tag, None)
+        return eight_bit_tiff(path, picture)
+    picture.load()
+    return upright(_eight_bit(picture), orientation(picture))
 
 
 def _eight_bit(picture: Image.Image) -> Image.Image:
@@ -189,5 +207,4 @@ def _eight_bit(picture: Image.Image) -> Image.Image:
         return grey
     if picture.mode in ("I", "F"):
         raise ValueError(f"{picture.mode} pixels have no fixed range; save it as 8 or 16 bit")
-    # What Pillow converts to nothing but the same with plain alpha.
-    return picture.convert(PREMULTIPLIED.get(picture.mode, picture.mode))
+    return picture
