@@ -18,6 +18,7 @@ from PIL import Image, UnidentifiedImageError
 
 from mtl.exif import SIDEWAYS, orientation, upright
 from mtl.files import InputError
+from mtl.jpeg_segments import unread_kind
 from mtl.picture_integrity import check_whole
 from mtl.pillow_warnings import PILLOW_IS_QUIET
 from mtl.tiff_layouts import TIFF_STARTS, described_layout, eight_bit_tiff
@@ -116,6 +117,9 @@ def _unidentified(path: Path) -> InputError:
         )
     if start[4:8] == MEDIA_START and start[8:12] in HEIF_BRANDS and not HEIC:
         return InputError(f"{path}: is HEIC, which is not readable here; {HEIC_REMEDY}")
+    kind = unread_kind(path.read_bytes()) if start.startswith(JPEG_START) else None
+    if kind is not None:
+        return InputError(f"{path}: is {kind}, which is not read; save it as PNG or 8-bit JPEG")
     if start[4:8] == MEDIA_START or start.startswith((JPEG_START, PNG_START)):
         return InputError(f"{path}: is a damaged or truncated picture; replace or remove it")
     return InputError(f"{path}: is not a picture; replace or remove it")

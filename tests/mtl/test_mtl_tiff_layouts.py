@@ -244,6 +244,16 @@ def test_compressed_jpeg_colours_are_read(tmp_path, colour):
         assert np.abs(read_picture(tmp_path / "j.tif").astype(int) - colour).mean() < 3
 
 
+def test_jpeg_of_twelve_bits_is_refused(tmp_path, grey):
+    path = tmp_path / "j.tif"
+    Image.fromarray(grey).save(path, compression="jpeg")
+    data = bytearray(path.read_bytes())
+    data[data.index(struct.pack("<HHI", 258, 3, 1)) + 8] = 12
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="12 bits"):
+        read_picture(path)
+
+
 def test_planes_cut_off_are_refused(tmp_path, colour):
     stored = np.moveaxis(deep(colour).astype(np.uint16), -1, 0).copy()
     path = tmp_path / "cut.tif"
