@@ -28,9 +28,11 @@ def content_digest(path: str | os.PathLike) -> str:
     """Return the SHA-256 of a file's bytes, as 64 hexadecimal digits.
 
     Raises:
-        InputError: the file is missing or cannot be read.
+        InputError: the file is missing, no file but a pipe or a device, or cannot be read.
     """
     path = Path(path)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise InputError(f"{path}: is no file but a pipe or a device; give a picture file")
     try:
         return file_digest(path)
     except FileNotFoundError as error:

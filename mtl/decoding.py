@@ -11,12 +11,14 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from mtl.exif import SIDEWAYS, orientation, upright
 from mtl.files import InputError
+from mtl.jpeg_segments import unread_kind
 from mtl.picture_integrity import check_whole
 from mtl.pillow_warnings import PILLOW_IS_QUIET
 from mtl.tiff_layouts import TIFF_STARTS, described_layout, eight_bit_tiff
@@ -79,14 +81,20 @@ def opened(path: str | os.PathLike) -> Iterator[Image.Image]:
         if not path.exists():
             gone = "is a link to a file that is missing" if path.is_symlink() else "no such file"
             raise InputError(f"{path}: {gone}")
-        picture = _open(path)
-    with picture:
-        yield picture
+        if not path.is_file():
+            raise InputError(f"{path}: is no file but a pipe or a device; give a picture file")
+        # By its name, Pillow maps a TIFF into memory, and gets the rows of a turned one wrong.
+        file = path.open("rb")
+    with file:
+        with decoding(path):
+            picture = _open(path, file)
+        with picture:
+            yield picture
 
 
-def _open(path: Path) -> Image.Image:
+def _open(path: Path, file: BinaryIO) -> Image.Image:
     try:
-        return Image.open(path)
+        return Image.open(file)
     except Exception as error:
         # Pillow rewrites the EXIF block of an AVIF while opening it, which odd tags prevent.
         without = _without_exif(path)
@@ -109,6 +117,9 @@ def _unidentified(path: Path) -> InputError:
         )
     if start[4:8] == MEDIA_START and start[8:12] in HEIF_BRANDS and not HEIC:
         return InputError(f"{path}: is HEIC, which is not readable here; {HEIC_REMEDY}")
+    kind = unread_kind(path.read_bytes()) if start.startswith(JPEG_START) else None
+    if kind is not None:
+        return InputError(f"{path}: is {kind}, which is not read; save it as PNG or 8-bit JPEG")
     if start[4:8] == MEDIA_START or start.startswith((JPEG_START, PNG_START)):
         return InputError(f"{path}: is a damaged or truncated picture; replace or remove it")
     return InputError(f"{path}: is not a picture; replace or remove it")
@@ -166,16 +177,27 @@ def upright_eight_bit(path: Path, picture: Image.Image) -> Image.Image:
     Raises:
         InputError: the pixels are damaged, have no fixed range or a layout that is not read.
     """
+    size = displayed_size(path, picture)
     with decoding(path):
         check_whole(path, picture)
-        if picture.format == "TIFF":
-            # Pillow turns a TIFF itself, but first reads directories that nobody needs.
-            exif = picture.getexif()
-            for tag in DIRECTORIES:
-                exif.pop(tag, None)
-            return eight_bit_tiff(path, picture)
-        picture.load()
-        return upright(_eight_bit(picture), orientation(picture))
+        decoded = _decoded(path, picture)
+        if (decoded.height, decoded.width) != size:
+            raise ValueError("its size and its orientation contradict each other")
+        # What Pillow converts to nothing but the same with plain alpha.
+        plain = PREMULTIPLIED.get(decoded.mode)
+        return decoded if plain is None else decoded.convert(plain)
+
+
+def _decoded(path: Path, picture: Image.Image) -> Image.Image:
+    """Return an opened picture with 8 bits a channel, turned."""
+    if picture.format == "TIFF":
+        # Pillow turns a TIFF itself, but first reads directories that nobody needs.
+        exif = picture.getexif()
+        for tag in DIRECTORIES:
+            exif.pop(tag, None)
+        return eight_bit_tiff(path, picture)
+    picture.load()
+    return upright(_eight_bit(picture), orientation(picture))
 
 
 def _eight_bit(picture: Image.Image) -> Image.Image:
@@ -189,5 +211,4 @@ def _eight_bit(picture: Image.Image) -> Image.Image:
         return grey
     if picture.mode in ("I", "F"):
         raise ValueError(f"{picture.mode} pixels have no fixed range; save it as 8 or 16 bit")
-    # What Pillow converts to nothing but the same with plain alpha.
-    return picture.convert(PREMULTIPLIED.get(picture.mode, picture.mode))
+    return picture

@@ -89,6 +89,8 @@ def check_tiff(path: Path, picture: Image.Image) -> None:
     """
     tags = picture.tag_v2  # type: ignore[attr-defined]
     compression = tags.get(COMPRESSION, UNCOMPRESSED)
+    if compression == JPEG and max(_numbers(tags.get(BITS, 1))) > 8:
+        raise ValueError("its pixels are JPEG of 12 bits, which is not read; save it as 8-bit RGB")
     offsets, lengths = next(
         ((tags[o], tags[n]) for o, n in EXTENTS if o in tags and n in tags), ((), ())
     )
@@ -104,7 +106,7 @@ def check_tiff(path: Path, picture: Image.Image) -> None:
             strip = file.read(length)
             if compression == JPEG:
                 # The tables are a JPEG stream without picture, the strip one without tables.
-                check_jpeg(tables[:-2] + strip[2:] if tables else strip)
+                check_jpeg(tables[:-2] + strip[2:] if tables else strip, errors=True)
             else:
                 _check_deflated(strip)
 

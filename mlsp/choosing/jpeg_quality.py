@@ -15,7 +15,7 @@ from jaxtyping import Int
 from mtl.decoding import opened
 
 JPEG_FORMATS = ("JPEG", "MPO")  # as Pillow names them; MPO is JPEG with further pictures
-LOSSLESS = 100  # of files that are not JPEG
+LOSSLESS = 100  # of files that are not JPEG, and of lossless JPEG, which quantises nothing
 
 # ITU-T T.81, table K.1: luminance, row by row.
 LUMINANCE = np.array(
@@ -50,7 +50,7 @@ def quality_of_table(table: Int[np.ndarray, "64"]) -> int:
 
 
 def jpeg_quality(path: str | os.PathLike) -> int:
-    """The quality, 1..100, of a picture file; 100 if it is not JPEG.
+    """Return the quality, 1..100, of a picture file; 100 if it is no lossy JPEG.
 
     Raises:
         InputError: the file is missing or is not a picture.
@@ -59,4 +59,4 @@ def jpeg_quality(path: str | os.PathLike) -> int:
         if picture.format not in JPEG_FORMATS:
             return LOSSLESS
         tables: dict[int, list[int]] = picture.quantization  # type: ignore[attr-defined]
-        return quality_of_table(np.array(tables[min(tables)]))
+        return quality_of_table(np.array(tables[min(tables)])) if tables else LOSSLESS

@@ -57,16 +57,16 @@ def read_photograph(path: str | os.PathLike) -> UInt8[np.ndarray, "h w 3"]:
             raise InputError(f"{path}: is animated; save one frame of it as a picture")
         profile = picture.info.get("icc_profile")
         upright = upright_eight_bit(path, picture)
-        if upright.has_transparency_data:
-            with_alpha = upright if "A" in upright.getbands() else upright.convert("RGBA")
-            if with_alpha.getchannel("A").getextrema() != (255, 255):
-                raise InputError(f"{path}: is partly transparent; save it without transparency")
-        try:
-            to_srgb = _conversion(upright.mode, profile)
-        except ValueError as error:
-            raise InputError(f"{path}: {error}; convert it to sRGB") from error
-        image = np.empty((upright.height, upright.width, 3), np.uint8)
         with decoding(path):
+            if upright.has_transparency_data:
+                with_alpha = upright if "A" in upright.getbands() else upright.convert("RGBA")
+                if with_alpha.getchannel("A").getextrema() != (255, 255):
+                    raise InputError(f"{path}: is partly transparent; save it without transparency")
+            try:
+                to_srgb = _conversion(upright.mode, profile)
+            except ValueError as error:
+                raise InputError(f"{path}: {error}; convert it to sRGB") from error
+            image = np.empty((upright.height, upright.width, 3), np.uint8)
             for top in range(0, upright.height, STRIP):
                 bottom = min(top + STRIP, upright.height)
                 strip = upright.crop((0, top, upright.width, bottom))

@@ -139,6 +139,15 @@ def test_what_is_not_jpeg_counts_as_100(tmp_path, suffix):
     assert jpeg_quality(path) == 100
 
 
+def test_a_lossless_jpeg_counts_as_100(tmp_path, sample):
+    Image.fromarray(sample["flower"][:64, :64]).save(tmp_path / "lossy.jpg", quality=50)
+    data = (tmp_path / "lossy.jpg").read_bytes()
+    while (start := data.find(b"\xff\xdb")) > 0:  # such files have no quantisation table
+        data = data[:start] + data[start + 2 + int.from_bytes(data[start + 2 : start + 4], "big") :]
+    (tmp_path / "lossless.jpg").write_bytes(data.replace(b"\xff\xc0", b"\xff\xc3"))
+    assert jpeg_quality(tmp_path / "lossless.jpg") == 100
+
+
 def test_a_file_that_is_no_picture_is_named(tmp_path):
     (tmp_path / "a.jpg").write_text("text")
     with pytest.raises(InputError, match=r"a\.jpg: is not a picture"):

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image, ImageFile, features
 
 from mtl.files import InputError
-from mtl.jpeg_integrity import MARKER, check_jpeg
+from mtl.jpeg_integrity import check_jpeg
+from mtl.jpeg_segments import MARKER
 from mtl.kadis.photograph import read_photograph
 from mtl.pictures import picture_size, read_picture
 
@@ -128,6 +129,92 @@ def test_scans_of_components_alone_are_complete_only_together():
         check_jpeg(start + b"".join(scans[:2]) + b"\xff\xd9")
 
 
+def plain_jpeg(frame: int, factors: bytes, scan: bytes, length: int) -> bytes:
+    """A JPEG of 64 x 32 pixels whose every code is zero bits; `length` bytes of them."""
+    size = struct.pack(">BHHB", 8, 32, 64, len(factors))
+    parts = b"".join(bytes([k, f, 0]) for k, f in enumerate(factors, 1))
+    data = b"\xff\xd8\xff\xdb\0\x43\0" + bytes([1] * 64)
+    data += bytes([0xFF, frame]) + struct.pack(">H", 2 + len(size + parts)) + size + parts
+    for kind in (0, 0x10):
+        data += b"\xff\xc4\0\x14" + bytes([kind]) + bytes([1]) + bytes(15) + b"\0"
+    header = bytes([len(factors)]) + b"".join(bytes([k + 1, 0]) for k in range(len(factors))) + scan
+    return data + b"\xff\xda" + struct.pack(">H", 2 + len(header)) + header + bytes(length)
+
+
+BLOCKS = b"\0\x3f\0"
+ODD_KINDS = {  # frame, sampling factors, parameters of the scan, bits of all codes
+    "4:1:0": (0xC0, b"\x42\x11\x11", BLOCKS, 4 * 10 * 2),
+    "3:1:1": (0xC0, b"\x31\x11\x11", BLOCKS, 12 * 5 * 2),
+    "4:4:1": (0xC0, b"\x14\x11\x11", BLOCKS, 8 * 6 * 2),
+    "lossless": (0xC3, b"\x11\x11\x11", b"\1\0\0", 64 * 32 * 3),
+}
+
+
+@pytest.mark.parametrize("kind", ODD_KINDS)
+def test_rare_kinds_of_jpeg_are_read_and_refused_where_cut(tmp_path, kind):
+    *start, bits = ODD_KINDS[kind]
+    path = tmp_path / "odd.jpg"
+    path.write_bytes(plain_jpeg(*start, bits // 8) + b"\xff\xd9")
+    assert np.ptp(read_picture(path)) == 0 and picture_size(path) == (32, 64)
+    assert "damaged" in refused(tmp_path, plain_jpeg(*start, bits // 16) + b"\xff\xd9")
+
+
+def with_segment(data: bytes, marker: int, body: bytes) -> bytes:
+    return data[:2] + bytes([0xFF, marker]) + struct.pack(">H", 2 + len(body)) + body + data[2:]
+
+
+HARMLESS = {  # what libjpeg warns of though no pixel depends on it
+    "JFIF version": lambda data: data[:11] + b"\x05\x07" + data[13:],
+    "Adobe transform": lambda data: with_segment(data, 0xEE, b"Adobe\0\x64" + bytes(4) + b"\x09"),
+    "colour profile": lambda data: with_segment(data, 0xE2, b"ICC_PROFILE\0\x05\x02rubbish"),
+    "scan parameters": lambda data: data.replace(BLOCKS, bytes(3), 1),
+}
+
+
+@pytest.mark.parametrize("kind", HARMLESS)
+def test_a_harmless_warning_hides_no_damage(tmp_path, picture, kind):
+    data = HARMLESS[kind](encoded(picture))
+    assert data != encoded(picture)
+    (tmp_path / "whole.jpg").write_bytes(data)
+    assert read_picture(tmp_path / "whole.jpg").shape == (160, 200, 3)
+    for damaged in (
+        data[: len(data) // 2] + b"\xff\xd9",
+        zeroed(data, 0.5, 1)[:-2] + b"\xff\xd9",
+        zeroed(data, 0.6, 0.7),
+    ):
+        assert "damaged" in refused(tmp_path, damaged)
+
+
+def test_zeros_among_the_refinements_of_a_progressive_file_are_no_hole(tmp_path, sample):
+    image = sample["flower"][:160, :200].copy()
+    image[:80] = (np.arange(80) // 4 % 2 * 255)[:, None, None]
+    data = encoded(Image.fromarray(image), quality=98, progressive=True)
+    assert bytes(64) in data
+    check_jpeg(data)
+
+
+def test_zeros_in_front_of_the_end_marker_are_no_damage(tmp_path, picture):
+    data = encoded(picture)
+    (tmp_path / "padded.jpg").write_bytes(data[:-2] + bytes(100) + data[-2:])
+    with Image.open(io.BytesIO(data)) as by_pillow:
+        assert np.array_equal(read_picture(tmp_path / "padded.jpg"), np.asarray(by_pillow))
+    assert "damaged" in refused(tmp_path, data[:-40] + bytes(38) + data[-2:])
+
+
+@pytest.mark.parametrize(
+    ("frame", "body", "named"),
+    [
+        (0xC1, struct.pack(">BHHB", 12, 32, 64, 1) + b"\1\x11\0", "JPEG of 12 bits"),
+        (0xF7, struct.pack(">BHHB", 8, 32, 64, 1) + b"\1\x11\0", "JPEG-LS"),
+        (0xC0, struct.pack(">BHHB", 8, 0, 64, 1) + b"\1\x11\0", "its height behind its pixels"),
+    ],
+)
+def test_kinds_of_jpeg_that_are_not_read_are_not_called_damaged(tmp_path, frame, body, named):
+    start = with_segment(b"\xff\xd8\xff\xd9", frame, body)
+    reason = refused(tmp_path, start)
+    assert named in reason and "damaged" not in reason.removeprefix(str(tmp_path / "damaged"))
+
+
 @pytest.mark.parametrize("options", [{}, {"optimize": True}], ids=["plain", "optimised"])
 @pytest.mark.parametrize("damage", [(0.5, 1), (0.95, 1), (0.5, 0.52)])
 def test_a_damaged_png_is_refused(tmp_path, picture, options, damage):
@@ -161,6 +248,12 @@ def test_a_damaged_tiff_is_refused(tmp_path, picture, kind):
     (tmp_path / "whole.tif").write_bytes(data)
     with Image.open(tmp_path / "whole.tif") as by_pillow:
         assert np.array_equal(read_picture(tmp_path / "whole.tif"), np.asarray(by_pillow))
+
+
+def test_jpeg_in_tiff_that_libtiff_decodes_to_anything_is_refused(tmp_path, picture):
+    data = encoded(picture, "TIFF", compression="jpeg")
+    for place in range(len(data) // 8, len(data) - len(data) // 4, len(data) // 8):
+        refused(tmp_path, data[:place] + b"\xff" * 200 + data[place + 200 :], "tif")
 
 
 @pytest.mark.parametrize("kind", ["BMP", "PPM", "WEBP", "PNG", "TIFF"])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
+from mtl.contents import content_digest
 from mtl.files import InputError, read_table, table_text, write_atomically
 from mtl.pictures import encode_png, list_pictures, picture_size, read_picture
 
@@ -60,6 +61,13 @@ def test_what_is_no_picture_is_named(tmp_path, sample):
         assert "\n" not in str(raised.value)
     with pytest.raises(InputError, match="folder"):
         read_picture(tmp_path)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "p.png")
+    for read in (read_picture, picture_size, content_digest):
+        with pytest.raises(InputError, match=r"p\.png: is no file but a pipe"):
+            read(tmp_path / "p.png")
 
 
 def test_listing_is_sorted_recursive_and_leaves_hidden_files_out(tmp_path):

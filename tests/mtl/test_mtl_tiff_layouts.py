@@ -59,6 +59,65 @@ def grey_tiff(path, values: np.ndarray, bits: int, photometric: int, *, order="<
     path.write_bytes(start + strip + table + b"\0" * 4)
 
 
+TURNED = {  # by EXIF's orientation
+    1: lambda image: image,
+    2: lambda image: image[:, ::-1],
+    3: lambda image: np.rot90(image, 2),
+    4: lambda image: image[::-1],
+    5: lambda image: image.swapaxes(0, 1),
+    6: lambda image: np.rot90(image, -1),
+    7: lambda image: np.rot90(image, 2).swapaxes(0, 1),
+    8: lambda image: np.rot90(image, 1),
+}
+
+
+@pytest.mark.parametrize("orientation", TURNED)
+@pytest.mark.parametrize("way", ["strips", "deflate"])
+@pytest.mark.parametrize("kind", ["grey", "deep grey", "palette", "alpha", "inks"])
+def test_every_layout_is_turned(tmp_path, colour, grey, kind, way, orientation):
+    stored, photometric, more, expected = {
+        "grey": (grey, "minisblack", {}, grey),
+        "deep grey": (deep(grey).astype(np.uint16), "minisblack", {}, grey),
+        "palette": (
+            *(255 - grey, "palette"),
+            {"colormap": np.tile(np.arange(255, -1, -1, dtype=np.uint16) * 257, (3, 1))},
+            grey,
+        ),
+        "alpha": (
+            *(np.dstack([colour, np.full_like(grey, 255)]), "rgb"),
+            *({"extrasamples": ["unassalpha"]}, colour),
+        ),
+        "inks": (np.dstack([255 - colour, np.zeros_like(grey)]), "separated", {}, colour),
+    }[kind]
+    tifffile.imwrite(
+        tmp_path / "t.tif",
+        stored,
+        photometric=photometric,
+        extratags=[(274, 3, 1, orientation, True)],
+        **more,
+        **WAYS[way],
+    )
+    turned = TURNED[orientation](expected)
+    turned = turned if turned.ndim == 3 else np.repeat(turned[..., None], 3, axis=2)
+    assert np.array_equal(read_picture(tmp_path / "t.tif"), turned)
+    assert picture_size(tmp_path / "t.tif") == turned.shape[:2]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_associated_alpha_is_divided_out(tmp_path, colour, grey, way):
+    path = tmp_path / "a.tif"
+    for stored, photometric in ((colour, "rgb"), (grey[..., None], "minisblack")):
+        opaque = np.concatenate([stored, np.full_like(grey, 255)[..., None]], axis=2)
+        options = {"photometric": photometric, "extrasamples": ["assocalpha"], **WAYS[way]}
+        tifffile.imwrite(path, opaque, planarconfig="contig", **options)
+        check(path, stored if stored.shape[2] == 3 else stored[..., 0])
+        half = np.concatenate([stored // 2, np.full_like(grey, 127)[..., None]], axis=2)
+        tifffile.imwrite(path, half, planarconfig="contig", **options)
+        assert np.abs(read_picture(path).astype(int) - stored).max() <= 2
+        with pytest.raises(InputError, match="partly transparent"):
+            read_photograph(path)
+
+
 @pytest.mark.parametrize("compression", [1, 8], ids=["raw", "deflate"])
 @pytest.mark.parametrize("photometric", [0, 1], ids=["white is zero", "black is zero"])
 @pytest.mark.parametrize("order", "<>")
@@ -183,6 +242,16 @@ def test_compressed_jpeg_colours_are_read(tmp_path, colour):
             tmp_path / "j.tif", compression="jpeg", quality=98
         )
         assert np.abs(read_picture(tmp_path / "j.tif").astype(int) - colour).mean() < 3
+
+
+def test_jpeg_of_twelve_bits_is_refused(tmp_path, grey):
+    path = tmp_path / "j.tif"
+    Image.fromarray(grey).save(path, compression="jpeg")
+    data = bytearray(path.read_bytes())
+    data[data.index(struct.pack("<HHI", 258, 3, 1)) + 8] = 12
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="12 bits"):
+        read_picture(path)
 
 
 def test_planes_cut_off_are_refused(tmp_path, colour):
