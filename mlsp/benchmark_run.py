@@ -103,7 +103,13 @@ def run_benchmark(
     }
     models = _labelled([load_model(folder) for folder in config.model])
     planned = {
-        name: Planned(path, databases[name], split[name], _contents(databases[name], progress))
+        name: Planned(
+            path,
+            databases[name],
+            split[name],
+            _contents(databases[name], progress),
+            config.splits is None,
+        )
         for path, name in zip(config.ratings, databases, strict=True)
     }
     check_unseen(list(planned.values()), models, offer_splits=offer_splits)

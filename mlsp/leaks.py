@@ -32,6 +32,8 @@ class Planned:
     """Row numbers, by protocol."""
     contents: Sequence[str]
     """SHA-256 of each picture's file, `mtl.contents.UNREADABLE` where there is none."""
+    drawn: bool = True
+    """Random splits are drawn, and drawn again where pictures cannot be used."""
 
 
 def check_unseen(
@@ -85,7 +87,8 @@ def _check_tests(
     """Refuse splits whose test parts hold pictures that the model has seen."""
     for protocol, splits in rated.splits.items():
         for split in splits:
-            tested = np.zeros(len(flags), bool)
+            # Random splits test every picture sooner or later.
+            tested = np.full(len(flags), protocol == "random" and rated.drawn)
             tested[split.test] = True
             leaked = tested & flags
             if not leaked.any():
@@ -95,8 +98,9 @@ def _check_tests(
                 remedy = f"test it on its own test part with --splits {own_splits}, or leave it out"
             tables = ", ".join(dict.fromkeys(each.table for each in seen))
             raise InputError(
-                f"{rated.path}: {label} was trained on {leaked.sum()} test pictures of the"
-                f" {protocol} split, such as {_first(rated, leaked)} (by {tables}); {remedy}"
+                f"{rated.path}: {label} was trained on {leaked.sum()} pictures that the"
+                f" {protocol} splits test it on, such as {_first(rated, leaked)} (by {tables});"
+                f" {remedy}"
             )
 
 

@@ -157,3 +157,14 @@ def test_look_alikes_among_pictures_without_a_reference(rated, tmp_path, capsys)
     run_benchmark(config(some, tmp_path, tmp_path / "a"), progress=True)
     said = [line for line in capsys.readouterr().err.splitlines() if "look like others" in line]
     assert len(said) == 1 and ": 20 pictures look like" in said[0]
+
+
+def test_random_splits_test_every_picture_sooner_or_later(rated, tmp_path, run):
+    """One split may miss the pictures that were seen; another seed, or a bad picture, may not."""
+    record = json.loads((run / "seen.json").read_text())
+    (digest, *_) = record["ratings"][0]["pictures"]
+    record["ratings"][0]["pictures"] = {digest: "training"}
+    (run / "seen.json").write_text(json.dumps(record))
+    for seed in range(4):
+        with pytest.raises(InputError, match="was trained on 1 pictures that the random splits"):
+            run_benchmark(config(rated, tmp_path, run, repetitions=1, seed=seed))
