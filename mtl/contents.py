@@ -1,4 +1,4 @@
-"""What a picture file holds: the SHA-256 of its bytes.
+"""Identify what a picture file holds by the SHA-256 of its bytes.
 
 Whatever is kept of pictures between runs is kept with these digests, since another picture may lie
 under the same name later. Digesting a JPEG file of 2 megapixels takes 0.4 ms on one core, decoding

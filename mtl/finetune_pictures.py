@@ -1,4 +1,4 @@
-"""What is known of a run's rated pictures before it begins: damage, look-alikes, earlier use."""
+"""Check a run's rated pictures before it begins: damage, look-alikes, earlier use."""
 
 from collections import Counter
 from collections.abc import Sequence

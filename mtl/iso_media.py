@@ -1,4 +1,4 @@
-"""Where AVIF and HEIF files keep their coded pictures (ISO/IEC 14496-12 and 23008-12)."""
+"""Find the coded pictures in AVIF and HEIF files (ISO/IEC 14496-12 and 23008-12)."""
 
 import struct
 from collections.abc import Iterator

@@ -101,7 +101,7 @@ def read_splits(path: Path, names: Sequence[str], references: Sequence[str]) -> 
         raise InputError(f"{path}: was written by another version; write the splits again")
     if _digest(content) != digest:
         raise InputError(
-            f"{path}: was changed since it was written (its SHA-256 is another); get it anew"
+            f"{path}: was changed since it was written (its SHA-256 differs); copy it again"
         )
     if known != _pictures_digest(names, references):
         raise InputError(

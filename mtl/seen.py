@@ -1,4 +1,4 @@
-"""What rated pictures a model has been trained on, so that no test is made on them.
+"""Record the rated pictures that a model was trained on: it must not be tested on them.
 
 MODEL/seen.json    {"format": 1, "ratings": [{"table": name, "sha256": of the table, "pictures":
                    {SHA-256 of a picture's file: "training" or "validation"}}, ...]}
@@ -17,7 +17,7 @@ SEEN_FILE = "seen.json"
 FORMAT = 1
 
 TRAINED, CHOSEN = "training", "validation"
-"""How a picture was used: to train, or to choose what is kept of the training."""
+"""Uses of a picture: to train, or to choose what is kept of the training."""
 
 
 @dataclass(frozen=True)
