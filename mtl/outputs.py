@@ -23,13 +23,10 @@ def check_output(path: Path, inputs: Iterable[Path] = (), *, option: str = "--ou
     Raises:
         InputError: names the file and the remedy.
     """
-    _check_name(path, option)
+    check_place(path, option=option)
     if path.is_dir():
         raise InputError(f"{path}: is a folder; give {option} the name of a file")
-    if path.exists() and not path.is_file():
-        return
-    _check_place(path, option)
-    if not path.exists():
+    if not path.is_file():
         return
     there = path.stat()
     for file in inputs:
@@ -58,14 +55,19 @@ def check_output_folder(path: Path, *, option: str = "--out") -> None:
     Raises:
         InputError: names the folder and the remedy.
     """
-    _check_name(path, option)
+    check_place(path, option=option)
     if path.exists() and not path.is_dir():
         raise InputError(f"{path}: is a file; give a folder for {option}")
-    _check_place(path, option)
 
 
-def _check_name(path: Path, option: str) -> None:
-    """Refuse a name that is longer than the file system allows."""
+def check_place(path: Path, *, option: str = "--out") -> None:
+    """Refuse a file or folder to write whose name is too long, or that could not be made there.
+
+    A folder, a device or a pipe that is there may be anywhere.
+
+    Raises:
+        InputError: names the path and the remedy.
+    """
     try:
         path.lstat()
     except OSError as error:
@@ -73,10 +75,8 @@ def _check_name(path: Path, option: str) -> None:
             raise InputError(
                 f"{path}: the name is too long; give {option} a shorter one"
             ) from error
-
-
-def _check_place(path: Path, option: str) -> None:
-    """Refuse a place below a file, or in a folder that may not be written."""
+    if path.exists() and not path.is_file():
+        return
     above = next(each for each in path.absolute().parents if os.path.lexists(each))
     if not above.is_dir():
         raise InputError(f"{path}: {above} is no folder; choose another {option}")

@@ -4,11 +4,13 @@ import dataclasses
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated, TypeVar
 
 import tyro
 
 from mtl.files import InputError
+from mtl.outputs import check_place
 from scripts.deepfl import USAGE_ERROR, accept_any_name
 
 Config = TypeVar("Config")
@@ -24,12 +26,17 @@ def parse(
 ) -> Config:
     """Read a configuration from the command line; a mistake ends the program with code 2.
 
+    A field `out` is a file or folder to write, whose place is checked before anything is computed.
+
     Args:
         config: a frozen dataclass.
         arguments: what follows the program's name.
         program: what the user typed before the arguments.
         description: shown above the options; holds an example.
         positional: fields that are given without a name.
+
+    Raises:
+        InputError: nothing can be written at `out`.
     """
     # Orbax and TFDS report through absl what concerns developers alone.
     logging.getLogger("absl").setLevel(logging.ERROR)
@@ -43,12 +50,16 @@ def parse(
         bases=(config,),
         frozen=True,
     )
-    return tyro.cli(
+    parsed = tyro.cli(
         with_positional,
         args=list(arguments),
         prog=program,
         description=description,
     )
+    out = getattr(parsed, "out", None)
+    if isinstance(out, Path):
+        check_place(out)
+    return parsed
 
 
 def one_line(error: Exception) -> str:

@@ -98,6 +98,8 @@ class _Table:
 class _Found:
     """A reference and its distorted pictures, as far as their files go."""
 
+    file: str
+    """The reference's, as the disk spells it."""
     size: tuple[int, int]
     bytes: int
     content: str
@@ -186,6 +188,7 @@ def plan_import(config: ImportConfig, *, progress: bool = False) -> ImportPlan:
         for reference, what in zip(references, looked_at, strict=True):
             found[reference] = what
             bar.update()
+    _check_spellings(config, found)
     sizes_seen = Counter(what.size for what in found.values() if isinstance(what, _Found))
     size = sizes_seen.most_common(1)[0][0] if sizes_seen else (0, 0)
     sizes, contents, pictures = {}, {}, {}
@@ -271,7 +274,8 @@ def _chosen(config: ImportConfig, there: tuple[str, ...]) -> tuple[str, ...]:
 def _look(finders: tuple[Finder, Finder], table: _Table, reference: str) -> _Found | str:
     """A reference's files; what is wrong with it where it cannot be used."""
     of_references, of_distorted = finders
-    path = of_references.root / (of_references.first_file([reference]) or reference)
+    there = of_references.first_file([reference]) or reference
+    path = of_references.root / there
     try:
         size = picture_size(path)
         number_of_bytes, content = path.stat().st_size, content_digest(path)
@@ -284,7 +288,24 @@ def _look(finders: tuple[Finder, Finder], table: _Table, reference: str) -> _Fou
             rejected.append(file)
         else:
             pictures.append(file)
-    return _Found(size, number_of_bytes, content, tuple(pictures), tuple(rejected))
+    return _Found(there, size, number_of_bytes, content, tuple(pictures), tuple(rejected))
+
+
+def _check_spellings(config: ImportConfig, found: Mapping[str, _Found | str]) -> None:
+    """Refuse a file that the table names in two ways, which might be in both splits."""
+    named: dict[Path, dict[str, str]] = {config.references: {}, config.distorted: {}}
+    for reference, what in found.items():
+        if not isinstance(what, _Found):
+            continue
+        files = [(config.references, what.file, reference)]
+        files += [(config.distorted, p.file, p.entry.name) for p in what.pictures]
+        for folder, file, name in files:
+            earlier = named[folder].setdefault(file, name)
+            if earlier != name:
+                raise InputError(
+                    f"{config.table}: {earlier} and {name} are both {folder / file}; write one of"
+                    " them in all rows, or remove the rows of one"
+                )
 
 
 def _type_and_level(entry: Entry) -> tuple[int, int]:

@@ -546,3 +546,16 @@ def test_pictures_are_found_whatever_their_case(release, tmp_path):
     first.rename(first.with_name("other.png"))
     with pytest.raises(InputError, match=r" may be .* or .*; rename one of them"):
         imported(release, tmp_path / "several")
+
+
+def test_a_file_that_a_table_spells_in_two_ways(release, tmp_path):
+    rows = read(release / "scores.csv")
+    first = rows[0]["ref_im"]
+    change(release, lambda rows: [rows[0] | {"ref_im": first.upper()}, *rows[1:]])
+    with pytest.raises(InputError, match=f"{first.upper()} and {first} are both .*{first}; write"):
+        imported(release, tmp_path / "data")
+    other = next(row["ref_im"] for row in rows if row["ref_im"] != first)
+    again = rows[0] | {"dist_im": rows[0]["dist_im"].upper(), "ref_im": other}
+    write(release / "scores.csv", [*rows, again])
+    with pytest.raises(InputError, match=r"are both .*; write one of them in all rows"):
+        imported(release, tmp_path / "data")

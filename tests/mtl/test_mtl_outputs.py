@@ -54,6 +54,7 @@ def test_folders_that_cannot_be_written(tmp_path, name):
 
 def test_a_folder_that_may_not_be_written(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)  # root may all
+    check_output_folder(tmp_path)
     with pytest.raises(InputError, match="nothing may be written in"):
         check_output(tmp_path / "scores.csv")
 

@@ -139,6 +139,16 @@ def test_one_folder_within_the_other_leaves_nothing_over(
     assert not found.lone_references and not found.lone_distorted
 
 
+def test_a_link_to_a_reference_is_no_version_of_it_and_is_named(tmp_path):
+    for folder, name in (("r", "x.png"), ("d", "x_blur.png")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).touch()
+    (tmp_path / "d/x_01_05.png").symlink_to(tmp_path / "r/x.png")
+    found = pair_names(tmp_path / "r", tmp_path / "d")
+    assert found.versions == {"x.png": ["x_blur.png"]}
+    assert (found.lone_references, found.lone_distorted) == ([], ["x_01_05.png"])
+
+
 @pytest.fixture
 def photographs(tmp_path, sample) -> Path:
     """Four different photographs, whose names begin alike."""

@@ -168,6 +168,19 @@ def test_names_that_no_disk_can_hold_are_left_out(place):
     assert all("no such picture file" in each.reason for each in left_out)
 
 
+def test_accents_may_be_composed_or_decomposed(place):
+    for folder, name in (("references", "coffee"), ("distorted", "coffee_1")):
+        path = place / folder / f"{name}.png"
+        path.rename(path.with_name(f"{name}e\u0301.png"))  # as archives of macOS have it
+    rows = read(place)
+    rows[3] |= {"dist_im": "coffee_1\u00e9.png", "ref_im": "Coffee\u00c9.png"}
+    write(place, rows[:4])
+    pairs, _ = pair_published(
+        read_published(place / "published.csv"), place / "references", place / "distorted"
+    )
+    assert [pair.reference.name for pair in pairs] == ["astronaut.png", "coffeee\u0301.png"]
+
+
 def test_one_folder_within_the_other_counts_each_file_once(place):
     folder = place / "distorted"
     (place / "references").rename(folder / "references")
