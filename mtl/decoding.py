@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from mtl.exif import SIDEWAYS, orientation, upright
+from mtl.file_names import encoding_hint
 from mtl.files import InputError
 from mtl.picture_integrity import check_whole
 from mtl.pillow_warnings import PILLOW_IS_QUIET
@@ -78,7 +79,7 @@ def opened(path: str | os.PathLike) -> Iterator[Image.Image]:
             raise InputError(f"{path}: is a folder; give a picture file")
         if not path.exists():
             gone = "is a link to a file that is missing" if path.is_symlink() else "no such file"
-            raise InputError(f"{path}: {gone}")
+            raise InputError(f"{path}: {gone}{encoding_hint([str(path)])}")
         picture = _open(path)
     with picture:
         yield picture
