@@ -133,16 +133,18 @@ def open_database(
     def spelled(name: str) -> str:
         return finder.find(name) or name
 
+    written = database.names
     database = replace(
         database,
-        names=tuple(spelled(name) for name in database.names),
+        names=tuple(spelled(name) for name in written),
         reference_files=tuple(file and spelled(file) for file in database.reference_files),
     )
     _check_names(table, database)  # two names may be one file, but for their case
-    twice = same_pictures(root, database.names) if layout is None else None
-    if twice is not None:
-        later, earlier = (database.names[place] for place in twice)
-        raise InputError(f"{table}: names {earlier} again as {later}; remove one of them")
+    if layout is None and database.names != written:
+        twice = same_pictures(root, database.names)
+        if twice is not None:
+            later, earlier = (written[place] for place in twice)
+            raise InputError(f"{table}: names {earlier} again as {later}; remove one of them")
     return database
 
 
