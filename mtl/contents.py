@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
+from mtl.file_names import encoding_hint
 from mtl.files import InputError, file_digest
 from mtl.threads import computed
 
@@ -36,7 +37,7 @@ def content_digest(path: str | os.PathLike) -> str:
     try:
         return file_digest(path)
     except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
+        raise InputError(f"{path}: no such file{encoding_hint([str(path)])}") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
 

@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from mtl.exif import SIDEWAYS, orientation, upright
+from mtl.file_names import encoding_hint
 from mtl.files import InputError
 from mtl.jpeg_segments import unread_kind
 from mtl.picture_integrity import check_whole
@@ -80,7 +81,7 @@ def opened(path: str | os.PathLike) -> Iterator[Image.Image]:
             raise InputError(f"{path}: is a folder; give a picture file")
         if not path.exists():
             gone = "is a link to a file that is missing" if path.is_symlink() else "no such file"
-            raise InputError(f"{path}: {gone}")
+            raise InputError(f"{path}: {gone}{encoding_hint([str(path)])}")
         if not path.is_file():
             raise InputError(f"{path}: is no file but a pipe or a device; give a picture file")
         # By its name, Pillow maps a TIFF into memory, and gets the rows of a turned one wrong.

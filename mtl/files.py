@@ -235,7 +235,8 @@ def table_rows(
     path, required = Path(path), tuple(required)
     empty = True
     if not path.is_file():
-        raise InputError(f"{path}: no such file; give a CSV file with a header line")
+        problem = "is no plain file" if path.exists() else "no such file"
+        raise InputError(f"{path}: {problem}; give a CSV file with a header line")
     line = 1
     try:
         # Names of files are bytes: those that are not UTF-8 come back as the names they were.

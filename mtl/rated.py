@@ -39,7 +39,7 @@ from mtl.files import InputError, Row, read_table, table_text
 from mtl.inception_resnet_v2 import SMALLEST_SIDE
 from mtl.opinion_losses import RATINGS, expected_score
 from mtl.pictures import picture_size, read_picture
-from mtl.rating_scales import NO_STD, scale_and_deviations
+from mtl.rating_scales import NO_STD, check_same_direction, scale_and_deviations
 from mtl.splits import (
     FEWEST_PICTURES,
     Split,
@@ -140,6 +140,8 @@ def read_ratings(table: Path, columns: TableColumns = UNSAID) -> Ratings:
         distributions = _distributions(rows, counted[::-1] if worse else counted)
     if score is not None:
         original = np.array([row.number(score) for row in rows])
+        if distributions is not None:
+            check_same_direction(table, score, original, distributions)
         scores = -original if worse else original
         transformation = f"-{score}" if worse else AS_PUBLISHED
     else:

@@ -4,12 +4,14 @@ The names of columns, of the file and of the database say nothing: `MOS,SD` is `
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
 from mtl.columns import SCORE, STD, named_like
-from mtl.files import Row
+from mtl.correlation import srocc
+from mtl.files import InputError, Row
 from mtl.opinion_losses import RATINGS, expected_score
 
 SD = "SD"
@@ -31,6 +33,10 @@ KONIQ_SCALE = (0.0, 100.0)
 FEWEST_RATINGS = 2
 # Means and deviations that are rounded to one decimal differ from their own by this at most.
 ROUNDING = 0.05
+
+# Scores and counts of the same ratings rank pictures alike, KonIQ-10k's with an SROCC of 0.99. Of
+# unrelated ones ten pictures have less than this in one case of fourteen.
+OPPOSED, FEWEST_RANKED = -0.5, 10
 
 
 def read_deviations(rows: Sequence[Row], column: str) -> Float[np.ndarray, " n"]:
@@ -83,6 +89,37 @@ def scale_and_deviations(
     if STD in found:
         return scale, values, ""
     return scale, None, NO_STD if sd is None else OTHER_SCALE
+
+
+def check_same_direction(
+    table: Path,
+    score: str,
+    scores: Float[np.ndarray, " n"],
+    distributions: Float[np.ndarray, "n k"],
+) -> None:
+    """Refuse a score that falls where the mean of the counted ratings rises.
+
+    Args:
+        table: for messages.
+        score: its column.
+        scores: as they are in the table.
+        distributions: shares of the ratings.
+
+    Raises:
+        InputError: the scores are those of the counts turned round, or rank the pictures the other
+            way.
+    """
+    means = expected_score(distributions)
+    apart, from_turned = (
+        np.median(np.abs(scores - its)) for its in (means, distributions.shape[1] + 1 - means)
+    )
+    mirrored = from_turned < SAME_SCALE and apart >= 2 * SAME_SCALE
+    opposed = len(scores) >= FEWEST_RANKED and srocc(means, scores) < OPPOSED
+    if mirrored or opposed:
+        raise InputError(
+            f"{table}: {score} falls where the ratings that c1 (worst), c2, ... count rise;"
+            " turn one of them round, or remove it"
+        )
 
 
 def _can_be_ratings(

@@ -10,6 +10,7 @@ from zipfile import BadZipFile
 import numpy as np
 from jaxtyping import Float
 
+from mtl.file_names import encoding_hint
 from mtl.files import NUMBER, InputError
 from mtl.finder import Finder
 
@@ -20,11 +21,20 @@ MISSING_NAMED = 3  # of the missing pictures, in an error
 
 def missing_files(finder: Finder, names: Sequence[str]) -> str | None:
     """How many of the files are missing, and the first of them; None if all are there."""
-    missing = [name for name in dict.fromkeys(names) if finder.find(name) is None]
+    missing = [name for name in dict.fromkeys(names) if not _is_there(finder, name)]
     if not missing:
         return None
     first = ", ".join(missing[:MISSING_NAMED]) + (", ..." if len(missing) > MISSING_NAMED else "")
-    return f"{len(missing):,} of {len(set(names)):,} pictures are missing: {first}"
+    return (
+        f"{len(missing):,} of {len(set(names)):,} pictures are missing: {first}"
+        f"{encoding_hint(missing)}"
+    )
+
+
+def _is_there(finder: Finder, name: str) -> bool:
+    """Return whether there is such a file; a folder is none."""
+    found = finder.find(name)
+    return found is not None and (finder.root / found).is_file()
 
 
 # Reads variables of a .mat file and writes them as an .npz file to standard output, cells as text.

@@ -23,10 +23,20 @@ from mlsp.databases.synthetic import (
     tid_edition,
 )
 from mtl.columns import UNSAID, TableColumns
+from mtl.file_names import same_pictures
 from mtl.files import InputError, table_header
 
 CSV = "csv"
 """The kind of a user's own table."""
+
+# What to do with a table of one's own that looks like one of theirs.
+_OWN: Mapping[str, str] = MappingProxyType(
+    {
+        "kadid10k": "if it is a table of your own, give {table} with --database csv --higher-is"
+        " better --columns std=var",
+        "koniq10k": "if it is a table of your own, give {table} with --database csv",
+    }
+)
 
 Reader = Callable[[Finder, Path], Database]
 
@@ -78,6 +88,12 @@ def open_database(
             f"{path}: no such folder or file; `deepfl benchmark --download-help` says where"
             " databases are obtained"
         )
+    if not path.is_file() and not path.is_dir():
+        raise InputError(
+            f"{path}: is neither a folder nor a file that can be read twice; give the database's"
+            " folder, or a CSV file"
+        )
+    asked = kind
     kind, table = _kind_of_file(path, kind) if path.is_file() else _kind_of_folder(path, kind)
     reader = _READERS[kind]
     if practice_pictures:
@@ -96,12 +112,18 @@ def open_database(
     layout = DATABASES.get(kind)
     root = table.parent.parent if kind == "livec" else table.parent
     finder = Finder(root)
-    database = reader(finder, table)
-    _check_names(table, database)
-    if layout is not None:
-        extra = LIVEC_PRACTICE if practice_pictures else 0
-        _check_counts(table, database, layout, layout.pictures + extra)
-        _check_scale(table, database, layout)
+    try:
+        database = reader(finder, table)
+        _check_names(table, database)
+        if layout is not None:
+            extra = LIVEC_PRACTICE if practice_pictures else 0
+            _check_counts(table, database, layout, layout.pictures + extra)
+            _check_scale(table, database, layout)
+    except InputError as error:
+        # A part of a database, or another table under its name or header, is the user's own.
+        if asked is None and kind in _OWN:
+            raise InputError(f"{error}; {_OWN[kind].format(table=table)}") from error
+        raise
     pictures = [*database.names, *(file for file in database.reference_files if file)]
     problem = missing_files(finder, pictures) if check_files else None
     if problem:
@@ -111,12 +133,18 @@ def open_database(
     def spelled(name: str) -> str:
         return finder.find(name) or name
 
+    written = database.names
     database = replace(
         database,
-        names=tuple(spelled(name) for name in database.names),
+        names=tuple(spelled(name) for name in written),
         reference_files=tuple(file and spelled(file) for file in database.reference_files),
     )
     _check_names(table, database)  # two names may be one file, but for their case
+    if layout is None and database.names != written:
+        twice = same_pictures(root, database.names)
+        if twice is not None:
+            later, earlier = (written[place] for place in twice)
+            raise InputError(f"{table}: names {earlier} again as {later}; remove one of them")
     return database
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from mtl.columns import HigherIs, TableColumns, image_column, listed
+from mtl.columns import UNSAID, HigherIs, TableColumns, image_column, listed
 from mtl.file_names import plain_path
 from mtl.files import InputError, json_text, read_table, table_text, write_atomically
 from mtl.progress import stage
@@ -115,7 +115,8 @@ def run_ratings(config: RatingsConfig, *, progress: bool = False) -> Study:
     """
     _check(config)
     raw = read_raw(config.raw, duplicates=config.duplicates, progress=progress)
-    experts = _expert_scores(config)
+    columns = TableColumns(config.columns, config.higher_is)
+    experts = None if config.experts is None else _expert_scores(config.experts, columns)
     predictions = None if config.predictions is None else _predictions(config.predictions)
     screening = screen(raw, config)
     votes = votes_of(raw, screening.kept)
@@ -136,7 +137,7 @@ def run_ratings(config: RatingsConfig, *, progress: bool = False) -> Study:
             for kind, values in (("raw", rated.score), ("rescaled", rated.value))
         }
     agreement = None
-    if config.experts is not None:
+    if experts is not None:
         agreement = _compared_with_experts(config, raw, scores, enough, experts, rng)
     groups, model = None, None
     if votes.raters >= FEWEST_RATERS and written.sum() >= FEWEST_IMAGES:
@@ -179,11 +180,8 @@ def _names(config: RatingsConfig, raw: RawRatings, chosen: np.ndarray) -> Sequen
     return [seen_from(config.out, config.pictures, name) for name in raw.images]
 
 
-def _expert_scores(config: RatingsConfig) -> dict[str, float]:
-    """Return the experts' scores by image; none without a table of them."""
-    if config.experts is None:
-        return {}
-    found = read_ratings(config.experts, TableColumns(config.columns, config.higher_is))
+def _expert_scores(table: Path, columns: TableColumns = UNSAID) -> dict[str, float]:
+    found = read_ratings(table, columns)
     return dict(zip(map(plain_path, found.names), found.scores.tolist(), strict=True))
 
 

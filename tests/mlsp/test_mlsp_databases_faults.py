@@ -1,8 +1,10 @@
 """Databases that are damaged, altered or incomplete: one line names the file and the remedy."""
 
+import os
 import re
 import shutil
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -324,3 +326,39 @@ def test_options_for_columns_are_refused_where_the_columns_are_known(tables):
         table, "csv", check_files=False, columns=TableColumns(("std=var",), "better")
     )
     assert known.name == "dmos" and known.deviations is not None
+
+
+@pytest.mark.parametrize("kind", ["kadid10k", "koniq10k"])
+@pytest.mark.parametrize("give", ["table", "folder"])
+def test_a_part_of_a_database_is_read_as_ones_own_table(tmp_path, kind, give):
+    """Under its own header and file name it is taken for the whole."""
+    if kind == "kadid10k":
+        table = tmp_path / "dmos.csv"
+        lines = ["dist_img,ref_img,dmos,var"]
+        lines += [f"I0{r}_01_0{k}.png,I0{r}.png,{4.6 - k / 2},0.4" for r in (1, 2) for k in (1, 2)]
+    else:
+        table = tmp_path / "koniq10k_distributions_sets.csv"
+        lines = ["image_name,c1,c2,c3,c4,c5,MOS,SD"]
+        lines += [f"{k}.jpg,1,2,25,73,7,{60 + k},0.5" for k in range(4)]
+    table.write_text("\n".join(lines))
+    path = table if give == "table" else tmp_path
+    message = refused(path, "4 pictures", check_files=False)
+    assert f"if it is a table of your own, give {table} with --database csv" in message
+    assert "\n" not in message
+    options = message.partition("--database csv")[2].split()
+    columns = TableColumns(("std=var",), "better") if options else TableColumns()
+    assert not options or options == ["--higher-is", "better", "--columns", "std=var"]
+    own = open_database(table, "csv", check_files=False, columns=columns)
+    if kind == "kadid10k":
+        assert own.references == ("I01.png", "I01.png", "I02.png", "I02.png")
+        assert own.deviations.tolist() == [0.4] * 4 and (own.lowest, own.highest) == (1, 5)
+    else:
+        assert (own.lowest, own.highest) == (0, 100) and own.deviations is None
+
+
+def test_what_is_no_file_is_said(tmp_path):
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/null")):
+        for kind in (None, "csv", "kadid10k"):
+            refused(path, "is neither a folder nor a file that can be read twice", kind)

@@ -13,7 +13,7 @@ from mlsp.predict import Prediction, predict_files
 from mlsp.sources import open_source
 from mtl.columns import TableColumns
 from mtl.files import InputError
-from mtl.rated import read_ratings
+from mtl.rated import common_size, read_ratings
 
 
 def written(folder: Path, *lines: str) -> Path:
@@ -168,6 +168,28 @@ def test_a_column_is_named_for_one_purpose(tmp_path):
     assert known.scores.tolist() == [1] and known.distributions is not None
 
 
+def test_a_score_that_runs_against_the_counts_is_refused(tmp_path):
+    header, match = "image,c1,c2,c3,c4,c5,score", "score falls where the ratings that c1 .* rise"
+    path = written(tmp_path, header, "a,9,0,0,0,0,5", "b,0,0,0,0,9,1")
+    with pytest.raises(InputError, match=match):
+        read_ratings(path)
+    # On a scale of its own.
+    rng = np.random.default_rng(0)
+    counts = rng.integers(0, 30, (12, 5)) + 1
+    means = counts @ np.arange(1, 6) / counts.sum(axis=1)
+    for sign in (1, -1):
+        rows = [
+            f"{k},{','.join(map(str, row))},{50 + sign * 20 * (mean - 3):.3f}"
+            for k, (row, mean) in enumerate(zip(counts, means, strict=True))
+        ]
+        path = written(tmp_path, header, *rows)
+        if sign > 0:
+            assert read_ratings(path).scores.max() > 50
+        else:
+            with pytest.raises(InputError, match=match):
+                read_ratings(path)
+
+
 @pytest.mark.parametrize("reference", ["reference", "ref_img", "Ref Img Path", "ref_name"])
 def test_the_usual_columns_of_references_are_taken(tmp_path, reference):
     path = written(tmp_path, f"dist_name,{reference},mos", "a_1,a,1", "a_2,a,2", "b_1,b,2")
@@ -259,6 +281,62 @@ def test_one_picture_under_two_spellings_is_there_twice(tmp_path):
     if not (tmp_path / "B.png").exists():
         with pytest.raises(InputError, match=r"names b\.png more than once"):
             open_database(path)
+
+
+def test_one_picture_under_two_names_is_there_twice(tmp_path):
+    """Whatever the way to the file: it would be in two parts of a split."""
+    home = tmp_path / "home"
+    (home / "sub").mkdir(parents=True)
+    for name in ("a.png", "sub/b.png"):
+        (home / name).write_bytes(name.encode())
+    (home / "other.png").symlink_to(home / "a.png")
+    (home / "hard.png").hardlink_to(home / "a.png")
+    (home / "linked").symlink_to(home / "sub")
+    for first, second in (
+        ("a.png", "sub/../a.png"),
+        ("a.png", str(home / "a.png")),
+        ("a.png", "other.png"),
+        ("a.png", "hard.png"),
+        ("sub/b.png", "linked/b.png"),
+        ("sub/b.png", "./linked//b.png"),
+        ("gone.png", "./gone.png"),
+        ("gone.png", "sub/../gone.png"),
+        ("sub/gone.png", "linked/gone.png"),
+    ):
+        path = written(home, "image,score", "sub/c.png,3", f"{first},1", f"{second},2")
+        for read in (read_ratings, open_source, lambda p: open_database(p, check_files=False)):
+            with pytest.raises(InputError, match=r"line 4: .* is named more than once, .* line 3"):
+                read(path)
+    path = written(home, "image,score", "a.png,1", "sub/b.png,2")
+    assert open_database(path).names == ("a.png", "sub/b.png")
+
+
+def test_a_reference_is_one_whatever_its_spelling(tmp_path):
+    path = written(tmp_path, "image,score,ref_img", "a,1,r.png", "b,2,./r.png", "c,3,x/../r.png")
+    assert read_ratings(path).references == ("r.png",) * 3
+
+
+def test_a_folder_is_no_picture(tmp_path):
+    (tmp_path / "sub.png").mkdir()
+    path = written(tmp_path, "image,score", "sub.png,1")
+    with pytest.raises(InputError, match=r"1 of 1 pictures are missing: sub\.png"):
+        open_database(path)
+
+
+def test_a_table_that_is_not_utf_8_is_said_where_files_are_missing(tmp_path):
+    path = tmp_path / "ratings.csv"
+    path.write_bytes("image,score\ncafé.png,1\n".encode("latin-1"))
+    name = read_ratings(path).names[0]
+    hint = "the table is not UTF-8: save it as 'CSV UTF-8'"
+    with pytest.raises(InputError, match=hint):
+        open_database(path)
+    with pytest.raises(InputError, match=hint):
+        open_source(path).load(0)
+    with pytest.raises(InputError, match=hint):
+        common_size(read_ratings(path), None)
+    # A file whose name is no UTF-8 itself is found.
+    (tmp_path / name).touch()
+    assert open_database(path).names == (name,)
 
 
 def test_predictions_name_the_pictures_of_a_table(tmp_path, sample):

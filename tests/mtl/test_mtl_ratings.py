@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mtl.columns import TableColumns
 from mtl.correlation import plcc, srocc
 from mtl.files import InputError
 from mtl.rated import read_ratings
@@ -72,15 +73,17 @@ def test_tables_of_experts_and_predictions_have_the_names_that_people_give(tmp_p
     path = tmp_path / "experts.csv"
     path.write_text("who,picture,DMOS\n1,./a.png,10\n2,b.png,20\n")
     config = RatingsConfig(raw=path, out=tmp_path / "out", experts=path, repetitions=20)
+    raw = written(tmp_path, "rater,image,score", "a,a.png,1", "b,a.png,2", "a,b.png,3")
+    config = replace(config, raw=raw)
     with pytest.raises(InputError, match="name the column with --columns image="):
-        study_module._expert_scores(config)
+        run_ratings(config)
     config = replace(config, columns=("image=picture",))
     with pytest.raises(InputError, match="say --higher-is better or --higher-is worse"):
-        study_module._expert_scores(config)
-    config = replace(config, higher_is="worse")
-    assert study_module._expert_scores(config) == {"a.png": -10, "b.png": -20}
+        run_ratings(config)
     with pytest.raises(InputError, match="are of the experts' table; say --experts"):
-        study_module._check(replace(config, experts=None))
+        run_ratings(replace(config, experts=None))
+    columns = TableColumns(config.columns, "worse")
+    assert study_module._expert_scores(path, columns) == {"a.png": -10, "b.png": -20}
     path.write_text("Image Name,Quality\n./a.png,1\nb.png,2\n")
     assert study_module._predictions(path) == {"a.png": 1, "b.png": 2}
     path.write_text("image,quality\na.png,1\n./a.png,2\n")
