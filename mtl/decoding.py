@@ -137,7 +137,7 @@ def _unidentified(path: Path, start: bytes) -> InputError:
     if start.startswith(TIFF_STARTS):
         return InputError(
             f"{path}: is a TIFF that is damaged or of a kind that is not read"
-            f" ({described_layout(path)}); save it as 8-bit RGB"
+            f" ({described_layout(path)}); save it as 8-bit RGB PNG"
         )
     if start[4:8] == MEDIA_START and start[8:12] in HEIF_BRANDS and not HEIC:
         return InputError(f"{path}: is HEIC, which is not readable here; {HEIC_REMEDY}")

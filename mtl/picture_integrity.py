@@ -2,9 +2,9 @@
 
 Where the format lets one know: JPEG by `mtl.jpeg_integrity`; PNG by its checksums, its end chunk
 and the length of its pixels; deflated TIFF by zlib's checksums, JPEG in TIFF as JPEG, every TIFF by
-the extent of its strips; AVIF, HEIF and lossy WebP by zeros where compressed data should be, as
-half-copied files have them. Lossless WebP, BMP, PPM and uncompressed or LZW TIFF hold nothing to
-compare with: only missing bytes show.
+the number and the extent of its strips; AVIF, HEIF and lossy WebP by zeros where compressed data
+should be, as half-copied files have them. Lossless WebP, BMP, PPM and uncompressed or LZW TIFF hold
+nothing to compare with: only missing bytes show.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from PIL import Image
 from mtl.iso_media import coded_extents
 from mtl.jpeg_integrity import check_jpeg
 from mtl.png_chunks import check_png
-from mtl.tiff_layouts import check_tiff
+from mtl.tiff_integrity import check_tiff
 
 # Zeros in a row that no arithmetic coder writes: AV1 and HEVC wrote at most 3 for flat colours,
 # gradients, text and noise of 3000 x 2000 pixels.
