@@ -7,9 +7,8 @@ program's own code outside decoding are not caught.
 
 import io
 import os
-import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,9 +18,11 @@ from PIL import Image, UnidentifiedImageError
 from mtl.exif import SIDEWAYS, orientation, upright
 from mtl.file_names import encoding_hint
 from mtl.files import InputError
+from mtl.iso_media import without_exif
 from mtl.jpeg_segments import unread_kind
 from mtl.picture_integrity import check_whole
 from mtl.pillow_warnings import PILLOW_IS_QUIET
+from mtl.png_chunks import PNG_START, without_metadata
 from mtl.tiff_layouts import TIFF_STARTS, described_layout, eight_bit_tiff
 
 try:
@@ -42,11 +43,18 @@ DIRECTORIES = (0x8769, 0x8825, 0xA005)  # EXIF, GPS, Interoperability: tags of a
 MEDIA_START = b"ftyp"
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
-PNG_SIGNATURE, CHECKSUM = 8, 4  # bytes before the first chunk, and behind each (PNG, section 5)
-JPEG_START, PNG_START = b"\xff\xd8\xff", b"\x89PNG"
+JPEG_START = b"\xff\xd8\xff"
 
-# The TIFF header of an EXIF item: its offset (4 bytes, 0 or 6), perhaps "Exif", then the header.
-EXIF_ITEM = re.compile(rb"\0\0\0(?:\0|\x06Exif\0\0)(?:(II\*\0)|(MM\0\*))(.{4})", re.DOTALL)
+# Formats as Pillow names them; GIF is for the rule on animations, and MPO is among JPEG. Pillow
+# would open others whatever the file is named, and hand EPS to Ghostscript.
+READ = (
+    *("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"),
+    *(("HEIF",) if HEIC else ()),
+)
+
+# Pillow refuses pictures of over twice its limit, 179 megapixels; cameras make 200.
+MEGAPIXELS = 500
+Image.MAX_IMAGE_PIXELS = MEGAPIXELS * 10**6 // 2
 
 
 @contextmanager
@@ -65,6 +73,8 @@ def decoding(path: Path) -> Iterator[None]:
         raise
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, Image.DecompressionBombError):
+            reason = f"it has over {MEGAPIXELS} megapixels, or is none"
         raise InputError(f"{path}: cannot be decoded ({reason}); replace or remove it") from error
 
 
@@ -94,27 +104,41 @@ def opened(path: str | os.PathLike) -> Iterator[Image.Image]:
 
 
 def _open(path: Path, file: BinaryIO) -> Image.Image:
+    start = file.read(12)
+    file.seek(0)
     try:
-        return Image.open(file)
-    except Exception as error:
-        # Pillow rewrites the EXIF block of an AVIF while opening it, which odd tags prevent.
-        without = _without_exif(path)
-        if without is not None:
-            with suppress(Exception):
-                return Image.open(io.BytesIO(without))
-        if isinstance(error, UnidentifiedImageError):
-            raise _unidentified(path) from error
-        raise
+        if start.startswith(PNG_START):
+            return _open_png(file.read())
+        try:
+            return Image.open(file, formats=READ)
+        except Exception:
+            if start[4:8] != MEDIA_START:
+                raise
+            # Pillow rewrites the EXIF block of an AVIF while opening it, which odd tags prevent.
+            return Image.open(io.BytesIO(without_exif(path.read_bytes())), formats=READ)
+    except UnidentifiedImageError as error:
+        raise _unidentified(path, start) from error
 
 
-def _unidentified(path: Path) -> InputError:
-    """Say of a file that no decoder accepts what is known of it."""
-    with path.open("rb") as file:
-        start = file.read(12)
+def _open_png(data: bytes) -> Image.Image:
+    """Open a PNG; faults of chunks on which no pixel depends do not matter."""
+    chosen, profile = without_metadata(data)
+    try:
+        picture = Image.open(io.BytesIO(chosen), formats=READ)
+    except Exception:
+        chosen, _ = without_metadata(data, strict=True)
+        picture = Image.open(io.BytesIO(chosen), formats=READ)
+    if profile is not None:
+        picture.info["icc_profile"] = profile
+    return picture
+
+
+def _unidentified(path: Path, start: bytes) -> InputError:
+    """Say of a file that no decoder accepts, by its first bytes, what is known of it."""
     if start.startswith(TIFF_STARTS):
         return InputError(
             f"{path}: is a TIFF that is damaged or of a kind that is not read"
-            f" ({described_layout(path)}); save it as 8-bit RGB"
+            f" ({described_layout(path)}); save it as 8-bit RGB PNG"
         )
     if start[4:8] == MEDIA_START and start[8:12] in HEIF_BRANDS and not HEIC:
         return InputError(f"{path}: is HEIC, which is not readable here; {HEIC_REMEDY}")
@@ -123,50 +147,17 @@ def _unidentified(path: Path) -> InputError:
         return InputError(f"{path}: is {kind}, which is not read; save it as PNG or 8-bit JPEG")
     if start[4:8] == MEDIA_START or start.startswith((JPEG_START, PNG_START)):
         return InputError(f"{path}: is a damaged or truncated picture; replace or remove it")
-    return InputError(f"{path}: is not a picture; replace or remove it")
+    return InputError(
+        f"{path}: is not a picture, or of a kind that is not read; convert it to PNG or remove it"
+    )
 
 
-def _without_exif(path: Path) -> bytes | None:
-    """Return an AVIF or HEIF file with its EXIF directories emptied, nothing moved.
-
-    None where the file is neither or has no such directory.
-    """
-    with path.open("rb") as file:
-        if file.read(8)[4:] != MEDIA_START:
-            return None
-    data = path.read_bytes()
-    patched = bytearray(data)
-    for item in EXIF_ITEM.finditer(data):
-        header = item.start(1) if item.group(1) else item.start(2)
-        first = header + int.from_bytes(item.group(3), "little" if item.group(1) else "big")
-        patched[first : first + 2] = bytes(len(patched[first : first + 2]))
-    return None if patched == data else bytes(patched)
-
-
-def displayed_size(path: Path, picture: Image.Image) -> tuple[int, int]:
-    """Return (height, width) of an opened picture as displayed.
-
-    Raises:
-        InputError: it is a PNG with an EXIF block behind pixels that cannot be decoded.
-    """
+def displayed_size(picture: Image.Image) -> tuple[int, int]:
+    """Return (height, width) of an opened picture as displayed."""
     width, height = picture.size
-    if picture.format == "PNG" and "exif" not in picture.info and _has_late_exif(path):
-        with decoding(path):
-            picture.load()
     # Pillow gives the size of a TIFF as displayed already.
     turned = picture.format != "TIFF" and orientation(picture) in SIDEWAYS
     return (width, height) if turned else (height, width)
-
-
-def _has_late_exif(path: Path) -> bool:
-    """Tell whether a PNG has a chunk of EXIF; chunk headers alone are read."""
-    with path.open("rb") as file:
-        file.seek(PNG_SIGNATURE)
-        while len(header := file.read(8)) == 8:
-            if header[4:] == b"eXIf":
-                return True
-            file.seek(int.from_bytes(header[:4], "big") + CHECKSUM, os.SEEK_CUR)
-    return False
 
 
 def upright_eight_bit(path: Path, picture: Image.Image) -> Image.Image:
@@ -178,7 +169,7 @@ def upright_eight_bit(path: Path, picture: Image.Image) -> Image.Image:
     Raises:
         InputError: the pixels are damaged, have no fixed range or a layout that is not read.
     """
-    size = displayed_size(path, picture)
+    size = displayed_size(picture)
     with decoding(path):
         check_whole(path, picture)
         decoded = _decoded(path, picture)

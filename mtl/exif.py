@@ -23,7 +23,10 @@ def orientation(picture: Image.Image) -> int:
     """Return the EXIF orientation of an opened picture, 1..8; 1 where its EXIF block is broken."""
     try:
         with PILLOW_IS_QUIET:
-            found = picture.getexif().get(ORIENTATION, 1)
+            # That of Pillow's PNG decodes the pixels first.
+            found = Image.Image.getexif(picture).get(ORIENTATION, 1)
+        if isinstance(found, bytes) and len(found) == 1:  # of type BYTE or UNDEFINED
+            found = found[0]
         return int(found) if found in TURNS else 1
     except Exception:  # tags of any type and length: nothing else is needed of them
         return 1

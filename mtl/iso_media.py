@@ -1,9 +1,11 @@
-"""Find the coded pictures in AVIF and HEIF files (ISO/IEC 14496-12 and 23008-12)."""
+"""Find coded pictures and EXIF in AVIF and HEIF files (ISO/IEC 14496-12 and 23008-12)."""
 
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 
 CODED = (b"av01", b"hvc1")  # item types; others are metadata and descriptions of grids
+EXIF, UNKNOWN = b"Exif", b"skip"  # item types: the second is passed over by every decoder
 CONTAINERS_IN_FILE = 0  # construction method: offsets count from the file's beginning
 
 
@@ -13,18 +15,30 @@ def coded_extents(data: bytes) -> Iterator[tuple[int, int]]:
     Decoders check the boxes; this is to find the compressed bytes, which they do not.
     """
     try:
-        meta = _box(data, 0, len(data), b"meta")
-        if meta is None:
+        locations = _in_meta(data, b"iloc")
+        if locations is None:
             return
-        start, end = meta[0] + 4, meta[1]  # version and flags
-        information, locations = (_box(data, start, end, kind) for kind in (b"iinf", b"iloc"))
-        if information is None or locations is None:
-            return
-        coded = set(_coded_items(data, *information))
+        coded = {item for item, name, _ in _items(data) if name in CODED}
         found = [place for item, place in _extents(data, locations[0]) if item in coded]
     except (struct.error, IndexError):
         return
     yield from found
+
+
+def without_exif(data: bytes) -> bytes:
+    """Return a file whose EXIF items have a type that decoders pass over; nothing moves."""
+    patched = bytearray(data)
+    with suppress(struct.error, IndexError):
+        for _, name, at in _items(data):
+            if name == EXIF:
+                patched[at : at + len(UNKNOWN)] = UNKNOWN
+    return bytes(patched)
+
+
+def _in_meta(data: bytes, kind: bytes) -> tuple[int, int] | None:
+    """Return start and end of the contents of a box in the box of metadata."""
+    meta = _box(data, 0, len(data), b"meta")
+    return meta and _box(data, meta[0] + 4, meta[1], kind)  # behind version and flags
 
 
 def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
@@ -46,15 +60,18 @@ def _box(data: bytes, start: int, end: int, wanted: bytes) -> tuple[int, int] | 
     return next(((a, b) for kind, a, b in _boxes(data, start, end) if kind == wanted), None)
 
 
-def _coded_items(data: bytes, start: int, end: int) -> Iterator[int]:
-    """Yield the numbers of the items that are coded pictures."""
+def _items(data: bytes) -> Iterator[tuple[int, bytes, int]]:
+    """Yield number, type, and place of the type, of each item."""
+    information = _in_meta(data, b"iinf")
+    if information is None:
+        return
+    start, end = information
     first = start + (6 if data[start] == 0 else 8)  # version, flags, number of entries
     for kind, at, _ in _boxes(data, first, end):
         if kind == b"infe" and data[at] >= 2:
             form = ">IH4s" if data[at] == 3 else ">HH4s"
             item, _, name = struct.unpack_from(form, data, at + 4)
-            if name in CODED:
-                yield item
+            yield item, name, at + 4 + struct.calcsize(form) - len(name)
 
 
 def _extents(data: bytes, start: int) -> Iterator[tuple[int, tuple[int, int]]]:

@@ -1,22 +1,20 @@
 """Damage in picture files that decoders pass over in silence.
 
-Where the format lets one know: JPEG by `mtl.jpeg_integrity`; PNG by its checksums and its end
-chunk; deflated TIFF by zlib's checksums, JPEG in TIFF as JPEG, every TIFF by the extent of its
-strips; AVIF, HEIF and lossy WebP by zeros where compressed data should be, as half-copied files
-have them. Lossless WebP, BMP, PPM and uncompressed or LZW TIFF hold nothing to compare with: only
-missing bytes show.
+Where the format lets one know: JPEG by `mtl.jpeg_integrity`; PNG by its checksums, its end chunk
+and the length of its pixels; deflated TIFF by zlib's checksums, JPEG in TIFF as JPEG, every TIFF by
+the number and the extent of its strips; AVIF, HEIF and lossy WebP by zeros where compressed data
+should be, as half-copied files have them. Lossless WebP, BMP, PPM and uncompressed or LZW TIFF hold
+nothing to compare with: only missing bytes show.
 """
 
-import zlib
 from pathlib import Path
 
 from PIL import Image
 
 from mtl.iso_media import coded_extents
 from mtl.jpeg_integrity import check_jpeg
-from mtl.tiff_layouts import check_tiff
-
-PNG_START = b"\x89PNG\r\n\x1a\n"
+from mtl.png_chunks import check_png
+from mtl.tiff_integrity import check_tiff
 
 # Zeros in a row that no arithmetic coder writes: AV1 and HEVC wrote at most 3 for flat colours,
 # gradients, text and noise of 3000 x 2000 pixels.
@@ -39,7 +37,7 @@ def check_whole(path: Path, picture: Image.Image) -> None:
     if kind in ("JPEG", "MPO"):
         check_jpeg(path.read_bytes())
     elif kind == "PNG":
-        _check_png(path.read_bytes())
+        check_png(path.read_bytes())
     elif kind == "TIFF":
         check_tiff(path, picture)
     elif kind == "WEBP":
@@ -52,23 +50,6 @@ def check_whole(path: Path, picture: Image.Image) -> None:
                 raise ValueError("truncated")
             if data.find(bytes(ZEROS), start, end) >= 0:
                 raise ValueError("damaged: a part of its compressed data is zeros")
-
-
-def _check_png(data: bytes) -> None:
-    """Compare the checksums of the chunks that pixels depend on, up to the end chunk."""
-    position = len(PNG_START)
-    while True:
-        length = int.from_bytes(data[position : position + 4], "big")
-        name, end = data[position + 4 : position + 8], position + 8 + length
-        if len(data) < end + 4:
-            raise ValueError("truncated: the end chunk is missing")
-        critical = not name[0] & 0x20  # PNG specification, section 5.4: its name begins upper case
-        stated = int.from_bytes(data[end : end + 4], "big")
-        if critical and zlib.crc32(memoryview(data)[position + 4 : end]) != stated:
-            raise ValueError(f"damaged: the checksum of a chunk ({name!r}) is wrong")
-        if name == b"IEND":
-            return
-        position = end + 4
 
 
 def _check_webp(data: bytes) -> None:

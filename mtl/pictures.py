@@ -22,7 +22,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from mtl import decoding as decoders
-from mtl import exif, tiff_layouts
+from mtl import exif, iso_media, png_chunks, tiff_layouts
 from mtl.decoding import (
     decoding,
     displayed_size,
@@ -43,7 +43,7 @@ FOREIGN_SUFFIXES = (
     *(".gif", ".jp2", ".jxl"),
 )
 
-PIXELS_BY = (decoders, exif, tiff_layouts)
+PIXELS_BY = (decoders, exif, iso_media, png_chunks, tiff_layouts)
 """Modules that decide a picture's pixels, beside this one."""
 
 SHOWN = 8  # suffixes or links that are named in a line
@@ -144,7 +144,7 @@ def picture_size(path: str | os.PathLike) -> tuple[int, int]:
         InputError: the file is missing or its header is not that of a picture.
     """
     with opened(path) as picture:
-        return displayed_size(Path(path), picture)
+        return displayed_size(picture)
 
 
 def read_picture(path: str | os.PathLike) -> UInt8[np.ndarray, "h w 3"]:

@@ -3,15 +3,17 @@
 Pillow decodes most layouts. It passes over, and this module sees to:
 
 - 12- and 16-bit grey keep their range and white-is-zero their sense: 255 is white afterwards.
-- Uncompressed 16-bit samples in separate planes are read by tifffile.
+- Uncompressed separate planes are read by tifffile; one plane alone is no layout of its own.
+- A palette whose 16-bit entries are all below 256 has eight bits, as for libtiff.
 - Signed integers, 32-bit integers and floating point have no fixed white: refused.
-- CIE L*a*b*, and uncompressed YCbCr with fewer chroma samples, are refused.
+- CIE L*a*b*, uncompressed YCbCr with fewer chroma samples, inks other than CMYK, and grey of which
+  the file does not say whether zero is black are refused.
 
 Of several pages the first is taken.
 """
 
+import io
 import logging
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -19,19 +21,20 @@ import tifffile
 from PIL import Image
 
 from mtl.exif import orientation, upright
-from mtl.jpeg_integrity import check_jpeg
 
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # TIFF 6.0 and BigTIFF
 
 # Tags of TIFF 6.0 and values that matter here.
-BITS, COMPRESSION, PHOTOMETRIC, PLANES = 258, 259, 262, 284
-SAMPLE_FORMAT, JPEG_TABLES, CHROMA_SUBSAMPLING = 339, 347, 530
-EXTENTS = ((273, 279), (324, 325))  # offsets and lengths of strips, of tiles
+BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, PLANES = 258, 259, 262, 277, 284
+COLOUR_MAP, INK_SET, EXTRA_SAMPLES, SAMPLE_FORMAT, CHROMA_SUBSAMPLING = 320, 332, 338, 339, 530
 UNCOMPRESSED, JPEG, DEFLATE = 1, 7, (8, 32946)
-WHITE_IS_ZERO, YCBCR = 0, 6
+WHITE_IS_ZERO, INKS, YCBCR = 0, 5, 6
+CMYK = 1  # ink set
+ASSOCIATED = 1  # extra sample: colours are multiplied by it
 LAB = (8, 9, 10)
 SEPARATE = 2
-PLANAR_MODES = {"RGB": 3, "RGBA": 4, "CMYK": 4}  # channels; further ones are dropped
+# Channels that are read of separate planes; further ones are dropped.
+PLANAR_MODES = {"L": 1, "LA": 2, "La": 2, "RGB": 3, "RGBA": 4, "CMYK": 4}
 UNSIGNED = 1
 FORMATS = {2: "signed integers", 3: "floating point", 5: "complex", 6: "complex"}
 
@@ -46,9 +49,9 @@ def eight_bit_tiff(path: Path, picture: Image.Image) -> Image.Image:
         ValueError: its layout is not read.
     """
     tags = picture.tag_v2  # type: ignore[attr-defined]
-    bits = max(_numbers(tags.get(BITS, 1)))
+    bits = max(numbers(tags.get(BITS, 1)))
     photometric = tags.get(PHOTOMETRIC)
-    for found in _numbers(tags.get(SAMPLE_FORMAT, UNSIGNED)):
+    for found in numbers(tags.get(SAMPLE_FORMAT, UNSIGNED)):
         if found in FORMATS:
             raise ValueError(
                 f"its pixels are {FORMATS[found]} and have no fixed range; save it as 8 or 16 bit"
@@ -57,12 +60,21 @@ def eight_bit_tiff(path: Path, picture: Image.Image) -> Image.Image:
         raise ValueError(f"{bits}-bit pixels have no fixed range; save it as 8 or 16 bit")
     if photometric in LAB:
         raise ValueError("its colours are CIE L*a*b*, which is not read; save it as RGB")
+    if photometric is None and picture.mode != "RGB":
+        raise ValueError("it does not say whether zero is black or white; save it as 8-bit RGB")
+    if photometric == INKS and tags.get(INK_SET, CMYK) != CMYK:
+        raise ValueError("its inks are not those of CMYK; save it as RGB")
     raw = tags.get(COMPRESSION, UNCOMPRESSED) == UNCOMPRESSED
     if raw and photometric == YCBCR and tags.get(CHROMA_SUBSAMPLING, (2, 2)) != (1, 1):
         raise ValueError("its colours are subsampled YCbCr, which is not read; save it as RGB")
-    if raw and bits == 16 and tags.get(PLANES) == SEPARATE and picture.mode in PLANAR_MODES:
-        return _planar(path, picture)
+    if raw and tags.get(PLANES) == SEPARATE:
+        if tags.get(SAMPLES, 1) > 1 and picture.mode in PLANAR_MODES and bits in (8, 16):
+            return _planar(path, picture)
+        picture = _interleaved(path, picture)
     picture.load()
+    if picture.mode == "P" and max(tags[COLOUR_MAP]) < 256:
+        colours = np.array(tags[COLOUR_MAP], np.uint8).reshape(3, -1)
+        picture.putpalette(colours.T.tobytes())
     if not picture.mode.startswith("I;16"):
         return picture
     most = (1 << bits) - 1
@@ -73,54 +85,29 @@ def eight_bit_tiff(path: Path, picture: Image.Image) -> Image.Image:
 
 
 def _planar(path: Path, picture: Image.Image) -> Image.Image:
-    """Read separate planes of 16 bits; the upper eight are kept, as of interleaved ones."""
+    """Read separate planes; of 16 bits the upper eight are kept, as of interleaved ones."""
     with tifffile.TiffFile(path) as file:
         planes = file.pages.first.asarray()
     channels = np.moveaxis(planes[: PLANAR_MODES[picture.mode]], 0, -1)
-    stored = Image.fromarray((channels >> 8).astype(np.uint8), picture.mode)
-    return upright(stored, orientation(picture))
+    if channels.dtype.itemsize > 1:
+        channels = channels >> 8
+    if picture.tag_v2[PHOTOMETRIC] == WHITE_IS_ZERO:  # type: ignore[attr-defined]
+        channels = 255 - channels
+    extra = numbers(picture.tag_v2.get(EXTRA_SAMPLES, 0))  # type: ignore[attr-defined]
+    mode = "RGBa" if picture.mode == "RGBA" and extra[0] == ASSOCIATED else picture.mode
+    bands = [Image.fromarray(channels[..., k].astype(np.uint8)) for k in range(channels.shape[2])]
+    return upright(Image.merge(mode, bands), orientation(picture))
 
 
-def check_tiff(path: Path, picture: Image.Image) -> None:
-    """Refuse compressed strips and tiles that are cut off or whose checksum is wrong.
-
-    Raises:
-        ValueError: says what is wrong.
-    """
-    tags = picture.tag_v2  # type: ignore[attr-defined]
-    compression = tags.get(COMPRESSION, UNCOMPRESSED)
-    if compression == JPEG and max(_numbers(tags.get(BITS, 1))) > 8:
-        raise ValueError("its pixels are JPEG of 12 bits, which is not read; save it as 8-bit RGB")
-    offsets, lengths = next(
-        ((tags[o], tags[n]) for o, n in EXTENTS if o in tags and n in tags), ((), ())
-    )
-    tables = bytes(tags.get(JPEG_TABLES, b""))
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        for offset, length in zip(_numbers(offsets), _numbers(lengths), strict=False):
-            if offset + length > size:
-                raise ValueError("truncated: strips of it lie behind the file's end")
-            if compression not in (JPEG, *DEFLATE):
-                continue
-            file.seek(offset)
-            strip = file.read(length)
-            if compression == JPEG:
-                # The tables are a JPEG stream without picture, the strip one without tables.
-                check_jpeg(tables[:-2] + strip[2:] if tables else strip, errors=True)
-            else:
-                _check_deflated(strip)
-
-
-def _check_deflated(strip: bytes) -> None:
-    stream = zlib.decompressobj()
-    try:
-        while strip and not stream.eof:
-            stream.decompress(strip, 1 << 20)
-            strip = stream.unconsumed_tail
-    except zlib.error as error:
-        raise ValueError(f"damaged: {error}") from error
-    if not stream.eof:
-        raise ValueError("damaged: compressed data end early")
+def _interleaved(path: Path, picture: Image.Image) -> Image.Image:
+    """Open a TIFF of one plane again as what it is as well: one whose samples are interleaved."""
+    with tifffile.TiffFile(path) as file:
+        place, order = file.pages.first.tags[PLANES].valueoffset, file.byteorder
+    if picture.tag_v2.get(SAMPLES, 1) > 1:  # type: ignore[attr-defined]
+        raise ValueError("its planes are of a layout that is not read; save it as 8-bit RGB")
+    data = bytearray(path.read_bytes())
+    data[place : place + 2] = b"\1\0" if order == "<" else b"\0\1"
+    return Image.open(io.BytesIO(data), formats=["TIFF"])
 
 
 def described_layout(path: Path) -> str:
@@ -132,11 +119,13 @@ def described_layout(path: Path) -> str:
             kind = FORMATS.get(page.sampleformat, "unsigned integers")
             return (
                 f"{page.bitspersample} bits, {page.samplesperpixel} samples a pixel, {kind},"
-                f" {photometric}"
+                f" {photometric}{', big-endian' * (file.byteorder == '>')}"
+                f"{', BigTIFF' * file.is_bigtiff}"
             )
     except Exception:  # a header that nobody can read has no layout
         return "its header is damaged"
 
 
-def _numbers(value: object) -> tuple[int, ...]:
+def numbers(value: object) -> tuple[int, ...]:
+    """Return the value or values of a tag."""
     return tuple(value) if isinstance(value, tuple | list) else (value,)  # type: ignore[return-value]

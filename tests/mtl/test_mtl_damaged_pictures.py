@@ -359,6 +359,21 @@ def test_absurd_sizes_in_a_header_are_refused(tmp_path):
         picture_size(tmp_path / "damaged.png")
 
 
+def test_cameras_of_200_megapixels_are_read(tmp_path):
+    def header(width: int, height: int) -> bytes:
+        return b"P5 %d %d 255\n" % (width, height)
+
+    (tmp_path / "p.pgm").write_bytes(header(16320, 12240))
+    assert picture_size(tmp_path / "p.pgm") == (12240, 16320)
+    assert "over 500 megapixels" in refused(tmp_path, header(25000, 20001), "pgm")
+
+
+def test_formats_that_are_no_photographs_are_not_opened(tmp_path, picture):
+    for kind in ("EPS", "PDF", "ICO", "SGI"):
+        reason = refused(tmp_path, encoded(picture, kind), "png")
+        assert "of a kind that is not read" in reason
+
+
 def test_warnings_do_not_leak_from_threads(tmp_path, picture):
     path = tmp_path / "palette.png"
     picture.convert("P").save(path, transparency=b"\0\1\2")  # Pillow warns when it is converted

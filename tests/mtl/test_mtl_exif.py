@@ -130,6 +130,27 @@ def test_an_avif_with_odd_exif_is_read(tmp_path, pixels):
     assert np.abs(image.astype(int) - pixels).mean() < 8
 
 
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
+def test_an_avif_whose_exif_is_none_is_read(tmp_path, pixels):
+    path = tmp_path / "picture.avif"
+    block = b"II*\0\x08\0\0\0" + directory(8, [(0x0113, SHORT, 1, b"\6\0")])
+    Image.fromarray(pixels).save(path, quality=90, speed=10, exif=block)
+    data = path.read_bytes()
+    assert data.count(block) == 1
+    for rubbish in (b"XX*\0" + block[4:], bytes(len(block)), b"\xff" * len(block)):
+        path.write_bytes(data.replace(block, rubbish))
+        assert np.abs(read_picture(path).astype(int) - pixels).mean() < 8
+        assert picture_size(path) == pixels.shape[:2]
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+@pytest.mark.parametrize("kind", [1, 7], ids=["byte", "undefined"])
+def test_an_orientation_of_one_byte_counts(tmp_path, pixels, suffix, kind):
+    block = b"II*\0\x08\0\0\0" + directory(8, [(0x0112, kind, 1, b"\6")])
+    path = save(tmp_path, suffix, pixels, block)
+    assert read_picture(path).shape == (60, 40, 3) == (*picture_size(path), 3)
+
+
 @pytest.mark.parametrize("orientation", [6, 8])
 def test_a_block_behind_the_pixels_of_a_png_counts(tmp_path, pixels, orientation):
     path = tmp_path / "picture.png"

@@ -38,7 +38,7 @@ def check(path, expected: np.ndarray, tolerance: int = 0) -> None:
     assert picture_size(path) == expected.shape[:2]
 
 
-def grey_tiff(path, values: np.ndarray, bits: int, photometric: int, *, order="<", **tags: int):
+def grey_tiff(path, values: np.ndarray, bits: int, photometric, *, order="<", more=None, **tags):
     """Write grey pixels of any number of bits as the one strip of a TIFF."""
     compression = tags.pop("compression", 1)
     rows = ["".join(format(int(v), f"0{bits}b") for v in row) for row in values]
@@ -51,7 +51,9 @@ def grey_tiff(path, values: np.ndarray, bits: int, photometric: int, *, order="<
         **{256: width, 257: height, 258: bits, 259: compression, 262: photometric, 273: 8},
         **{277: 1, 278: height, 279: len(strip)},
         **({339: tags["sample_format"]} if "sample_format" in tags else {}),
+        **(more or {}),
     }
+    entries = {tag: value for tag, value in entries.items() if value is not None}
     start = struct.pack(order + "2sHI", b"II" if order == "<" else b"MM", 42, 8 + len(strip))
     table = struct.pack(order + "H", len(entries))
     for tag, value in sorted(entries.items()):
@@ -252,6 +254,123 @@ def test_jpeg_of_twelve_bits_is_refused(tmp_path, grey):
     path.write_bytes(data)
     with pytest.raises(InputError, match="12 bits"):
         read_picture(path)
+
+
+def patched(path, tag: int, values, count: int | None = None) -> None:
+    """Overwrite values of a tag, or state another number of them."""
+    with tifffile.TiffFile(path) as file:
+        found = file.pages.first.tags[tag]
+    data = bytearray(path.read_bytes())
+    code = {3: "H", 4: "I"}[found.dtype]
+    struct.pack_into(f"<{len(values)}{code}", data, found.valueoffset, *values)
+    if count is not None:
+        struct.pack_into("<I", data, found.offset + 4, count)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib", "lzma"])
+def test_missing_strips_are_refused(tmp_path, colour, compression):
+    path, options = tmp_path / "m.tif", {"photometric": "rgb", "rowsperstrip": 10}
+
+    def write() -> list[int]:
+        tifffile.imwrite(path, colour, compression=compression, **options)
+        with tifffile.TiffFile(path) as file:
+            return list(file.pages.first.dataoffsets)
+
+    offsets = write()
+    for tag in (273, 279):
+        patched(path, tag, [], count=4)
+    with pytest.raises(InputError, match="3 of its 7 strips or tiles are missing"):
+        read_picture(path)
+    write()
+    patched(path, 273, [*offsets[:5], 0, 0])  # sparse, as GDAL writes files without data
+    patched(path, 279, [0] * 7)
+    with pytest.raises(InputError, match="strips or tiles are missing"):
+        read_picture(path)
+    tifffile.imwrite(path, colour, photometric="rgb", tile=(32, 32))
+    check(path, colour)
+    for tag in (324, 325):
+        patched(path, tag, [], count=5)
+    with pytest.raises(InputError, match="1 of its 6 strips or tiles are missing"):
+        read_picture(path)
+
+
+def test_lengths_of_strips_that_are_overstated_or_not_given_do_not_matter(tmp_path, colour):
+    path = tmp_path / "s.tif"
+    tifffile.imwrite(path, colour, photometric="rgb", rowsperstrip=10)
+    whole = 10 * colour.shape[1] * 3
+    for lengths in ([whole] * 7, [0] * 7, [60_000] * 7):
+        patched(path, 279, lengths)
+        check(path, colour)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(InputError, match="truncated"):
+        read_picture(path)
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("photometric", [0, 1])
+@pytest.mark.parametrize("bits", [1, 8, 16])
+def test_one_separate_plane_is_as_good_as_interleaved(tmp_path, grey, bits, photometric, order):
+    if (bits, photometric, order) == (16, 0, ">"):
+        pytest.skip("Pillow knows no such layout, interleaved or not")
+    values = deep(grey, bits)
+    stored = values if photometric else (1 << bits) - 1 - values
+    if bits == 16 and order == "<":
+        stored = stored.astype("<u2").view(">u2")
+    grey_tiff(tmp_path / "g.tif", stored, bits, photometric, order=order, more={284: 2})
+    check(tmp_path / "g.tif", np.round(values * 255 / ((1 << bits) - 1)))
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_planes_with_associated_alpha(tmp_path, colour, bits):
+    path = tmp_path / "a.tif"
+    options = {"photometric": "rgb", "planarconfig": "separate", "extrasamples": ["assocalpha"]}
+    for share in (1, 2):
+        alpha = np.full_like(colour[..., :1], 255 // share)
+        stored = deep(np.concatenate([colour // share, alpha], axis=2), bits).astype(
+            f"u{bits // 8}"
+        )
+        tifffile.imwrite(path, np.moveaxis(stored, -1, 0).copy(), **options)
+        assert np.abs(read_picture(path).astype(int) - colour).max() <= 2 * (share - 1)
+
+
+def test_grey_and_alpha_in_planes(tmp_path, grey):
+    stored = np.stack([grey, np.full_like(grey, 255)])
+    options = {"photometric": "minisblack", "planarconfig": "separate"}
+    for kind in ("unassalpha", "assocalpha"):
+        tifffile.imwrite(tmp_path / "la.tif", stored, extrasamples=[kind], **options)
+        check(tmp_path / "la.tif", grey)
+
+
+def test_a_palette_of_eight_bits(tmp_path, grey):
+    backwards = np.tile(np.arange(255, -1, -1, dtype=np.uint16), (3, 1))
+    for way in WAYS.values():
+        tifffile.imwrite(
+            tmp_path / "p.tif", 255 - grey, photometric="palette", colormap=backwards, **way
+        )
+        check(tmp_path / "p.tif", grey)
+
+
+def test_what_leaves_colours_unknown_is_refused(tmp_path, colour, grey):
+    grey_tiff(tmp_path / "g.tif", grey, 8, None)
+    with pytest.raises(InputError, match=r"g\.tif: .*whether zero is black or white; save it as"):
+        read_picture(tmp_path / "g.tif")
+    inks = np.dstack([colour, grey])
+    tifffile.imwrite(
+        tmp_path / "k.tif", inks, photometric="separated", extratags=[(332, 3, 1, 2, True)]
+    )
+    with pytest.raises(InputError, match=r"k\.tif: .*not those of CMYK; save it as RGB"):
+        read_picture(tmp_path / "k.tif")
+
+
+def test_deflated_bits_in_reverse_order(tmp_path, grey):
+    path = tmp_path / "f.tif"
+    grey_tiff(path, grey, 8, 1, compression=8, more={266: 2})
+    data = bytearray(path.read_bytes())
+    end = struct.unpack_from("<I", data, 4)[0]
+    data[8:end] = bytes(int(f"{byte:08b}"[::-1], 2) for byte in data[8:end])
+    path.write_bytes(data)
+    check(path, grey)
 
 
 def test_planes_cut_off_are_refused(tmp_path, colour):
