@@ -16,6 +16,7 @@ from pathlib import Path
 import distortions
 from distortions import distort
 from mtl import pictures
+from mtl.apart import check_apart, names_apart
 from mtl.contents import UNREADABLE, content_digests, digest_each, digest_of, program_digest
 from mtl.files import InputError, write_atomically
 from mtl.kadis.names import exported_stems, too_long, version_name
@@ -75,10 +76,12 @@ def distort_folder(
         How many files are there now, and the pictures that could not be used.
 
     Raises:
-        InputError: the folder is missing or empty, none of its pictures can be read, or `out` holds
-            a file of such a name that this function did not write.
+        InputError: the folder is missing or empty, none of its pictures can be read, `out` is in it
+            or around it, or `out` holds a file of such a name that this function did not write.
     """
-    names = list_pictures(photos, say if progress else None)
+    check_apart(photos, out)
+    tell = say if progress else None
+    names = names_apart(photos, list_pictures(photos, tell), out, tell)
     planned = _planned(photos, names, types, levels, seed, progress=progress)
     rejected: list[Rejected] = []
     for name, versions in list(planned.items()):

@@ -23,6 +23,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fr_metrics import METRICS
+from mtl.apart import check_apart
 from mtl.files import InputError, whole_file, write_atomically
 from mtl.kadis.generate import photographs_folder
 from mtl.kadis.names import exported_stems, is_inside, too_long, version_name
@@ -128,6 +129,7 @@ def export(config: ExportConfig, *, progress: bool = False) -> Exported:
     if config.out.is_dir():
         raise InputError(f"{config.out}: is a folder; give the name of a CSV file")
     if config.pictures is not None:
+        _check_apart(config, config.pictures)
         _claim(config.pictures, plan)
     images = _write_table(config, shards, stems, plan["metrics"], progress=progress)
     if config.pictures is None:
@@ -136,6 +138,14 @@ def export(config: ExportConfig, *, progress: bool = False) -> Exported:
         config, config.pictures, shards, stems, plan, images, progress=progress
     )
     return Exported(config.out, images, references, tuple(rejected))
+
+
+def _check_apart(config: ExportConfig, pictures: Path) -> None:
+    """Refuse to write pictures into the data set, or among the photographs that it was made of."""
+    check_apart(config.data, pictures, option="--pictures")
+    photos = photographs_folder(config.data, config.photos)
+    if photos is not None:
+        check_apart(photos, pictures, option="--pictures")
 
 
 def _claim(pictures: Path, plan: Mapping[str, Any]) -> None:
