@@ -29,7 +29,7 @@ def test_results_do_not_go_among_the_pictures(photos, place):
     out = photos.parent / place if place == "link" else photos / place
     before = sorted(photos.rglob("*"))
     with pytest.raises(
-        InputError, match="would mix in .*choose another --out that is neither inside"
+        InputError, match=r"would mix in .*choose another --out that is neither inside"
     ):
         distort_folder(photos, out, (10,), (3,), 0)
     with pytest.raises(InputError, match="would mix in"):
