@@ -8,7 +8,6 @@ Names are those of `mtl.kadis.names`; sub-folders of the photographs are kept. A
 with the fewest digits that give the same float32 back. Nothing but names is kept in memory.
 """
 
-import csv
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ from jaxtyping import UInt8
 
 from fr_metrics import METRICS
 from mtl.apart import check_apart
-from mtl.files import InputError, whole_file, write_atomically
+from mtl.files import InputError, whole_file, write_atomically, write_rows
 from mtl.kadis.generate import photographs_folder
 from mtl.kadis.names import exported_stems, is_inside, too_long, version_name
 from mtl.kadis.plan import (
@@ -193,12 +192,11 @@ def _write_table(
         TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="") as text,
         progress_bar(len(shards), "table of scores", "shard", show=progress) as bar,
     ):
-        table = csv.writer(text, lineterminator="\n")
-        table.writerow([DISTORTED, REFERENCE, *map(column_title, metrics)])
+        write_rows(text, [[DISTORTED, REFERENCE, *map(column_title, metrics)]])
         for shard in shards:
             for row in _rows(config.data, [shard]):
                 scores = (str(np.float32(row.record["scores"][metric])) for metric in metrics)
-                table.writerow([*_names(row, stems), *scores])
+                write_rows(text, [[*_names(row, stems), *scores]])
                 images += 1
             bar.update()
     return images
