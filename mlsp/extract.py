@@ -108,11 +108,7 @@ def extract_to(
         say(f"{out}: all {len(source.names)} rows are done", show=progress)
         return writer.refresh()
     sizes = _sizes(writer, rows, parts, progress)
-    if len(writer.skipped) == len(source.names):
-        raise InputError(
-            f"none of the {len(source.names)} pictures can be used; the first,"
-            f" {source.names[0]}: {writer.skipped[0]}"
-        )
+    writer.check_usable()
     writer.begin()
     run = extractor(model, kind)
     missing = set(writer.missing())

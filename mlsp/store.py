@@ -11,9 +11,9 @@ index.csv is written last, so a folder with it is complete. Until then `partial.
 import hashlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,6 +135,25 @@ class FeatureWriter:
         """Indices of the pictures still to be done."""
         return [i for i in np.flatnonzero(~self._done).tolist() if i not in self.skipped]
 
+    def check_usable(self) -> None:
+        """Make sure that one picture at least is there to describe, or is described already.
+
+        Otherwise what the folder holds would be given up for nothing.
+
+        Raises:
+            InputError: none can be used; the folder stays as it is.
+        """
+        if self._done.any():
+            return
+        for index in self.missing():
+            try:
+                self.source.load(index)
+            except InputError as error:
+                self.skip(index, str(error))
+            else:
+                return
+        raise self._nothing()
+
     def begin(self) -> None:
         """Create the folder and its matrix, unless they are there from an earlier run."""
         self.out.mkdir(parents=True, exist_ok=True)
@@ -185,12 +204,8 @@ class FeatureWriter:
         self._flush()
         kept = np.flatnonzero(self._done).tolist()
         if not kept:
-            index = min(self.skipped)
-            shutil.rmtree(self.out)
-            raise InputError(
-                f"none of the {len(self.source.names)} pictures can be used; the first,"
-                f" {self.source.names[index]}: {self.skipped[index]}"
-            )
+            self._remove()
+            raise self._nothing()
         if len(kept) < len(self._done):
             temporary = self.out / f".{FEATURES_FILE}.tmp"
             packed = np.lib.format.open_memmap(
@@ -214,6 +229,21 @@ class FeatureWriter:
         write_atomically(self.out / INDEX_FILE, self._index(kept))
         (self.out / PARTIAL_STATE).unlink(missing_ok=True)
         return load_features(self.out)
+
+    def _nothing(self) -> InputError:
+        """Return the error that no picture can be used."""
+        index = min(self.skipped)
+        return InputError(
+            f"none of the {len(self.source.names)} pictures can be used; the first,"
+            f" {self.source.names[index]}: {self.skipped[index]}"
+        )
+
+    def _remove(self) -> None:
+        """Remove an unfinished folder's files, and the folder if it holds nothing else."""
+        for name in (PARTIAL_FEATURES, PARTIAL_STATE, CONTENTS_FILE, IDENTITY_FILE):
+            (self.out / name).unlink(missing_ok=True)
+        with suppress(OSError):  # it holds the user's files, or is a link
+            self.out.rmdir()
 
     def _flush(self) -> None:
         assert self._matrix is not None

@@ -9,16 +9,18 @@ import errno
 import hashlib
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import distortions
 from distortions import distort
 from mtl import pictures
+from mtl.apart import check_apart, names_apart
 from mtl.contents import UNREADABLE, content_digests, digest_each, digest_of, program_digest
 from mtl.files import InputError, write_atomically
-from mtl.kadis.names import exported_stems, too_long, version_name
+from mtl.folders import contents
+from mtl.kadis.names import exported_stems, parse_version, too_long, version_name
 from mtl.kadis.recipes import named_seed
 from mtl.pictures import Rejected, encode_png, list_pictures, read_picture
 from mtl.progress import progress_bar, say
@@ -29,6 +31,8 @@ KEYWORD = b"deepfl distort"
 TEXT_LENGTH = 64 + 1 + 64
 CHUNK_LENGTH = 4 + 4 + len(KEYWORD) + 1 + TEXT_LENGTH + 4
 HEADER_LENGTH = 8 + 25  # of the signature and the first chunk
+
+SHOWN = 3  # files in a line
 
 FOREIGN = "foreign"  # in the place of a digest: the file was not written here
 
@@ -55,6 +59,33 @@ class _Version:
     made_from: str
 
 
+@dataclass(frozen=True)
+class _Source:
+    """Photographs and a seed, from which all versions follow."""
+
+    stems: Mapping[str, str]
+    """What each photograph is called in the versions' names."""
+    contents: Mapping[str, str]
+    """SHA-256 of each photograph's file."""
+    seed: int
+    program: str
+    """Digest of the program that distorts."""
+
+    @classmethod
+    def of(cls, photos: Path, names: Sequence[str], seed: int, *, progress: bool) -> "_Source":
+        """Digest the photographs of a folder."""
+        found = content_digests([photos / name for name in names], progress=progress)
+        program = program_digest(distortions, pictures, *pictures.PIXELS_BY)
+        return cls(exported_stems(names), dict(zip(names, found, strict=True)), seed, program)
+
+    def version(self, name: str, distortion: int, level: int) -> _Version:
+        """Return one version of a photograph, with a digest of what it is made from."""
+        own = named_seed(self.seed, name, distortion, level)
+        made_from = digest_of(self.program, self.contents[name], distortion, level, own)
+        file = version_name(self.stems[name], distortion, level)
+        return _Version(file, distortion, level, own, made_from)
+
+
 def distort_folder(
     photos: Path,
     out: Path,
@@ -75,11 +106,16 @@ def distort_folder(
         How many files are there now, and the pictures that could not be used.
 
     Raises:
-        InputError: the folder is missing or empty, none of its pictures can be read, or `out` holds
-            a file of such a name that this function did not write.
+        InputError: the folder is missing or empty, none of its pictures can be read, `out` is in it
+            or around it, or `out` holds a file of such a name that this function did not write.
     """
-    names = list_pictures(photos, say if progress else None)
-    planned = _planned(photos, names, types, levels, seed, progress=progress)
+    check_apart(photos, out)
+    tell = say if progress else None
+    names = names_apart(photos, list_pictures(photos, tell), out, tell)
+    source = _Source.of(photos, names, seed, progress=progress)
+    planned = {
+        name: [source.version(name, t, level) for t in types for level in levels] for name in names
+    }
     rejected: list[Rejected] = []
     for name, versions in list(planned.items()):
         reason = too_long(versions[0].file)  # all are as long
@@ -87,6 +123,10 @@ def distort_folder(
             rejected.append(Rejected(name, f"{photos / name}: {reason}"))
             del planned[name]
     found = _stamps(out, [v for versions in planned.values() for v in versions], progress)
+    if tell is not None:
+        wanted = {version.file for versions in planned.values() for version in versions}
+        for line in _others(out, source, wanted):
+            tell(line)
     there = again = stale = 0
     total = sum(map(len, planned.values()))
     with progress_bar(total, "distort", "img", show=progress) as bar:
@@ -123,29 +163,42 @@ def distort_folder(
     return there, rejected
 
 
-def _planned(
-    photos: Path,
-    names: Sequence[str],
-    types: Sequence[int],
-    levels: Sequence[int],
-    seed: int,
-    *,
-    progress: bool,
-) -> dict[str, list[_Version]]:
-    """Return the versions of each photograph, with digests of what they are made from."""
-    stems = exported_stems(names)
-    program = program_digest(distortions, pictures, *pictures.PIXELS_BY)
-    contents = content_digests([photos / name for name in names], progress=progress)
-    planned = {}
-    for name, content in zip(names, contents, strict=True):
-        planned[name] = []
-        for t in types:
-            for level in levels:
-                own = named_seed(seed, name, t, level)
-                made_from = digest_of(program, content, t, level, own)
-                file = version_name(stems[name], t, level)
-                planned[name].append(_Version(file, t, level, own, made_from))
-    return planned
+def _others(out: Path, source: _Source, wanted: Container[str]) -> Iterator[str]:
+    """Yield a line for each kind of version in a folder that a new one would not hold.
+
+    Versions of other types and levels are held by it too, if they are made as `source` says.
+    """
+    names = {stem: name for name, stem in source.stems.items()}
+    gone, stale = [], []
+    for file in contents(out).files if out.is_dir() else ():
+        if file in wanted or not _is_stamped(out / file):
+            continue
+        try:
+            stem, distortion, level = parse_version(file)
+        except ValueError:  # renamed by the user
+            continue
+        if stem not in names:
+            gone.append(file)
+        elif _made_from(out / file) != source.version(names[stem], distortion, level).made_from:
+            stale.append(file)
+    if gone:
+        yield (
+            f"{out}: {_versions(gone)} of no photograph that is there under this name now"
+            f" ({_some(gone)}); delete what is not wanted, or choose another --out"
+        )
+    if stale:
+        yield (
+            f"{out}: {_versions(stale)} of other types or levels, of other photographs or with"
+            f" another seed ({_some(stale)}); make them again or delete them"
+        )
+
+
+def _versions(files: Sequence[str]) -> str:
+    return f"{len(files)} versions are" if len(files) > 1 else "1 version is"
+
+
+def _some(files: Sequence[str]) -> str:
+    return " ".join(files[:SHOWN]) + (" ..." if len(files) > SHOWN else "")
 
 
 def _stamped(png: bytes, made_from: str) -> bytes:
@@ -161,6 +214,27 @@ def _stamp(data: bytes) -> str | None:
     png = data[:HEADER_LENGTH] + data[HEADER_LENGTH + CHUNK_LENGTH :]
     made_from = data[HEADER_LENGTH + CHUNK_LENGTH - 4 - TEXT_LENGTH :][:64].decode("latin-1")
     return made_from if data == _stamped(png, made_from) else None
+
+
+def _is_stamped(path: Path) -> bool:
+    """Return whether a file has a text chunk of `_stamped`, whole or not."""
+    return _head(path)[HEADER_LENGTH + 8 :].startswith(KEYWORD + b"\0")
+
+
+def _made_from(path: Path) -> str:
+    """Return what a file of `_stamped` says that it was made from."""
+    return _head(path)[HEADER_LENGTH + CHUNK_LENGTH - 4 - TEXT_LENGTH :][:64].decode("latin-1")
+
+
+def _head(path: Path) -> bytes:
+    """Return the bytes down to the end of the text chunk; none of what cannot be read."""
+    try:
+        if not path.is_file():
+            return b""
+        with path.open("rb") as file:
+            return file.read(HEADER_LENGTH + CHUNK_LENGTH)
+    except OSError:
+        return b""
 
 
 def _stamps(out: Path, versions: Sequence[_Version], progress: bool) -> dict[str, str]:

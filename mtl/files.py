@@ -392,10 +392,34 @@ def _shown(text: str) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]} ..."
 
 
+class _RowEnds:
+    """Takes the rows of a csv writer, which end in CR LF as RFC 4180 says, and ends them in LF.
+
+    A writer whose own rows end in LF leaves a CR in a field without quotes, and no reader gets it
+    back.
+    """
+
+    def __init__(self, file: io.TextIOBase):
+        self._file = file
+
+    def write(self, row: str) -> None:
+        self._file.write(row.removesuffix("\r\n") + "\n")
+
+
+def write_rows(file: io.TextIOBase, rows: Iterable[Iterable[Any]]) -> None:
+    """Write rows of fields as CSV with Unix line ends, which `read_table` reads back as they are.
+
+    Args:
+        file: opened with newline="", if it is one on the disk.
+        rows: the header, then the fields of each row.
+    """
+    csv.writer(_RowEnds(file), lineterminator="\r\n").writerows(rows)
+
+
 def table_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """CSV text with a header line; the first row's keys, of one row at least, are the columns."""
+    """Return CSV text with a header line; the first row's keys, of one row at least, are its."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer = csv.DictWriter(_RowEnds(text), fieldnames=list(rows[0]), lineterminator="\r\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()

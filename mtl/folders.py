@@ -1,10 +1,14 @@
 """Every file below a folder, links followed, nothing passed over in silence."""
 
 import os
+import stat
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+from mtl.files import InputError
 
 
 @dataclass(frozen=True)
@@ -12,11 +16,12 @@ class Contents:
     """What lies below a folder, as names relative to it, with forward slashes, sorted."""
 
     files: tuple[str, ...]
-    """Files, and links to files."""
+    """Whatever is no folder, and links to it: also pipes, sockets and devices, and files that may
+    not be looked at. Whoever opens one says what is wrong with it."""
     broken: tuple[str, ...]
-    """Links that lead nowhere."""
+    """Links that lead nowhere, or where nobody may look."""
     closed: tuple[str, ...]
-    """Folders that may not be listed."""
+    """Folders that may not be listed, or whose path is too long."""
 
 
 def contents(root: Path) -> Contents:
@@ -25,6 +30,9 @@ def contents(root: Path) -> Contents:
     Links to files and folders are followed. A folder is listed once: under its own name if it is
     below `root`, else under that of the first link to it, in the order of names. So a link to a
     folder above itself ends there.
+
+    Raises:
+        InputError: `root` itself cannot be listed.
     """
     files: list[str] = []
     broken: list[str] = []
@@ -43,21 +51,35 @@ def contents(root: Path) -> Contents:
                 continue
             seen.add((state.st_dev, state.st_ino))
             entries = sorted(_entries(root / folder), key=lambda entry: entry.name)
-        except OSError:
+        except OSError as error:
+            if not folder:
+                raise InputError(
+                    f"{root}: cannot be listed ({error.strerror}); permit it (chmod u+rx), or"
+                    " choose another folder"
+                ) from error
             closed.append(folder)
             continue
         for entry in entries:
             name = f"{folder}/{entry.name}" if folder else entry.name
-            path = root / name
-            if path.is_dir():
+            kind = _kind(entry)
+            if kind == "folder":
                 (linked if entry.is_symlink() else waiting).append(name)
-            elif path.is_file():
-                files.append(name)
-            elif entry.is_symlink():  # also one that leads to itself
-                broken.append(name)
+            else:
+                (broken if kind == "broken" else files).append(name)
     return Contents(tuple(sorted(files)), tuple(sorted(broken)), tuple(sorted(closed)))
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
     with os.scandir(folder) as entries:
         yield from (entry for entry in entries if not entry.name.startswith("."))
+
+
+def _kind(entry: os.DirEntry[str]) -> Literal["folder", "file", "broken"]:
+    """Return what an entry is, as far as it can be known."""
+    try:
+        return "folder" if stat.S_ISDIR(entry.stat().st_mode) else "file"
+    except OSError:  # a link to nowhere or to itself, a path too long, a folder nobody may enter
+        if entry.is_symlink():
+            return "broken"
+        # The folder that holds the entry knows this much of it.
+        return "folder" if entry.is_dir(follow_symlinks=False) else "file"

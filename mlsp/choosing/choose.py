@@ -42,6 +42,7 @@ from mlsp.choosing.selection import equal_bins, select
 from mlsp.choosing.settings import DiverseConfig, bins_of, check_diverse
 from mlsp.choosing.tags import quota_for, quota_sample, read_tags
 from mlsp.choosing.uniformity import Uniformity, uniformities
+from mtl.apart import names_apart
 from mtl.files import InputError, table_text, write_atomically
 from mtl.kadis.curate import (
     JOURNAL,
@@ -97,7 +98,8 @@ def curate_diverse(config: DiverseConfig, *, progress: bool = False) -> Chosen:
             is kept.
     """
     number = check_diverse(config)
-    names = list_pictures(config.photos, say if progress else None)
+    tell = say if progress else None
+    names = names_apart(config.photos, list_pictures(config.photos, tell), config.out, tell)
     settings = _settings(config)
     _claim(config.out, settings)
     folder = config.measured or config.out / MEASURED_FOLDER

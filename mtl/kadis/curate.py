@@ -30,6 +30,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import UInt8
 
+from mtl.apart import check_apart, names_apart
 from mtl.contents import content_digest, content_digests
 from mtl.files import InputError, table_text, write_atomically
 from mtl.folders import contents
@@ -146,7 +147,8 @@ def curate(
         InputError: bad settings, no usable photograph, or `out` holds something else.
     """
     check(config)
-    names = list_pictures(config.photos, say if progress and choice is None else None)
+    tell = say if progress and choice is None else None
+    names = names_apart(config.photos, list_pictures(config.photos, tell), config.out, tell)
     files = output_files(names)
     if choice is not None:
         names = list(choice.names)
@@ -193,12 +195,7 @@ def check(config: CurateConfig) -> None:
         )
     if config.num_workers is not None and config.num_workers < 1:
         raise InputError(f"--num-workers {config.num_workers}: must be at least 1")
-    photos, out = config.photos.resolve(), config.out.resolve()
-    if photos == out or photos in out.parents or out in photos.parents:
-        raise InputError(
-            f"{config.out}: crops and photographs would mix in {config.photos}; choose an --out"
-            " that is neither inside the photographs' folder nor around it"
-        )
+    check_apart(config.photos, config.out)
 
 
 def output_files(names: Sequence[str]) -> dict[str, str | Rejected]:

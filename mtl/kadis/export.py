@@ -8,7 +8,6 @@ Names are those of `mtl.kadis.names`; sub-folders of the photographs are kept. A
 with the fewest digits that give the same float32 back. Nothing but names is kept in memory.
 """
 
-import csv
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +22,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fr_metrics import METRICS
-from mtl.files import InputError, whole_file, write_atomically
+from mtl.apart import check_apart
+from mtl.files import InputError, whole_file, write_atomically, write_rows
 from mtl.kadis.generate import photographs_folder
 from mtl.kadis.names import exported_stems, is_inside, too_long, version_name
 from mtl.kadis.plan import (
@@ -136,6 +136,7 @@ def export(config: ExportConfig, *, progress: bool = False) -> Exported:
         inputs.append(config.pictures / MARK)
     check_text_output(config.out, inputs)
     if config.pictures is not None:
+        _check_apart(config, config.pictures)
         _claim(config.pictures, plan)
     images = _write_table(config, shards, stems, plan["metrics"], progress=progress)
     if config.pictures is None:
@@ -144,6 +145,14 @@ def export(config: ExportConfig, *, progress: bool = False) -> Exported:
         config, config.pictures, shards, stems, plan, images, progress=progress
     )
     return Exported(config.out, images, references, tuple(rejected))
+
+
+def _check_apart(config: ExportConfig, pictures: Path) -> None:
+    """Refuse to write pictures into the data set, or among the photographs that it was made of."""
+    check_apart(config.data, pictures, option="--pictures")
+    photos = photographs_folder(config.data, config.photos)
+    if photos is not None:
+        check_apart(photos, pictures, option="--pictures")
 
 
 def _claim(pictures: Path, plan: Mapping[str, Any]) -> None:
@@ -191,12 +200,11 @@ def _write_table(
         TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="") as text,
         progress_bar(len(shards), "table of scores", "shard", show=progress) as bar,
     ):
-        table = csv.writer(text, lineterminator="\n")
-        table.writerow([DISTORTED, REFERENCE, *map(column_title, metrics)])
+        write_rows(text, [[DISTORTED, REFERENCE, *map(column_title, metrics)]])
         for shard in shards:
             for row in _rows(config.data, [shard]):
                 scores = (str(np.float32(row.record["scores"][metric])) for metric in metrics)
-                table.writerow([*_names(row, stems), *scores])
+                write_rows(text, [[*_names(row, stems), *scores]])
                 images += 1
             bar.update()
     return images

@@ -6,8 +6,8 @@ killed continues where it stopped and ends in the same bytes.
 """
 
 import importlib.metadata
-import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,14 @@ from mtl.kadis.plan import (
     make_plan,
     manifest_text,
 )
-from mtl.kadis.shards import Shard, SplitSizes, read_stats, write_dataset_info
+from mtl.kadis.shards import (
+    STATS,
+    Shard,
+    SplitSizes,
+    read_stats,
+    stats_path,
+    write_dataset_info,
+)
 from mtl.pictures import Rejected
 from mtl.progress import progress_bar
 
@@ -177,7 +184,7 @@ def finish(
         The number of images by split, and what was left out.
 
     Raises:
-        InputError: there is nothing to train on; `out` is deleted.
+        InputError: there is nothing to train on; what was written is removed again.
     """
     rejected = (*planned.rejected, *(one for shard in finished for one in shard.rejected))
     splits: dict[str, list[Finished]] = {}
@@ -185,7 +192,7 @@ def finish(
         splits.setdefault(shard.split, []).append(what)
     images = {split: sum(one.images for one in parts) for split, parts in splits.items()}
     if not images.get("train"):
-        shutil.rmtree(out)
+        _remove(out, planned.shards)
         first = rejected[0]
         raise InputError(
             f"{source}: none of its pictures could be decoded;"
@@ -210,6 +217,18 @@ def finish(
     )
     write_atomically(out / MANIFEST, manifest_text(planned, complete=True, rejected=rejected))
     return images, rejected
+
+
+def _remove(out: Path, shards: Sequence[Shard]) -> None:
+    """Remove an unfinished data set's files, and the folder if it holds nothing else."""
+    for shard in shards:
+        stats_path(out, shard).unlink(missing_ok=True)
+        (out / shard.file).unlink(missing_ok=True)
+    for name in (SOURCE, MANIFEST):
+        (out / name).unlink(missing_ok=True)
+    for folder in (out / STATS, out):
+        with suppress(OSError):  # it holds the user's files, or is a link
+            folder.rmdir()
 
 
 def photographs_folder(data: Path, photos: Path | None) -> Path | None:

@@ -26,6 +26,11 @@ from mtl.model import ModelConfig
 EXTRACT = sys.modules["mlsp.extract"]  # the package has a function of this name
 
 
+def digests(folder: Path) -> dict[str, str]:
+    """Return what each file of a folder holds."""
+    return {path.name: content_digest(path) for path in folder.iterdir()}
+
+
 class Killed(BaseException):
     """The end of a process."""
 
@@ -298,3 +303,55 @@ def test_names_that_are_not_utf_8_are_found_again(cheap, rated, tmp_path):
     cheap.described.clear()
     assert same(extract_to(cheap, open_source(photos), tmp_path / "out"), first)
     assert not cheap.described and "Z\udcfcrich.png" in first.names
+
+
+def damaged(table: Path) -> None:
+    """Damage all pictures of a table whose headers can still be read."""
+    for k in range(5):
+        path = table.parent / f"{k}.png"
+        path.write_bytes(path.read_bytes()[:300])
+
+
+def test_a_finished_folder_outlives_pictures_none_of_which_can_be_used(cheap, rated, tmp_path):
+    out = tmp_path / "out"
+    extract_to(cheap, rated_files(rated), out)
+    (out / "notes.txt").write_text("mine")
+    before = digests(out)
+    damaged(rated)
+    with pytest.raises(InputError, match=r"none of the 6 pictures can be used; the first, 0\.png"):
+        extract_to(cheap, rated_files(rated), out)
+    assert digests(out) == before and len(before) == 6
+
+
+@pytest.mark.parametrize("kind", ["none", "empty", "link"])
+def test_pictures_none_of_which_can_be_used_leave_nothing(cheap, rated, tmp_path, kind):
+    damaged(rated)
+    out, real = tmp_path / "out", tmp_path / "real"
+    real.mkdir()
+    if kind == "link":
+        out.symlink_to(real)
+    elif kind == "empty":
+        out.mkdir()
+    with pytest.raises(InputError, match="none of the 6 pictures can be used"):
+        extract_to(cheap, rated_files(rated), out)
+    assert out.exists() == (kind != "none") and list(real.iterdir()) == []
+
+
+def test_pictures_that_are_damaged_on_the_way_cost_no_file_of_the_user(
+    cheap, rated, tmp_path, monkeypatch
+):
+    """The first look finds a picture, the second none."""
+    out = tmp_path / "out"
+    monkeypatch.setattr(store.FeatureWriter, "check_usable", lambda self: None)
+    out.mkdir()
+    begin = store.FeatureWriter.begin
+
+    def begun(self):
+        begin(self)
+        (out / "notes.txt").write_text("mine")
+
+    monkeypatch.setattr(store.FeatureWriter, "begin", begun)
+    damaged(rated)
+    with pytest.raises(InputError, match="none of the 6 pictures can be used"):
+        extract_to(cheap, rated_files(rated), out)
+    assert [path.name for path in out.iterdir()] == ["notes.txt"]

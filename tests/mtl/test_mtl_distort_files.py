@@ -100,6 +100,45 @@ def test_versions_of_a_picture_that_was_damaged_since_are_named(photos, tmp_path
     assert "2 versions are of photographs as they were" in capsys.readouterr().err
 
 
+def told(photos, out, capsys, **settings) -> list[str]:
+    """What a run says of the versions that are there."""
+    capsys.readouterr()
+    there = set(list_pictures(out))
+    distorted(photos, out, progress=True, **settings)
+    assert there <= set(list_pictures(out))  # nothing is deleted
+    return [line for line in capsys.readouterr().err.splitlines() if " are of " in line]
+
+
+def test_versions_of_photographs_that_are_gone_are_named(photos, tmp_path, capsys):
+    out = tmp_path / "out"
+    distorted(photos, out)
+    distorted(photos, out, types=(16,))
+    cv2.imwrite(str(out / "mine_11_02.png"), cv2.imread(str(photos / "a.png")))
+    (out / "a_11_02.png").rename(out / "favourite.png")
+    assert told(photos, out, capsys) == []
+    (photos / "b.png").rename(photos / "c.png")
+    (line,) = told(photos, out, capsys)
+    assert "4 versions are of no photograph that is there under this name now (b_11_02.png" in line
+    (photos / "c.png").rename(photos / "b.png")
+    for version in out.glob("c_*.png"):
+        version.unlink()
+    cv2.imwrite(str(photos / "a.bmp"), cv2.imread(str(photos / "a.png")))  # a becomes a.png
+    (line,) = told(photos, out, capsys)
+    assert "4 versions are of no photograph" in line and "a_11_02.png a_11_04.png a_16_02" in line
+
+
+def test_versions_of_other_types_that_are_stale_are_named(photos, tmp_path, capsys):
+    out = tmp_path / "out"
+    distorted(photos, out)
+    assert told(photos, out, capsys, types=(16,)) == []
+    (line,) = told(photos, out, capsys, types=(16,), seed=2)
+    assert "4 versions are of other types or levels, of other photographs or with" in line
+    assert told(photos, out, capsys, types=(NOISE, 16), seed=2) == []
+    cv2.imwrite(str(photos / "b.png"), cv2.imread(str(photos / "b.png"))[::-1])
+    (line,) = told(photos, out, capsys, types=(16,), seed=2)
+    assert "2 versions are of other types or levels" in line and "(b_11_02.png b_11_04.png)" in line
+
+
 def test_files_of_others_are_not_written_over(photos, tmp_path):
     out = tmp_path / "out"
     out.mkdir()

@@ -1,10 +1,14 @@
 """Listing a folder: links, loops, and everything that is not a picture."""
 
 import os
+import socket
+import subprocess
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from mtl import folders
 from mtl.distort_files import distort_folder
 from mtl.files import InputError, whole_file, write_atomically
 from mtl.folders import contents
@@ -79,6 +83,78 @@ def test_a_folder_that_may_not_be_listed_is_named(tmp_path, monkeypatch):
     lines: list[str] = []
     assert list_pictures(tmp_path, lines.append) == ["a.png"]
     assert lines == [f"{tmp_path}: folders that may not be listed were passed over (closed)"]
+
+
+def test_an_entry_that_cannot_be_looked_at_ends_nothing(tmp_path, monkeypatch):
+    touch(
+        tmp_path / "in" / "a.png", tmp_path / "in" / "no" / "b.png", tmp_path / "secret" / "c.png"
+    )
+    for link, target in (("long.png", "x" * 256), ("entered", "../secret/c"), ("d.png", "d.png")):
+        (tmp_path / "in" / link).symlink_to(target)
+
+    class Entry:
+        """A directory's entry that the system lets nobody look at."""
+
+        def __init__(self, entry):
+            self.name, self.is_symlink, self.is_dir = entry.name, entry.is_symlink, entry.is_dir
+            self._entry = entry
+
+        def stat(self):
+            if self.name in ("entered", "b.png"):
+                raise PermissionError(13, "Permission denied", self._entry.path)
+            return self._entry.stat()
+
+    real_entries = folders._entries
+    monkeypatch.setattr(folders, "_entries", lambda f: map(Entry, real_entries(f)))
+    monkeypatch.setattr(Path, "is_dir", None)  # they raise errors for what may not be looked at
+    monkeypatch.setattr(Path, "is_file", None)
+    found = contents(tmp_path / "in")
+    assert found.files == ("a.png", "no/b.png")
+    assert found.broken == ("d.png", "entered", "long.png")
+
+
+def test_folders_nested_past_the_longest_path_are_named(tmp_path, monkeypatch):
+    touch(tmp_path / "a.png")
+    monkeypatch.chdir(tmp_path)
+    name = "d" * 200
+    for _ in range(25):  # 5000 bytes, where 4096 are allowed
+        os.mkdir(name)  # noqa: PTH102 -- by a short path, since no long one can be given
+        os.chdir(name)
+    os.close(os.open("b.png", os.O_CREAT))
+    monkeypatch.chdir(tmp_path)
+    try:
+        lines: list[str] = []
+        assert list_pictures(tmp_path, lines.append) == ["a.png"]
+        (line,) = lines
+        assert "folders that may not be listed were passed over (dddd" in line
+    finally:
+        subprocess.run(["rm", "-r", name], check=True)
+
+
+def test_pipes_sockets_and_devices_are_not_passed_over(tmp_path):
+    touch(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    os.mkfifo(tmp_path / "control")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.path.relpath(tmp_path / "s.png"))
+    (tmp_path / "null.png").symlink_to("/dev/null")
+    (tmp_path / "link.png").symlink_to("pipe.png")
+    lines: list[str] = []
+    names = ["a.png", "link.png", "null.png", "pipe.png", "s.png"]
+    assert list_pictures(tmp_path, lines.append) == names  # their readers leave them out
+    assert lines == [f"{tmp_path}: 1 file is no picture and was passed over (no suffix)"]
+    assert contents(tmp_path).broken == ()
+
+
+def test_a_folder_of_pictures_that_may_not_be_listed_itself(tmp_path, monkeypatch):
+    def refusing(folder):
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    lines: list[str] = []
+    with pytest.raises(InputError, match=r"cannot be listed \(Permission denied\); permit it"):
+        list_pictures(tmp_path, lines.append)
+    assert lines == []
 
 
 def test_grey_and_colour_maps_of_netpbm_are_read(tmp_path, sample):

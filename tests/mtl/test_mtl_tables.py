@@ -1,5 +1,6 @@
 """The strict reader: what separates fields, what is a number, and where an error stands."""
 
+import io
 import tracemalloc
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtl.files import InputError, read_table, table_header, table_rows, table_text
+from mtl.files import InputError, read_table, table_header, table_rows, table_text, write_rows
 
 
 def written(folder: Path, text: str | bytes) -> Path:
@@ -210,3 +211,16 @@ def test_a_large_table_is_read_in_little_memory(tmp_path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert count == 60_000 and peak < 2**20 < path.stat().st_size
+
+
+@pytest.mark.parametrize(
+    "name", ["a\rb.png", "\r", "a\r\nb.png", "a\nb.png", "end\r\n", 'q"\r,.png']
+)
+def test_every_name_that_is_written_is_read_back(tmp_path, name):
+    rows = [{"image": "plain.png", "score": "1"}, {"image": name, "score": "2"}]
+    path = written(tmp_path, table_text(rows))
+    assert read_table(path, ("image",)) == rows
+    assert path.read_bytes().startswith(b"image,score\nplain.png,1\n")  # no quotes, LF alone
+    text = io.StringIO()
+    write_rows(text, [["image", "score"], *(row.values() for row in rows)])
+    assert text.getvalue().encode() == path.read_bytes()

@@ -1,0 +1,38 @@
+"""Data sets that end with nothing, or are continued after somebody touched them."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from mtl.files import InputError, write_atomically
+from mtl.kadis.generate import SOURCE, Finished, finish
+from mtl.kadis.plan import MANIFEST
+from mtl.kadis.shards import Shard, record_file, stats_path
+from mtl.pictures import Rejected
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_data_set_of_nothing_takes_no_file_of_the_user_along(tmp_path, linked):
+    out, real = tmp_path / "out", tmp_path / "real"
+    real.mkdir()
+    out.symlink_to(real)
+    shard = Shard(0, "train", record_file("train", 0, 1), ("a.png",))
+    planned = SimpleNamespace(
+        metrics=("gmsd",), shards=(shard,), rejected=(Rejected("a.png", "is damaged"),)
+    )
+    files = [MANIFEST, SOURCE, shard.file, str(stats_path(out, shard).relative_to(out))]
+    for name in files:
+        write_atomically(out / name, "ours")
+    if not linked:
+        write_atomically(out / "notes.txt", "mine")
+    with pytest.raises(InputError, match=r"could be decoded; the first, a\.png: is damaged"):
+        finish(
+            out,
+            planned,
+            [Finished(0, 0, (), {"gmsd": np.zeros(0)})],
+            source=tmp_path,
+            description="",
+            license="",
+        )
+    assert [path.name for path in real.iterdir()] == ([] if linked else ["notes.txt"])
