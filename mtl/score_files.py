@@ -55,11 +55,12 @@ def pair_folders(
         InputError: as `mtl.pairing.pair_names`.
     """
     found = pair_names(references, distorted, tell)
-    originals = {(references / name).resolve() for name in found.versions}
+    paths = RealPaths()
+    originals = {paths.real(references / name) for name in found.versions}
 
     def why(name: str) -> str:
         path = distorted / name
-        linked = path.is_symlink() and path.resolve() in originals
+        linked = path.is_symlink() and paths.real(path) in originals
         return "is a link to a picture" if linked else "is named like no picture"
 
     pairs = [
