@@ -55,13 +55,21 @@ def pair_folders(
         InputError: as `mtl.pairing.pair_names`.
     """
     found = pair_names(references, distorted, tell)
+    paths = RealPaths()
+    originals = {paths.real(references / name) for name in found.versions}
+
+    def why(name: str) -> str:
+        path = distorted / name
+        linked = path.is_symlink() and paths.real(path) in originals
+        return "is a link to a picture" if linked else "is named like no picture"
+
     pairs = [
         Pair(references / reference, tuple(distorted / name for name in names))
         for reference, names in found.versions.items()
     ]
     lone = [
         *(
-            Rejected(name, f"{distorted / name}: is named like no other picture of {references}")
+            Rejected(name, f"{distorted / name}: {why(name)} of {references}")
             for name in found.lone_distorted
         ),
         *(

@@ -147,6 +147,8 @@ def test_a_link_to_a_reference_is_no_version_of_it_and_is_named(tmp_path):
     found = pair_names(tmp_path / "r", tmp_path / "d")
     assert found.versions == {"x.png": ["x_blur.png"]}
     assert (found.lone_references, found.lone_distorted) == ([], ["x_01_05.png"])
+    ((_, (left_out,)),) = [pair_folders(tmp_path / "r", tmp_path / "d")]
+    assert "x_01_05.png: is a link to a picture of" in left_out.reason
 
 
 @pytest.fixture
@@ -198,7 +200,7 @@ def test_all_that_is_left_over_is_named_and_counted(photographs, tmp_path, capsy
     main([str(photographs), str(blurred), "--metrics", "ssim", "--out", str(out)])
     said = capsys.readouterr().err
     assert "2 pictures scored, 14 left out" in said
-    assert "nobody09.png: is named like no other picture" in said and "nobody10.png" not in said
+    assert "nobody09.png: is named like no picture" in said and "nobody10.png" not in said
     assert "left out: 4 more" in said
 
 
