@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mlsp.databases import DATABASES, Database, download_help, open_database
+from mlsp.databases.authentic import read_koniq
 from mlsp.databases.author_files import Finder
 from mtl.files import read_table
 from mtl.rated import PARTS
@@ -282,3 +283,13 @@ def test_parts_of_different_lengths_are_refused(tmp_path):
     fields = {name: getattr(known, name) for name in known.__dataclass_fields__}
     with pytest.raises(ValueError, match="differ in length"):
         Database(**{**fields, "levels": (1,)})
+
+
+@pytest.mark.parametrize(("mos", "scale"), [((2.5, 3.5), (1, 5)), ((25, 35), (25, 35))])
+def test_koniqs_deviations_have_a_unit_only_where_the_figures_tell_it(tmp_path, mos, scale):
+    """Its SD is that of the ratings 1..5, whatever the scale of the MOS."""
+    table = tmp_path / "koniq10k_distributions_sets.csv"
+    table.write_text(f"image_name,mos,sd\na.jpg,{mos[0]},0.5\nb.jpg,{mos[1]},0.6\n")
+    database = read_koniq(Finder(tmp_path), table)
+    assert (database.lowest, database.highest) == scale
+    assert (database.deviations is None) == (scale != (1, 5)) == bool(database.no_deviations)
