@@ -1,7 +1,11 @@
-"""Silence for Pillow's warnings, in any number of threads."""
+"""Silence for Pillow's warnings, in any number of threads, and for those of its libtiff."""
 
+import ctypes
+import os
 import threading
 import warnings
+from contextlib import suppress
+from pathlib import Path
 
 from PIL import Image
 
@@ -37,3 +41,23 @@ class _Quiet:
 
 
 PILLOW_IS_QUIET = _Quiet()
+
+LIBRARIES = Path("/proc/self/maps")  # what Linux has loaded into this process
+
+
+def _quieten_libtiff() -> None:
+    """Keep libtiff from printing on standard error, amid lines of progress.
+
+    Pillow raises what is an error and has no switch for this. Where the library is not found, as on
+    systems other than Linux, it prints.
+    """
+    with suppress(OSError, AttributeError):
+        lines = LIBRARIES.read_text(errors="replace").splitlines()
+        for name in {line.split(maxsplit=5)[-1] for line in lines if "/libtiff" in line}:
+            library = ctypes.CDLL(name, mode=os.RTLD_NOLOAD | os.RTLD_NOW)
+            for setter in (library.TIFFSetErrorHandler, library.TIFFSetWarningHandler):
+                setter.argtypes, setter.restype = [ctypes.c_void_p], ctypes.c_void_p
+                setter(None)
+
+
+_quieten_libtiff()

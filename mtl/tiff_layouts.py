@@ -71,7 +71,14 @@ def eight_bit_tiff(path: Path, picture: Image.Image) -> Image.Image:
         if tags.get(SAMPLES, 1) > 1 and picture.mode in PLANAR_MODES and bits in (8, 16):
             return _planar(path, picture)
         picture = _interleaved(path, picture)
-    picture.load()
+    try:
+        picture.load()
+    except OSError as error:
+        if "decoder error" not in str(error):
+            raise
+        raise ValueError(
+            "its pixels are damaged or compressed in a way that is not read"
+        ) from error
     if picture.mode == "P" and max(tags[COLOUR_MAP]) < 256:
         colours = np.array(tags[COLOUR_MAP], np.uint8).reshape(3, -1)
         picture.putpalette(colours.T.tobytes())

@@ -250,6 +250,14 @@ def test_a_damaged_tiff_is_refused(tmp_path, picture, kind):
         assert np.array_equal(read_picture(tmp_path / "whole.tif"), np.asarray(by_pillow))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="libtiff is quietened on Linux alone")
+@pytest.mark.parametrize("compression", ["tiff_lzw", "lzma", "zstd"])
+def test_libtiff_prints_nothing(tmp_path, picture, compression, capfd):
+    data = encoded(picture, "TIFF", compression=compression)
+    assert "not read" in refused(tmp_path, zeroed(data, 0.2, 0.8), "tif")
+    assert capfd.readouterr() == ("", "")
+
+
 def test_jpeg_in_tiff_that_libtiff_decodes_to_anything_is_refused(tmp_path, picture):
     data = encoded(picture, "TIFF", compression="jpeg")
     for place in range(len(data) // 8, len(data) - len(data) // 4, len(data) // 8):
@@ -269,6 +277,29 @@ def test_lossy_webp_with_a_hole_is_refused_and_flat_colour_is_not(tmp_path, pict
     flat.paste(picture, (0, 0))
     (tmp_path / "flat.webp").write_bytes(encoded(flat, "WEBP"))
     assert read_picture(tmp_path / "flat.webp").shape == (1200, 1600, 3)
+
+
+@pytest.mark.parametrize("byte", [b"\0", b"\xff", b"\xaa"])
+@pytest.mark.parametrize("kind", ["WEBP", "AVIF"])
+def test_one_byte_again_and_again_inside_compressed_data_is_refused(tmp_path, picture, kind, byte):
+    if not features.check(kind.lower()):
+        pytest.skip(f"this Pillow reads no {kind}")
+    data = encoded(picture, kind, quality=80)
+    for place in (0.4, 0.7):
+        at, length = int(place * len(data)), 400
+        damaged = data[:at] + byte * length + data[at + length :]
+        refused(tmp_path, damaged, kind.lower())
+
+
+@pytest.mark.parametrize("method", [0, 4])
+@pytest.mark.parametrize("colour", ["black", "white", "grey", "red"])
+def test_flat_webp_is_read(tmp_path, picture, colour, method):
+    flat = Image.new("RGB", (512, 384), colour)
+    for paste in (False, True):
+        if paste:
+            flat.paste(picture, (0, 200))
+        (tmp_path / "flat.webp").write_bytes(encoded(flat, "WEBP", quality=100, method=method))
+        assert read_picture(tmp_path / "flat.webp").shape == (384, 512, 3)
 
 
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
