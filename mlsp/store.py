@@ -1,5 +1,8 @@
 """A feature folder: features.npy (float16, memory-mapped), index.csv, skipped.csv, contents.csv.
 
+features.sha256 holds the digest of features.npy as `sha256sum --check` reads it. A folder whose
+features were changed afterwards is not continued.
+
 contents.csv holds a digest of each picture that was described, skipped ones included, and
 source.json what else decides the numbers. A folder is continued with the same pictures, by name,
 and the same settings; the features of a picture whose content has changed are made again.
@@ -23,12 +26,12 @@ from jaxtyping import Float
 
 from mlsp.sources import Source
 from mtl.contents import digest_each
-from mtl.files import InputError, read_table, table_text, write_atomically
+from mtl.files import InputError, file_digest, read_table, table_text, write_atomically
 from mtl.progress import say
 
 FEATURES_FILE, INDEX_FILE, SKIPPED_FILE = "features.npy", "index.csv", "skipped.csv"
 PARTIAL_FEATURES, PARTIAL_STATE, IDENTITY_FILE = "partial.npy", "partial.json", "source.json"
-CONTENTS_FILE = "contents.csv"
+CONTENTS_FILE, DIGEST_FILE = "contents.csv", "features.sha256"
 FORMAT = 2  # of source.json; 1, which said no format, knew pictures by name alone
 
 # How much work a killed extraction may lose.
@@ -226,9 +229,14 @@ class FeatureWriter:
             write_atomically(self.out / SKIPPED_FILE, table_text(rows))
         else:
             (self.out / SKIPPED_FILE).unlink(missing_ok=True)
+        write_atomically(self.out / DIGEST_FILE, self._digest())
         write_atomically(self.out / INDEX_FILE, self._index(kept))
         (self.out / PARTIAL_STATE).unlink(missing_ok=True)
         return load_features(self.out)
+
+    def _digest(self) -> str:
+        """Return the text of features.sha256."""
+        return f"{file_digest(self.out / FEATURES_FILE)}  {FEATURES_FILE}\n"
 
     def _nothing(self) -> InputError:
         """Return the error that no picture can be used."""
@@ -346,6 +354,12 @@ class FeatureWriter:
     def _read_finished(self) -> None:
         """Take what a finished folder says is in it: all that was not skipped, in order."""
         found = load_features(self.out)
+        noted = self.out / DIGEST_FILE
+        if not noted.is_file() or noted.read_bytes() != self._digest().encode():
+            raise InputError(
+                f"{self.out / FEATURES_FILE}: was changed since it was written, or {DIGEST_FILE}"
+                f" was; delete {self.out} or choose another --out"
+            )
         kept = [name not in found.skipped for name in self.source.names]
         if found.names != [n for n, k in zip(self.source.names, kept, strict=True) if k]:
             raise InputError(
@@ -382,8 +396,8 @@ class FeatureWriter:
         matrix.flush()
         temporary.replace(self.out / PARTIAL_FEATURES)
         self._write_state()
-        (self.out / INDEX_FILE).unlink()
-        (self.out / FEATURES_FILE).unlink()
+        for name in (INDEX_FILE, DIGEST_FILE, FEATURES_FILE):
+            (self.out / name).unlink()
 
     def _read_state(self) -> None:
         path = self.out / PARTIAL_STATE
