@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from mlsp.matrix_files import new_matrix
 from mlsp.sources import Source
 from mtl.contents import digest_each
 from mtl.files import InputError, file_digest, read_table, table_text, write_atomically
@@ -171,7 +172,7 @@ class FeatureWriter:
         else:
             (self.out / PARTIAL_STATE).unlink(missing_ok=True)
             self._done[:] = False
-            self._matrix = np.lib.format.open_memmap(path, "w+", np.float16, self._shape)
+            self._matrix = new_matrix(path, self._shape)
         self._write_contents()
 
     def refresh(self) -> Features:
@@ -211,9 +212,7 @@ class FeatureWriter:
             raise self._nothing()
         if len(kept) < len(self._done):
             temporary = self.out / f".{FEATURES_FILE}.tmp"
-            packed = np.lib.format.open_memmap(
-                temporary, "w+", np.float16, (len(kept), *self._shape[1:])
-            )
+            packed = new_matrix(temporary, (len(kept), *self._shape[1:]))
             for row, index in enumerate(kept):
                 packed[row] = self._matrix[index]
             packed.flush()
@@ -390,7 +389,7 @@ class FeatureWriter:
             )
         }
         temporary = self.out / f".{PARTIAL_FEATURES}.tmp"
-        matrix = np.lib.format.open_memmap(temporary, "w+", np.float16, self._shape)
+        matrix = new_matrix(temporary, self._shape)
         for index in np.flatnonzero(self._done).tolist():
             matrix[index] = found.matrix[rows[index]]
         matrix.flush()

@@ -1,6 +1,8 @@
 """A feature folder belongs to the contents of its pictures, not to their names."""
 
+import errno
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -377,3 +379,30 @@ def test_features_that_were_changed_are_not_continued(cheap, rated, tmp_path):
     (out / "features.sha256").unlink()
     with pytest.raises(InputError, match=r"features\.npy: was changed"):
         extract_to(cheap, rated_files(rated), out)
+
+
+def test_a_full_disk_is_an_error_before_anything_is_described(cheap, rated, tmp_path, monkeypatch):
+    """Writing to mapped memory that the disk has no place for would kill the process."""
+    allocated, full = [], [True]
+
+    def allocate(descriptor, offset, length):
+        allocated.append((offset, length))
+        if full[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", allocate)
+    out = tmp_path / "out"
+    with pytest.raises(OSError, match=r"No space left .* need 0\.0 GB, make room.*partial\.npy"):
+        extract_to(cheap, rated_files(rated), out)
+    assert not cheap.described and not (out / "partial.npy").exists()
+    full[0] = False
+    first = extract_to(cheap, rated_files(rated), out)
+    sizes = [128 + 2 * rows * first.matrix.shape[1] for rows in (6, 6, 4)]  # first, again, packed
+    assert allocated == [(0, size) for size in sizes]
+    before = digests(out)
+    full[0] = True
+    same_name_other_picture(tmp_path / "2.png")
+    with pytest.raises(OSError, match="No space left"):
+        extract_to(cheap, rated_files(rated), out)
+    assert digests(out)["features.npy"] == before["features.npy"]
+    assert same(load_features(out), first)
