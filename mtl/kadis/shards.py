@@ -136,8 +136,9 @@ class ShardWriter:
         self._written = 0
 
     def __enter__(self) -> "ShardWriter":
-        for stale in self._file.parent.glob(f".{self._file.name}.*tmp"):
-            stale.unlink(missing_ok=True)
+        for stale in self._file.parent.glob(f".{self._file.name}.*.tmp"):
+            if stale.name.split(".")[-2].isdecimal():  # else it is the user's
+                stale.unlink(missing_ok=True)
         self._writer = ArrayRecordWriter(str(self._temporary), WRITER_OPTIONS)
         return self
 

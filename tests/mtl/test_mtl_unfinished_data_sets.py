@@ -8,7 +8,7 @@ import pytest
 from mtl.files import InputError, write_atomically
 from mtl.kadis.generate import SOURCE, Finished, finish, finished_shards
 from mtl.kadis.plan import MANIFEST
-from mtl.kadis.shards import Shard, finish_shard, record_file, stats_path
+from mtl.kadis.shards import Shard, ShardWriter, finish_shard, record_file, stats_path
 from mtl.pictures import Rejected
 
 
@@ -50,3 +50,13 @@ def test_a_shard_whose_bytes_changed_is_not_continued(tmp_path):
         finished_shards(tmp_path, planned, 1, progress=False)
     stats_path(tmp_path, shards[1]).unlink()  # as the message says
     assert [*finished_shards(tmp_path, planned, 1, progress=False)] == [0]
+
+
+def test_what_a_dead_worker_left_is_removed_and_nothing_else(tmp_path):
+    shard = Shard(0, "train", record_file("train", 0, 1), ("a.png",))
+    for middle in ("77", "mine", "7.mine"):
+        (tmp_path / f".{shard.file}.{middle}.tmp").write_bytes(b"half")
+    with ShardWriter(tmp_path, shard) as writer:
+        writer.write(b"record")
+    left = {f".{shard.file}.{middle}.tmp" for middle in ("mine", "7.mine")}
+    assert {path.name for path in tmp_path.iterdir()} == {shard.file, *left}
