@@ -241,3 +241,12 @@ def test_a_file_that_cannot_be_written_is_named_with_the_remedy(tmp_path, monkey
         open(tmp_path / "other")  # noqa: PTH123, SIM115 -- another file's error stays its own
     assert "written" not in str(other.value)
     assert sorted(each.name for each in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_a_link_to_too_long_a_name_costs_itself_alone(tmp_path, sample):
+    (tmp_path / "in").mkdir()
+    Image.fromarray(sample["coffee"][:20, :20]).save(tmp_path / "in" / "a.png")
+    (tmp_path / "in" / "long.png").symlink_to("x" * 256)
+    (tmp_path / "in" / "long").symlink_to("x" * 256)
+    there, (rejected,) = distort_folder(tmp_path / "in", tmp_path / "out", (10,), (3,), 0)
+    assert there == 1 and rejected.file == "long.png"
