@@ -1,7 +1,6 @@
 """A model folder that judges quality: a network, and a regressor on its features."""
 
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from jaxtyping import Float
 
 from mlsp.pooling import Kind
 from mlsp.regressor import Regressor, load_regressor, save_regressor
-from mtl.files import InputError, write_atomically
+from mtl.files import InputError, whole_file, write_atomically
 from mtl.seen import SEEN_FILE, SeenRatings, joined, read_seen, write_seen
 from mtl.weights import MODEL_FILE
 
@@ -78,9 +77,8 @@ def save_quality_model(
     # model.json, which makes a folder a model, comes last.
     for name in sorted(names, key=lambda n: n == MODEL_FILE):
         if name not in (REGRESSOR_FILE, RATINGS_FILE, SEEN_FILE):
-            temporary = folder / f".{name}.{os.getpid()}.tmp"
-            shutil.copyfile(network / name, temporary)
-            temporary.replace(folder / name)
+            with (network / name).open("rb") as data, whole_file(folder / name) as file:
+                shutil.copyfileobj(data, file)
 
 
 def load_quality(folder: Path) -> Quality | None:

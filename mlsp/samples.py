@@ -5,7 +5,7 @@ from importlib import resources
 from pathlib import Path
 
 from mtl.contents import content_digest
-from mtl.files import InputError
+from mtl.files import InputError, whole_file
 
 # File name, package, folder in the package. All are photographs (one of them through a telescope,
 # one through a microscope, one of a retina); the second view of the motorcycle is left out because
@@ -36,9 +36,8 @@ def copy_photographs(folder: Path) -> list[Path]:
         copy = folder / name
         with resources.as_file(resources.files(package) / place / name) as original:
             if not copy.exists():
-                temporary = folder / f".{name}.tmp"
-                shutil.copyfile(original, temporary)
-                temporary.replace(copy)
+                with original.open("rb") as data, whole_file(copy) as file:
+                    shutil.copyfileobj(data, file)
             elif content_digest(copy) != content_digest(original):
                 raise InputError(
                     f"{copy}: is not the sample photograph of that name; delete it, or choose"

@@ -1,5 +1,8 @@
 """A feature folder: features.npy (float16, memory-mapped), index.csv, skipped.csv, contents.csv.
 
+features.sha256 holds the digest of features.npy as `sha256sum --check` reads it. A folder whose
+features were changed afterwards is not continued.
+
 contents.csv holds a digest of each picture that was described, skipped ones included, and
 source.json what else decides the numbers. A folder is continued with the same pictures, by name,
 and the same settings; the features of a picture whose content has changed are made again.
@@ -21,14 +24,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from mlsp.matrix_files import new_matrix
 from mlsp.sources import Source
 from mtl.contents import digest_each
-from mtl.files import InputError, read_table, table_text, write_atomically
+from mtl.files import InputError, file_digest, read_table, table_text, write_atomically
 from mtl.progress import say
 
 FEATURES_FILE, INDEX_FILE, SKIPPED_FILE = "features.npy", "index.csv", "skipped.csv"
 PARTIAL_FEATURES, PARTIAL_STATE, IDENTITY_FILE = "partial.npy", "partial.json", "source.json"
-CONTENTS_FILE = "contents.csv"
+CONTENTS_FILE, DIGEST_FILE = "contents.csv", "features.sha256"
 FORMAT = 2  # of source.json; 1, which said no format, knew pictures by name alone
 
 # How much work a killed extraction may lose.
@@ -168,7 +172,7 @@ class FeatureWriter:
         else:
             (self.out / PARTIAL_STATE).unlink(missing_ok=True)
             self._done[:] = False
-            self._matrix = np.lib.format.open_memmap(path, "w+", np.float16, self._shape)
+            self._matrix = new_matrix(path, self._shape)
         self._write_contents()
 
     def refresh(self) -> Features:
@@ -208,9 +212,7 @@ class FeatureWriter:
             raise self._nothing()
         if len(kept) < len(self._done):
             temporary = self.out / f".{FEATURES_FILE}.tmp"
-            packed = np.lib.format.open_memmap(
-                temporary, "w+", np.float16, (len(kept), *self._shape[1:])
-            )
+            packed = new_matrix(temporary, (len(kept), *self._shape[1:]))
             for row, index in enumerate(kept):
                 packed[row] = self._matrix[index]
             packed.flush()
@@ -226,9 +228,14 @@ class FeatureWriter:
             write_atomically(self.out / SKIPPED_FILE, table_text(rows))
         else:
             (self.out / SKIPPED_FILE).unlink(missing_ok=True)
+        write_atomically(self.out / DIGEST_FILE, self._digest())
         write_atomically(self.out / INDEX_FILE, self._index(kept))
         (self.out / PARTIAL_STATE).unlink(missing_ok=True)
         return load_features(self.out)
+
+    def _digest(self) -> str:
+        """Return the text of features.sha256."""
+        return f"{file_digest(self.out / FEATURES_FILE)}  {FEATURES_FILE}\n"
 
     def _nothing(self) -> InputError:
         """Return the error that no picture can be used."""
@@ -346,6 +353,12 @@ class FeatureWriter:
     def _read_finished(self) -> None:
         """Take what a finished folder says is in it: all that was not skipped, in order."""
         found = load_features(self.out)
+        noted = self.out / DIGEST_FILE
+        if not noted.is_file() or noted.read_bytes() != self._digest().encode():
+            raise InputError(
+                f"{self.out / FEATURES_FILE}: was changed since it was written, or {DIGEST_FILE}"
+                f" was; delete {self.out} or choose another --out"
+            )
         kept = [name not in found.skipped for name in self.source.names]
         if found.names != [n for n, k in zip(self.source.names, kept, strict=True) if k]:
             raise InputError(
@@ -376,14 +389,14 @@ class FeatureWriter:
             )
         }
         temporary = self.out / f".{PARTIAL_FEATURES}.tmp"
-        matrix = np.lib.format.open_memmap(temporary, "w+", np.float16, self._shape)
+        matrix = new_matrix(temporary, self._shape)
         for index in np.flatnonzero(self._done).tolist():
             matrix[index] = found.matrix[rows[index]]
         matrix.flush()
         temporary.replace(self.out / PARTIAL_FEATURES)
         self._write_state()
-        (self.out / INDEX_FILE).unlink()
-        (self.out / FEATURES_FILE).unlink()
+        for name in (INDEX_FILE, DIGEST_FILE, FEATURES_FILE):
+            (self.out / name).unlink()
 
     def _read_state(self) -> None:
         path = self.out / PARTIAL_STATE

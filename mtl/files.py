@@ -1,6 +1,7 @@
 """Files that are whole or not there, tables as CSV, and the one kind of error a user can cause."""
 
 import csv
+import errno
 import hashlib
 import io
 import json
@@ -31,6 +32,13 @@ _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _MARKS = {".": "point", ",": "comma"}
 
 
+# A file that `whole_file` has not finished: a digest of the target's name, and the process.
+UNFINISHED = re.compile(r"\.[0-9a-f]{8}\.\d+\.tmp", re.ASCII)
+
+# Errors of a disk that takes no more.
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
 class InputError(Exception):
     """What the user handed over cannot be used; the message names it and the remedy in one line."""
 
@@ -41,22 +49,41 @@ def whole_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
 
     It is a temporary one in the same folder until then. A device or a pipe, such as /dev/stdout,
     is written to as it is, for a file in its place would not be what was asked for.
+
+    Raises:
+        OSError: it cannot be written; names `path`, never the temporary file.
     """
     path = Path(path)
     if path.exists() and not path.is_file() and not path.is_dir():
         with path.open("wb") as file:
             yield file
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with _naming(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
     # Short, since the name itself may have all the bytes that the file system allows.
     mark = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]
     temporary = path.with_name(f".{mark}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
+        with _naming(path, temporary), temporary.open("wb") as file:
             yield file
-        temporary.replace(path)
+        with _naming(path, temporary):
+            temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
+
+
+@contextmanager
+def _naming(target: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Context manager: an OSError about the temporary file, or about no file, names the target."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, *map(str, (target, temporary))):
+            raise
+        remedy = "make room" if error.errno in _NO_SPACE else "choose another place, or permit it"
+        reason = f"{error.strerror}; it could not be written, {remedy}"
+        raise OSError(error.errno, reason, os.fspath(target)) from error
 
 
 def write_atomically(path: str | os.PathLike, data: bytes | str) -> None:

@@ -3,7 +3,7 @@
 The table has the columns dist_im and ref_im, then one per metric. SUB/NAME.jpg is SUB/NAME.png in
 it, and SUB/NAME_05_03.png with distortion 5 at level 3; photographs whose names differ in nothing
 but suffix or case keep the suffix, NAME.jpg.png. --pictures writes these files into dist_imgs and
-ref_imgs; a stopped export continues with the same command.
+ref_imgs; a stopped export continues with the same command, and writes changed files again.
 
 Examples, with the data set that `deepfl demo` makes:
     deepfl export deepfl-demo/kadis --out scores.csv

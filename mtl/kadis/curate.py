@@ -32,7 +32,7 @@ from jaxtyping import UInt8
 
 from mtl.apart import check_apart, names_apart
 from mtl.contents import content_digest, content_digests
-from mtl.files import InputError, table_text, write_atomically
+from mtl.files import UNFINISHED, InputError, table_text, write_atomically
 from mtl.folders import contents
 from mtl.kadis.duplicates import BITS, DISTANCE, KeptHashes, perceptual_hash
 from mtl.kadis.names import too_long
@@ -291,7 +291,8 @@ def _claim(
     if whole != data:
         write_atomically(journal, whole)
     for stale in out.rglob(".*.tmp"):  # half a file of a killed run
-        stale.unlink()
+        if UNFINISHED.fullmatch(stale.name):
+            stale.unlink()
     return decided
 
 

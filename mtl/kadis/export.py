@@ -5,14 +5,18 @@
     PICTURES/ref_imgs  the pristine crops, named as in the column ref_im
 
 Names are those of `mtl.kadis.names`; sub-folders of the photographs are kept. A score is written
-with the fewest digits that give the same float32 back. Nothing but names is kept in memory.
+with the fewest digits that give the same float32 back.
+
+Beside the pictures, export.json says of which data set and split they are, and pictures.jsonl what
+each file holds, so that a file which was changed is written again. Nothing but names and digests is
+kept in memory.
 """
 
+import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
@@ -23,6 +27,7 @@ from jaxtyping import UInt8
 
 from fr_metrics import METRICS
 from mtl.apart import check_apart
+from mtl.contents import content_digest
 from mtl.files import InputError, whole_file, write_atomically, write_rows
 from mtl.kadis.generate import photographs_folder
 from mtl.kadis.names import exported_stems, is_inside, too_long, version_name
@@ -45,9 +50,8 @@ from mtl.threads import in_order
 
 DISTORTED_FOLDER, REFERENCE_FOLDER = "dist_imgs", "ref_imgs"
 MARK = "export.json"  # says of which data set a folder of pictures is
+JOURNAL = "pictures.jsonl"  # a line for each file: its name and its SHA-256
 FORMAT = 1  # of export.json
-
-PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"  # the last chunk of every PNG file (ISO 15948, 11.2.5)
 
 
 @dataclass(frozen=True)
@@ -99,9 +103,13 @@ class _Row:
 class _File:
     """A picture to write."""
 
-    path: Path
+    folder: Path
+    name: str
+    """Relative to the folder of pictures."""
     row: _Row
     make: Callable[[_Row], UInt8[np.ndarray, "h w 3"]]
+    content: str | None
+    """SHA-256 of its file, once that is known."""
 
 
 def column_title(metric: str) -> str:
@@ -137,7 +145,7 @@ def export(config: ExportConfig, *, progress: bool = False) -> Exported:
     check_text_output(config.out, inputs)
     if config.pictures is not None:
         _check_apart(config, config.pictures)
-        _claim(config.pictures, plan)
+        _claim(config, config.pictures, plan)
     images = _write_table(config, shards, stems, plan["metrics"], progress=progress)
     if config.pictures is None:
         return Exported(config.out, images, 0, ())
@@ -155,15 +163,37 @@ def _check_apart(config: ExportConfig, pictures: Path) -> None:
         check_apart(photos, pictures, option="--pictures")
 
 
-def _claim(pictures: Path, plan: Mapping[str, Any]) -> None:
+def _claim(config: ExportConfig, pictures: Path, plan: Mapping[str, Any]) -> None:
     """Mark a folder as that of this data set's pictures, or make sure that it is."""
-    mark, text = pictures / MARK, json.dumps({"format": FORMAT, "plan": plan_digest(plan)})
+    mark = pictures / MARK
+    known: dict[str, Any] = {"format": FORMAT, "plan": plan_digest(plan)}
+    if config.split is not None:
+        known["split"] = config.split
+    text = json.dumps(known)
     if not mark.exists():
         if pictures.exists() and (not pictures.is_dir() or any(pictures.iterdir())):
             raise InputError(f"{pictures}: exists and is not an export; choose other --pictures")
         write_atomically(mark, text)
     elif mark.read_bytes() != text.encode():
-        raise InputError(f"{pictures}: holds another data set's pictures; choose other --pictures")
+        raise InputError(
+            f"{pictures}: holds another data set's pictures, or those of another --split; choose"
+            " other --pictures"
+        )
+
+
+def _noted(journal: Path) -> dict[str, str]:
+    """Return what a stopped export says of the files that it has written: SHA-256 by name."""
+    if not journal.exists():
+        return {}
+    data = journal.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]  # a killed run may leave half a line
+    try:
+        noted = {str(name): str(content) for name, content in map(json.loads, whole.splitlines())}
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{journal}: is damaged; delete it and export again") from error
+    if whole != data:
+        write_atomically(journal, whole)
+    return noted
 
 
 def _rows(data: Path, shards: Sequence[Shard]) -> Iterator[_Row]:
@@ -234,26 +264,36 @@ def _write_pictures(
             show=progress,
         )
 
+    noted = _noted(pictures / JOURNAL)
+
+    def file(folder: str, name: str, row: _Row, make: Callable[[_Row], np.ndarray]) -> _File:
+        name = f"{folder}/{name}"
+        return _File(pictures, name, row, make, noted.get(name))
+
     def files() -> Iterator[_File]:
         before = None
         for row in _rows(config.data, shards):
             distorted, reference = _names(row, stems)
             if pristine is not None and row.reference != before:
-                yield _File(pictures / REFERENCE_FOLDER / reference, row, pristine)
+                yield file(REFERENCE_FOLDER, reference, row, pristine)
             before = row.reference
-            yield _File(pictures / DISTORTED_FOLDER / distorted, row, partial(_distorted, stored))
+            yield file(DISTORTED_FOLDER, distorted, row, partial(_distorted, stored))
 
     references = 0
     rejected: list[Rejected] = []
     with (
         progress_bar(images, "pictures", "img", show=progress) as bar,
+        (pictures / JOURNAL).open("a", encoding="ascii") as journal,
         closing(in_order(_write_picture, files(), config.num_workers)) as written,
     ):
-        for file in written:
-            if isinstance(file, Rejected):
-                rejected.append(file)
+        for each in written:
+            if isinstance(each, Rejected):
+                rejected.append(each)
                 continue
-            if file.make is pristine:
+            if each.content != noted.get(each.name):
+                journal.write(json.dumps([each.name, each.content]) + "\n")
+                journal.flush()
+            if each.make is pristine:
                 references += 1
             else:
                 bar.update()
@@ -261,17 +301,20 @@ def _write_pictures(
 
 
 def _write_picture(file: _File) -> _File | Rejected:
-    """Make one picture unless it is there."""
-    reason = too_long(file.path.name)
+    """Make one picture unless it is there as it was written; returns it with its content."""
+    path = file.folder / file.name
+    reason = too_long(path.name)
     if reason is not None:
         return Rejected(file.row.reference, reason)
-    if not _is_whole(file.path):
-        try:
-            image = file.make(file.row)
-        except InputError as error:
-            return Rejected(file.row.reference, str(error))
-        write_atomically(file.path, encode_png(image))
-    return file
+    if file.content is not None and path.is_file() and content_digest(path) == file.content:
+        return file
+    try:
+        image = file.make(file.row)
+    except InputError as error:
+        return Rejected(file.row.reference, str(error))
+    data = encode_png(image)
+    write_atomically(path, data)
+    return replace(file, content=hashlib.sha256(data).hexdigest())
 
 
 def _distorted(stored: DataSet, row: _Row) -> UInt8[np.ndarray, "h w 3"]:
@@ -308,13 +351,3 @@ def pristine_again(
         return pristine_crop(read_picture(path), tuple(plan["size"]))
     except ValueError as error:
         raise InputError(f"{path}: {error}") from error
-
-
-def _is_whole(path: Path) -> bool:
-    """Whether a file is there and ends as a PNG does."""
-    try:
-        with path.open("rb") as file:
-            file.seek(-len(PNG_END), os.SEEK_END)
-            return file.read() == PNG_END
-    except OSError:
-        return False

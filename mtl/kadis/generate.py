@@ -32,12 +32,14 @@ from mtl.kadis.shards import (
     STATS,
     Shard,
     SplitSizes,
+    check_shard,
     read_stats,
     stats_path,
     write_dataset_info,
 )
 from mtl.pictures import Rejected
 from mtl.progress import progress_bar
+from mtl.threads import computed
 
 EQUALIZATION = "equalization.json"
 # Where the photographs are on this machine, for `verify`; the data set itself does not need it.
@@ -101,11 +103,7 @@ def generate(config: GenerateConfig, *, progress: bool = False) -> Summary:
     claim(config.out, planned)
     write_atomically(config.out / SOURCE, f"{config.photos.resolve()}\n")
     in_record = planned.versions_per_reference if config.store == "recipe" else 1
-    finished: dict[int, Finished] = {}
-    for shard in planned.shards:
-        stats = read_stats(config.out, shard)
-        if stats is not None:
-            finished[shard.index] = Finished.of(stats, planned.metrics, in_record)
+    finished = finished_shards(config.out, planned, in_record, progress=progress)
     todo = [shard for shard in planned.shards if shard.index not in finished]
     resumed = len(finished)
     tally = _make(planned, todo, done=len(planned.shards) - len(todo), progress=progress)
@@ -124,6 +122,36 @@ def generate(config: GenerateConfig, *, progress: bool = False) -> Summary:
         license=config.license,
     )
     return Summary(config.out, images, rejected, resumed, len(todo), tally)
+
+
+def finished_shards(
+    out: Path, planned: Planned, images: int, *, progress: bool
+) -> dict[int, Finished]:
+    """Return what an earlier call has finished, by the shard's index.
+
+    Args:
+        out: the data set.
+        planned: what it will hold.
+        images: in a record.
+        progress: report on standard error.
+
+    Raises:
+        InputError: a finished shard was changed or is gone.
+    """
+
+    def checked(shard: Shard) -> Finished | None:
+        stats = read_stats(out, shard)
+        if stats is None:
+            return None
+        check_shard(out, shard, stats)
+        return Finished.of(stats, planned.metrics, images)
+
+    found = computed(checked, planned.shards, "check finished shards", progress=progress)
+    return {
+        shard.index: one
+        for shard, one in zip(planned.shards, found, strict=True)
+        if one is not None
+    }
 
 
 def _make(planned: Plan, todo: Sequence[Shard], *, done: int, progress: bool) -> Tally:

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from distortions import DISTORTIONS
 from mtl.files import InputError, write_atomically
-from mtl.kadis.generate import SOURCE, Finished, finish
+from mtl.kadis.generate import SOURCE, Finished, finish, finished_shards
 from mtl.kadis.plan import check_unchanged, claim
 from mtl.kadis.published_plan import ImportConfig, ImportPlan, Picture, other_size, plan_import
 from mtl.kadis.records import encoded_image
@@ -61,7 +61,7 @@ def import_published(config: ImportConfig, *, progress: bool = False) -> Importe
     planned = plan_import(config, progress=progress)
     claim(config.out, planned)
     write_atomically(config.out / SOURCE, f"{config.references.resolve()}\n")
-    done = {s.index for s in planned.shards if read_stats(config.out, s) is not None}
+    done = finished_shards(config.out, planned, 1, progress=progress)
     there = sum(_number(planned, s) for s in planned.shards if s.index in done)
     total = sum(map(len, planned.pictures.values()))
     with progress_bar(total, "import", "img", show=progress, done=there) as bar:

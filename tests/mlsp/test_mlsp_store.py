@@ -1,6 +1,8 @@
 """A feature folder belongs to the contents of its pictures, not to their names."""
 
+import errno
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -189,7 +191,7 @@ def test_a_change_survives_a_kill_at_every_write(cheap, rated, tmp_path, monkeyp
 
         return call
 
-    for steps in range(30):
+    for steps in range(40):
         out = tmp_path / f"after-{steps}"
         shutil.copytree(tmp_path / "before", out)
         left[0] = steps
@@ -320,7 +322,7 @@ def test_a_finished_folder_outlives_pictures_none_of_which_can_be_used(cheap, ra
     damaged(rated)
     with pytest.raises(InputError, match=r"none of the 6 pictures can be used; the first, 0\.png"):
         extract_to(cheap, rated_files(rated), out)
-    assert digests(out) == before and len(before) == 6
+    assert digests(out) == before and len(before) == 7
 
 
 @pytest.mark.parametrize("kind", ["none", "empty", "link"])
@@ -355,3 +357,52 @@ def test_pictures_that_are_damaged_on_the_way_cost_no_file_of_the_user(
     with pytest.raises(InputError, match="none of the 6 pictures can be used"):
         extract_to(cheap, rated_files(rated), out)
     assert [path.name for path in out.iterdir()] == ["notes.txt"]
+
+
+def test_features_that_were_changed_are_not_continued(cheap, rated, tmp_path):
+    out = tmp_path / "out"
+    extract_to(cheap, rated_files(rated), out)
+    digest, name = (out / "features.sha256").read_text().split()
+    assert content_digest(out / name) == digest
+    data = bytearray((out / name).read_bytes())
+    data[-1] ^= 1
+    (out / name).write_bytes(data)
+    before = digests(out)
+    for _ in range(2):
+        with pytest.raises(InputError, match=r"features\.npy: was changed since it was written"):
+            extract_to(cheap, rated_files(rated), out)
+        assert digests(out) == before
+        same_name_other_picture(tmp_path / "2.png")  # nor where some are made again
+    data[-1] ^= 1
+    (out / name).write_bytes(data)
+    extract_to(cheap, rated_files(rated), out)
+    (out / "features.sha256").unlink()
+    with pytest.raises(InputError, match=r"features\.npy: was changed"):
+        extract_to(cheap, rated_files(rated), out)
+
+
+def test_a_full_disk_is_an_error_before_anything_is_described(cheap, rated, tmp_path, monkeypatch):
+    """Writing to mapped memory that the disk has no place for would kill the process."""
+    allocated, full = [], [True]
+
+    def allocate(descriptor, offset, length):
+        allocated.append((offset, length))
+        if full[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", allocate)
+    out = tmp_path / "out"
+    with pytest.raises(OSError, match=r"No space left .* need 0\.0 GB, make room.*partial\.npy"):
+        extract_to(cheap, rated_files(rated), out)
+    assert not cheap.described and not (out / "partial.npy").exists()
+    full[0] = False
+    first = extract_to(cheap, rated_files(rated), out)
+    sizes = [128 + 2 * rows * first.matrix.shape[1] for rows in (6, 6, 4)]  # first, again, packed
+    assert allocated == [(0, size) for size in sizes]
+    before = digests(out)
+    full[0] = True
+    same_name_other_picture(tmp_path / "2.png")
+    with pytest.raises(OSError, match="No space left"):
+        extract_to(cheap, rated_files(rated), out)
+    assert digests(out)["features.npy"] == before["features.npy"]
+    assert same(load_features(out), first)

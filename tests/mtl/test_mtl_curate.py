@@ -144,10 +144,15 @@ def test_a_stopped_run_continues_and_ends_in_the_same_bytes(mixed, tmp_path, mon
     assert not (stopped.out / CURATED).exists()
     with (stopped.out / JOURNAL).open("a") as journal:
         journal.write('{"photograph": "half a l')
-    (stopped.out / ".china.png.77.tmp").write_bytes(b"left by a killed run")
+    (stopped.out / ".0a1b2c3d.77.tmp").write_bytes(b"left by a killed run")
+    users = [stopped.out / name for name in (".mine.tmp", ".0a1b2c3d.mine.tmp", ".china.png.7.tmp")]
+    for path in users:
+        path.write_bytes(b"the user's")
     times = {path: Path(path).stat().st_mtime_ns for path in written}
     curation = curate(stopped)
     assert curation.resumed >= stop
+    for path in users:
+        path.unlink()  # they are still there
     assert times == {path: Path(path).stat().st_mtime_ns for path in written}
     assert digests(stopped.out) == digests(whole.out)
 

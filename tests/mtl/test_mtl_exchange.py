@@ -14,7 +14,7 @@ import pytest
 from folder_digests import digests
 
 from mlsp import sources
-from mtl.files import InputError
+from mtl.files import InputError, write_atomically
 from mtl.input_pipeline import ScoredImages, training_batches
 from mtl.kadis import export as exporting
 from mtl.kadis.export import ExportConfig, export
@@ -163,14 +163,59 @@ def test_the_pictures_are_those_of_the_data_set(made, tmp_path, store):
 
 
 def test_a_stopped_export_is_continued(release, made):
-    whole, cut, lost = sorted((release / "dist_imgs").glob("*.png"))[:3]
+    whole, cut, lost, other = sorted((release / "dist_imgs").glob("*.png"))[:4]
     before = digests(release)
     time = whole.stat().st_mtime_ns
     cut.write_bytes(cut.read_bytes()[:-20])
     lost.unlink()
+    other.write_bytes(whole.read_bytes())  # a sound picture, but not this one
+    next((release / "ref_imgs").glob("*.png")).write_bytes(whole.read_bytes())
     export(ExportConfig(made / "recipe", release / "scores.csv", pictures=release, num_workers=1))
     assert digests(release) == before
     assert whole.stat().st_mtime_ns == time
+
+
+def test_a_killed_export_is_continued(made, tmp_path, monkeypatch):
+    def settings(out):
+        return ExportConfig(made / "pixels", tmp_path / "s.csv", pictures=out, num_workers=1)
+
+    export(settings(tmp_path / "once"))
+    for limit in (0, 1, 5):
+        out, written = tmp_path / f"killed-{limit}", []
+
+        def dying(path, data, limit=limit, written=written):
+            if path.suffix == ".png":
+                if len(written) == limit:
+                    raise KeyboardInterrupt
+                written.append(path)
+            write_atomically(path, data)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(exporting, "write_atomically", dying)
+            with pytest.raises(KeyboardInterrupt):
+                export(settings(out))
+        with (out / "pictures.jsonl").open("a") as journal:
+            journal.write('["dist_imgs/half')
+        export(settings(out))
+        for folder in ("dist_imgs", "ref_imgs"):
+            assert digests(out / folder) == digests(tmp_path / "once" / folder)
+        assert len((out / "pictures.jsonl").read_text().splitlines()) == 36
+    (out / "pictures.jsonl").write_text("[1]\n")
+    with pytest.raises(InputError, match=r"pictures\.jsonl: is damaged; delete it"):
+        export(settings(out))
+
+
+def test_pictures_of_splits_do_not_mix(made, tmp_path):
+    def settings(split):
+        return ExportConfig(made / "pixels", tmp_path / "s.csv", tmp_path / "out", split)
+
+    export(settings("validation"))
+    before = digests(tmp_path / "out")
+    for split in ("train", None):
+        with pytest.raises(InputError, match="those of another --split; choose other --pictures"):
+            export(settings(split))
+    export(settings("validation"))
+    assert digests(tmp_path / "out") == before
 
 
 def test_an_export_that_fails_leaves_no_half_table(made, tmp_path, monkeypatch):

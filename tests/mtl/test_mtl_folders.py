@@ -1,5 +1,7 @@
 """Listing a folder: links, loops, and everything that is not a picture."""
 
+import errno
+import io
 import os
 import socket
 import subprocess
@@ -10,7 +12,7 @@ from PIL import Image
 
 from mtl import folders
 from mtl.distort_files import distort_folder
-from mtl.files import InputError, whole_file, write_atomically
+from mtl.files import UNFINISHED, InputError, whole_file, write_atomically
 from mtl.folders import contents
 from mtl.kadis.recipes import named_seed
 from mtl.pictures import FOREIGN_SUFFIXES, list_pictures, read_picture
@@ -174,7 +176,7 @@ def test_a_name_of_255_bytes_can_be_written(tmp_path):
     assert path.read_text() == "one" and len(list(tmp_path.iterdir())) == 1
     with whole_file(path) as file:
         (temporary,) = set(tmp_path.iterdir()) - {path}
-        assert temporary.name.startswith(".") and len(os.fsencode(temporary.name)) < 40
+        assert UNFINISHED.fullmatch(temporary.name) and len(os.fsencode(temporary.name)) < 40
         file.write(b"two")
     assert path.read_text() == "two" and len(list(tmp_path.iterdir())) == 1
 
@@ -207,3 +209,44 @@ def test_seeds_and_noise_follow_from_the_bytes_of_a_name(tmp_path, sample):
     first, second = (tmp_path / f"{name}-out" / "Z\udcfc_11_03.png" for name in ("in", "too"))
     assert first.read_bytes() == second.read_bytes()
     assert named_seed(5, "Z\udcfc.png", 11, 3) != named_seed(5, "Z\udcfd.png", 11, 3)
+
+
+class FullDisk(io.RawIOBase):
+    """A file on a disk that takes nothing."""
+
+    def writable(self):
+        return True
+
+    def write(self, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_file_that_cannot_be_written_is_named_with_the_remedy(tmp_path, monkeypatch):
+    path = tmp_path / "t.csv"
+    (tmp_path / "file").write_text("mine")
+    for place in (tmp_path / "file" / "t.csv", tmp_path / "file" / "sub" / "t.csv"):
+        with pytest.raises(OSError, match=rf"could not be written, choose .*{tmp_path}/file"):
+            write_atomically(place, "text")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match=r"choose another place, or permit it: '.*/folder'$"):
+        write_atomically(tmp_path / "folder", "text")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", lambda self, mode: FullDisk())
+        with pytest.raises(
+            OSError, match=r"it could not be written, make room: '.*/t\.csv'$"
+        ) as full:
+            write_atomically(path, "text")
+    assert full.value.errno == errno.ENOSPC
+    with pytest.raises(FileNotFoundError, match="other") as other, whole_file(path):
+        open(tmp_path / "other")  # noqa: PTH123, SIM115 -- another file's error stays its own
+    assert "written" not in str(other.value)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_a_link_to_too_long_a_name_costs_itself_alone(tmp_path, sample):
+    (tmp_path / "in").mkdir()
+    Image.fromarray(sample["coffee"][:20, :20]).save(tmp_path / "in" / "a.png")
+    (tmp_path / "in" / "long.png").symlink_to("x" * 256)
+    (tmp_path / "in" / "long").symlink_to("x" * 256)
+    there, (rejected,) = distort_folder(tmp_path / "in", tmp_path / "out", (10,), (3,), 0)
+    assert there == 1 and rejected.file == "long.png"

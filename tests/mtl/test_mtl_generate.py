@@ -225,6 +225,9 @@ def test_a_truncated_shard_is_found(made):
         file.write_bytes(data[:100])
         with pytest.raises(InputError, match=rf"{file.name}: is missing or truncated"):
             generate(config(photographs, out))
+        file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+        with pytest.raises(InputError, match=rf"{file.name}: was changed since it was made"):
+            generate(config(photographs, out))
     finally:
         file.write_bytes(data)
 

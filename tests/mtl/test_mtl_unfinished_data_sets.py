@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from mtl.files import InputError, write_atomically
-from mtl.kadis.generate import SOURCE, Finished, finish
+from mtl.kadis.generate import SOURCE, Finished, finish, finished_shards
 from mtl.kadis.plan import MANIFEST
-from mtl.kadis.shards import Shard, record_file, stats_path
+from mtl.kadis.shards import Shard, ShardWriter, finish_shard, record_file, stats_path
 from mtl.pictures import Rejected
 
 
@@ -36,3 +36,27 @@ def test_a_data_set_of_nothing_takes_no_file_of_the_user_along(tmp_path, linked)
             license="",
         )
     assert [path.name for path in real.iterdir()] == ([] if linked else ["notes.txt"])
+
+
+def test_a_shard_whose_bytes_changed_is_not_continued(tmp_path):
+    shards = tuple(Shard(k, "train", record_file("train", k, 3), ("a.png",)) for k in range(3))
+    planned = SimpleNamespace(metrics=("gmsd",), shards=shards, rejected=())
+    for shard in shards[:2]:
+        (tmp_path / shard.file).write_bytes(b"records")
+        finish_shard(tmp_path, shard, [{"scores": {"gmsd": 0.5}}], [])
+    assert [*finished_shards(tmp_path, planned, 1, progress=False)] == [0, 1]
+    (tmp_path / shards[1].file).write_bytes(b"recordz")  # as many bytes
+    with pytest.raises(InputError, match=r"00001-of-00003: was changed since.*00001\.json and"):
+        finished_shards(tmp_path, planned, 1, progress=False)
+    stats_path(tmp_path, shards[1]).unlink()  # as the message says
+    assert [*finished_shards(tmp_path, planned, 1, progress=False)] == [0]
+
+
+def test_what_a_dead_worker_left_is_removed_and_nothing_else(tmp_path):
+    shard = Shard(0, "train", record_file("train", 0, 1), ("a.png",))
+    for middle in ("77", "mine", "7.mine"):
+        (tmp_path / f".{shard.file}.{middle}.tmp").write_bytes(b"half")
+    with ShardWriter(tmp_path, shard) as writer:
+        writer.write(b"record")
+    left = {f".{shard.file}.{middle}.tmp" for middle in ("mine", "7.mine")}
+    assert {path.name for path in tmp_path.iterdir()} == {shard.file, *left}
