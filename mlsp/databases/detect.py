@@ -25,7 +25,6 @@ from mlsp.databases.synthetic import (
 from mtl.columns import UNSAID, TableColumns
 from mtl.file_names import same_pictures
 from mtl.files import InputError, table_header
-from mtl.outputs import TABLE_SUFFIXES
 
 CSV = "csv"
 """The kind of a user's own table."""
@@ -151,7 +150,7 @@ def open_database(
 
 def _kind_of_file(path: Path, kind: str | None) -> tuple[str, Path]:
     """Kind and table where the user gave a file."""
-    if path.suffix.lower() not in TABLE_SUFFIXES:
+    if path.suffix.lower() not in (".csv", ".tsv"):
         raise InputError(f"{path}: is a file; give the database's folder, or a CSV file")
     if kind is None:
         layout = DATABASES["koniq10k"]
