@@ -22,7 +22,7 @@ def new_matrix(path: Path, shape: tuple[int, ...]) -> np.memmap:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     except OSError as error:
         path.unlink(missing_ok=True)
-        gigabytes = 2 * math.prod(shape) / 1e9
-        reason = f"{error.strerror}; the features need {gigabytes:.1f} GB, make room and go on"
+        megabytes = 2 * math.prod(shape) / 1e6
+        reason = f"{error.strerror}; the features need {megabytes:.1f} MB, make room and go on"
         raise OSError(error.errno, reason, os.fspath(path)) from error
     return matrix

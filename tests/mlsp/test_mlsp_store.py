@@ -392,7 +392,7 @@ def test_a_full_disk_is_an_error_before_anything_is_described(cheap, rated, tmp_
 
     monkeypatch.setattr(os, "posix_fallocate", allocate)
     out = tmp_path / "out"
-    with pytest.raises(OSError, match=r"No space left .* need 0\.0 GB, make room.*partial\.npy"):
+    with pytest.raises(OSError, match=r"No space left .* need 0\.2 MB, make room.*partial\.npy"):
         extract_to(cheap, rated_files(rated), out)
     assert not cheap.described and not (out / "partial.npy").exists()
     full[0] = False
