@@ -45,6 +45,9 @@ HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"
 
 JPEG_START = b"\xff\xd8\xff"
 
+# First bytes of PostScript, PDF, Photoshop, JPEG 2000 and JPEG XL.
+FOREIGN_STARTS = (b"%!PS", b"%PDF", b"8BPS", b"\0\0\0\x0cjP  ", b"\xff\x0a", b"\0\0\0\x0cJXL ")
+
 # Formats as Pillow names them; GIF is for the rule on animations, and MPO is among JPEG. Pillow
 # would open others whatever the file is named, and hand EPS to Ghostscript.
 READ = (
@@ -147,9 +150,9 @@ def _unidentified(path: Path, start: bytes) -> InputError:
         return InputError(f"{path}: is {kind}, which is not read; save it as PNG or 8-bit JPEG")
     if start[4:8] == MEDIA_START or start.startswith((JPEG_START, PNG_START)):
         return InputError(f"{path}: is a damaged or truncated picture; replace or remove it")
-    return InputError(
-        f"{path}: is not a picture, or of a kind that is not read; convert it to PNG or remove it"
-    )
+    if start.startswith(FOREIGN_STARTS):
+        return InputError(f"{path}: is of a kind that is not read; convert it to PNG, TIFF or JPEG")
+    return InputError(f"{path}: is not a picture; replace or remove it")
 
 
 def displayed_size(picture: Image.Image) -> tuple[int, int]:

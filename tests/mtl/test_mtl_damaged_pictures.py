@@ -400,9 +400,11 @@ def test_cameras_of_200_megapixels_are_read(tmp_path):
 
 
 def test_formats_that_are_no_photographs_are_not_opened(tmp_path, picture):
-    for kind in ("EPS", "PDF", "ICO", "SGI"):
+    for kind in ("EPS", "PDF", "JPEG2000"):
         reason = refused(tmp_path, encoded(picture, kind), "png")
-        assert "of a kind that is not read" in reason
+        assert "is of a kind that is not read; convert it to PNG" in reason
+    for kind in ("ICO", "SGI"):
+        assert "is not a picture" in refused(tmp_path, encoded(picture, kind), "png")
 
 
 def test_warnings_do_not_leak_from_threads(tmp_path, picture):
