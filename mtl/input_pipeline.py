@@ -74,8 +74,9 @@ class ScoredImages:
         stored = DataSet(data)
         if split not in stored.splits:
             raise InputError(
-                f"{data}: has no {split} split; generate it from at least two photographs with"
-                " --validation above 0"
+                f"{data}: has no {split} split, or all its photographs were left out; generate it"
+                " from at least two photographs that can be used with --validation above 0, or"
+                " with another --seed"
             )
         lacking = [metric for metric in metrics if metric not in stored.metrics]
         if lacking:

@@ -34,6 +34,12 @@ def main(arguments: Sequence[str]) -> None:
         f"{summary.out}: {images} images in {summary.made + summary.resumed} shards"
         f" ({summary.resumed} were there); {len(summary.rejected)} pictures left out"
     )
+    for split, number in summary.images.items():
+        if not number:
+            say(
+                f"{summary.out}: the {split} part is empty, since all its photographs were left"
+                " out; replace them, or choose another --seed, in another --out"
+            )
     for line in timing(summary.tally):
         say(line)
     say(

@@ -115,11 +115,11 @@ def check_description(planned: Plan, inspected: Sequence[Inspected]) -> Result:
             wrong = _wrong_split(planned, parts, splits.get(split))
             if wrong:
                 faults.append(f"{split}: {wrong}")
-            elif not any(one.faults for one in parts):
-                names = [name for one in parts for name in one.kept]
+            names = [name for one in parts for name in one.kept]
+            # TFDS opens no split without records.
+            if names and not wrong and not any(one.faults for one in parts):
                 source = builder.as_data_source(split)
-                places = [0, len(source) - 1] if names else []
-                ends = [name_of(source[place]["reference"]) for place in places]
+                ends = [name_of(source[place]["reference"]) for place in (0, len(source) - 1)]
                 if ends != names[:1] + names[-1:]:
                     faults.append(f"{split}: TFDS reads other records from its files")
     except Exception as error:  # TFDS raises many kinds for a folder that is not its own

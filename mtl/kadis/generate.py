@@ -222,10 +222,10 @@ def finish(
     if not images.get("train"):
         _remove(out, planned.shards)
         first = rejected[0]
-        raise InputError(
-            f"{source}: none of its pictures could be decoded;"
-            f" the first, {first.file}: {first.reason}"
-        )
+        which = "none of its pictures could be decoded"
+        if any(images.values()):
+            which = "none of its training pictures could be decoded; choose another --seed"
+        raise InputError(f"{source}: {which}; the first, {first.file}: {first.reason}")
     equalization = HistogramEqualization.fit(
         {
             metric: np.concatenate([one.scores[metric] for one in splits["train"]])

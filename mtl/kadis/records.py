@@ -166,11 +166,16 @@ class DataSet:
         self.size: tuple[int, int] = tuple(image.shape[:2])
         self.metrics = tuple(features["scores"])
         self.versions_per_record = features["level"].shape[0] if self.store == "recipe" else 1
-        self._records = {split: builder.as_data_source(split) for split in builder.info.splits}
+        # A split is empty where all of its photographs had to be left out.
+        self._records = {
+            name: builder.as_data_source(name)
+            for name, split in builder.info.splits.items()
+            if split.num_examples
+        }
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """Names of the splits."""
+        """Names of the splits that hold images."""
         return tuple(self._records)
 
     def number_of_images(self, split: str) -> int:

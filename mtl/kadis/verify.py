@@ -161,8 +161,11 @@ def _planned(data: Path, manifest: dict[str, Any]) -> Plan:
             raise ValueError("it has contents of other photographs")
         if not {*planned.types} <= {*DISTORTIONS} or not {*planned.metrics} <= {*METRICS}:
             raise ValueError("it has unknown types or metrics")
-        extra = {} if is_planned(planned) else {name: plan[name] for name in IMPORTED}
-        if planned.to_json() | extra != plan or plan["store"] not in get_args(Store):
+        entries = planned.to_json()
+        if not is_planned(planned):
+            del entries["score_tolerance"]  # scores that were not computed here have none
+            entries |= {name: plan[name] for name in IMPORTED}
+        if entries != plan or plan["store"] not in get_args(Store):
             raise ValueError("it has missing or unknown entries")
         if not ({*levels} <= {*LEVELS} and levels and planned.metrics):
             raise ValueError("it has unknown levels or no scores")

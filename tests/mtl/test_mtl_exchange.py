@@ -25,9 +25,11 @@ from mtl.kadis.plan import GenerateConfig, claim, make_plan, read_manifest
 from mtl.kadis.pristine import pristine_crop
 from mtl.kadis.published import import_published
 from mtl.kadis.published_plan import ImportConfig
+from mtl.kadis.recipes import validation_references
 from mtl.kadis.records import DataSet, StoredImage
 from mtl.kadis.shards import NAME, ShardWriter
-from mtl.pictures import read_picture
+from mtl.kadis.verify import VerifyConfig, verify
+from mtl.pictures import list_pictures, read_picture
 from mtl.published_scores import read_published
 from scripts.deepfl import main
 
@@ -332,6 +334,7 @@ def test_an_import_of_an_export_is_the_same_data(made, exported, tmp_path):
 
 def test_an_import_can_be_trained_on_and_described(exported, tmp_path):
     imported(exported, tmp_path / "data")
+    assert not verify(VerifyConfig(tmp_path / "data", sample=0, num_workers=1)).problems
     images = ScoredImages(tmp_path / "data", "train", METRIC_NAMES, None)
     batches = training_batches(images, batch_size=4, crop=(64, 64), flip=True, seed=0, epoch=0)
     first = next(iter(batches))
@@ -604,3 +607,27 @@ def test_a_file_that_a_table_spells_in_two_ways(release, tmp_path):
     write(release / "scores.csv", [*rows, again])
     with pytest.raises(InputError, match=r"are both .*; write one of them in all rows"):
         imported(release, tmp_path / "data")
+
+
+def damaged(photographs: Path, folder: Path, seed: int) -> Path:
+    """The photographs, those of the validation part with pixels that cannot be decoded."""
+    shutil.copytree(photographs, folder)
+    names = list_pictures(folder)
+    for name in validation_references(names, 0.3, seed):
+        path = folder / name
+        data = path.read_bytes()
+        path.write_bytes(data[: len(data) // 2])
+    return folder
+
+
+def test_a_data_set_whose_validation_part_is_lost_is_finished_and_open(made, tmp_path):
+    photographs = damaged(made / "photographs", tmp_path / "photographs", 0)
+    settings = config(photographs, tmp_path / "data")
+    data = generate_here(settings)
+    assert DataSet(data).splits == ("train",)
+    found = verify(VerifyConfig(data, sample=0, num_workers=1))
+    assert not found.problems, found.problems
+    export(ExportConfig(data, tmp_path / "scores.csv"))
+    assert len(read(tmp_path / "scores.csv")) == found.images
+    with pytest.raises(InputError, match="has no validation split, or all its photographs were"):
+        ScoredImages(data, "validation", METRIC_NAMES, None)
