@@ -140,23 +140,23 @@ class FeatureWriter:
         return [i for i in np.flatnonzero(~self._done).tolist() if i not in self.skipped]
 
     def check_usable(self) -> None:
-        """Make sure that one picture at least is there to describe, or is described already.
+        """Make sure that there may be a picture to describe.
 
-        Otherwise what the folder holds would be given up for nothing.
+        What a finished folder holds is given up only for a picture that can be decoded.
 
         Raises:
             InputError: none can be used; the folder stays as it is.
         """
-        if self._done.any():
-            return
-        for index in self.missing():
-            try:
-                self.source.load(index)
-            except InputError as error:
-                self.skip(index, str(error))
-            else:
-                return
-        raise self._nothing()
+        if (self.out / INDEX_FILE).is_file() and not self._done.any():
+            for index in self.missing():
+                try:
+                    self.source.load(index)
+                except InputError as error:
+                    self.skip(index, str(error))
+                else:
+                    break
+        if len(self.skipped) == len(self._done):
+            raise self._nothing()
 
     def begin(self) -> None:
         """Create the folder and its matrix, unless they are there from an earlier run."""
