@@ -32,9 +32,9 @@ def content_digest(path: str | os.PathLike) -> str:
         InputError: the file is missing, no file but a pipe or a device, or cannot be read.
     """
     path = Path(path)
-    if path.exists() and not path.is_file() and not path.is_dir():
-        raise InputError(f"{path}: is no file but a pipe or a device; give a picture file")
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise InputError(f"{path}: is no file but a pipe or a device; give a picture file")
         return file_digest(path)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file{encoding_hint([str(path)])}") from error

@@ -163,7 +163,8 @@ def _planned(data: Path, manifest: dict[str, Any]) -> Plan:
             raise ValueError("it has unknown types or metrics")
         entries = planned.to_json()
         if not is_planned(planned):
-            del entries["score_tolerance"]  # scores that were not computed here have none
+            if "score_tolerance" not in plan:  # scores that were not computed here have none
+                del entries["score_tolerance"]
             entries |= {name: plan[name] for name in IMPORTED}
         if entries != plan or plan["store"] not in get_args(Store):
             raise ValueError("it has missing or unknown entries")
