@@ -31,8 +31,9 @@ def look_at_pictures(config: FinetuneConfig, data: RatedData, *, progress: bool 
         say(str(reason), show=progress)
     if reasons:
         raise InputError(
-            f"{reasons[0]}; {table} names {len(reasons)} damaged pictures of {len(files)}; replace"
-            " them or remove their rows"
+            f"{reasons[0]}; {table} names {len(reasons)} damaged"
+            f" {'picture' if len(reasons) == 1 else 'pictures'} of {len(files)}; replace them or"
+            " remove their rows"
         )
     if ratings.sets is not None and VALIDATION not in ratings.sets:
         say(

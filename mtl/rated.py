@@ -251,6 +251,9 @@ def splits_text(ratings: Ratings, parts: Mapping[str, np.ndarray]) -> str:
     )
 
 
+NAMED = 10  # of the pictures that cannot be used
+
+
 def common_size(ratings: Ratings, size: tuple[int, int] | None) -> tuple[int, int]:
     """(height, width) of what the network is given, from the files' headers alone.
 
@@ -262,11 +265,18 @@ def common_size(ratings: Ratings, size: tuple[int, int] | None) -> tuple[int, in
         InputError: a picture is missing or is none, the sizes differ, or they are too small.
     """
     found, first = size, ""
+    sizes, faults = {}, []
     for name in ratings.names:
         try:
-            own = picture_size(ratings.table.parent / name)
+            sizes[name] = picture_size(ratings.table.parent / name)
         except InputError as error:
-            raise InputError(f"{error} ({ratings.table} names it)") from error
+            faults.append((name, error))
+    if faults:
+        others = ", ".join(name for name, _ in faults[1:NAMED])
+        more = f"; it also names {others}" if others else ""
+        more += f" and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
+        raise InputError(f"{faults[0][1]} ({ratings.table} names it{more})") from faults[0][1]
+    for name, own in sizes.items():
         if found is None:
             found, first = own, name
         if size is None and own != found:

@@ -5,7 +5,7 @@ where they lie in feature space in the model folder. `deepfl train` ends with th
 add it to a model that exists. A stopped run continues with the same command.
 
 Example:
-    deepfl conditions kadis --model run --pictures 8
+    deepfl conditions deepfl-demo/kadis --model deepfl-demo/run
 """
 
 from collections.abc import Sequence

@@ -18,6 +18,7 @@ Examples:
 ref_im, names in the two folders, and one column per metric. Tables may end in .csv, .tsv or .txt.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,7 @@ from mtl.score_files import (
 )
 from scripts.command_line import parse
 
-NAMED = 10  # of the pictures that are left out
+NAMED = 10  # of the reasons why pictures are left out
 
 
 @dataclass(frozen=True)
@@ -161,11 +162,13 @@ def _check_out(config: ScoreConfig, pairs: Sequence[Pair] = ()) -> None:
 
 
 def _say_left_out(pictures: Sequence[Rejected]) -> None:
-    """Report the first of what is left out, and how many more there are."""
-    for picture in pictures[:NAMED]:
-        say(f"left out: {picture.reason}")
-    if len(pictures) > NAMED:
-        say(f"left out: {len(pictures) - NAMED} more")
+    """Report the first reasons why pictures are left out, and how many more there are."""
+    reasons = Counter(picture.reason for picture in pictures)
+    for reason, number in list(reasons.items())[:NAMED]:
+        say(f"left out: {reason}{f' ({number} pictures)' if number > 1 else ''}")
+    more = sum(list(reasons.values())[NAMED:])
+    if more:
+        say(f"left out: {more} more")
 
 
 def _write(out: Path, scored: Sequence[Scored], left_out: int) -> None:

@@ -158,6 +158,9 @@ def test_pictures_have_one_size_or_are_given_one(tmp_path, sample):
     assert common_size(alone, None) == (90, 120)
     with pytest.raises(InputError, match=r"gone\.png: no such file .*ratings\.csv names it"):
         common_size(read_ratings(written(tmp_path, "image,score", "gone.png,1")), None)
+    several = written(tmp_path, "image,score", "gone.png,1", "a.png,2", "lost.png,3")
+    with pytest.raises(InputError, match=r"gone\.png: no such.*; it also names lost\.png"):
+        common_size(read_ratings(several), None)
     with pytest.raises(InputError, match=r"ratings\.csv: is not a picture"):
         common_size(read_ratings(written(tmp_path, "image,score", "ratings.csv,1")), (80, 80))
 
