@@ -138,7 +138,7 @@ def test_a_kill_leaves_no_mixture_of_two_models(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("shutil.copyfile", killed)
+        patch.setattr("shutil.copyfileobj", killed)
         with pytest.raises(KeyboardInterrupt):
             save_quality_model(out, tmp_path / "two", regressor, scores, "ratings.csv")
     assert not (out / "model.json").exists()
