@@ -275,7 +275,7 @@ def common_size(ratings: Ratings, size: tuple[int, int] | None) -> tuple[int, in
         others = ", ".join(name for name, _ in faults[1:NAMED])
         more = f"; it also names {others}" if others else ""
         more += f" and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
-        raise InputError(f"{faults[0][1]} ({ratings.table} names it{more})") from faults[0][1]
+        raise InputError(f"{faults[0][1]} ({ratings.table} names it){more}") from faults[0][1]
     for name, own in sizes.items():
         if found is None:
             found, first = own, name
