@@ -97,8 +97,8 @@ def run_benchmark(
         for p in config.ratings
     ]
     databases = _named(opened)
-    split = {
-        name: _split(config, path, database, progress)
+    splits = {
+        name: _splits(config, path, database, progress)
         for path, (name, database) in zip(config.ratings, databases.items(), strict=True)
     }
     models = _labelled([load_model(folder) for folder in config.model])
@@ -106,7 +106,7 @@ def run_benchmark(
         name: Planned(
             path,
             databases[name],
-            split[name],
+            splits[name],
             _contents(databases[name], progress),
             config.splits is None,
         )
@@ -149,7 +149,7 @@ def run_benchmark(
     return tested
 
 
-def _split(
+def _splits(
     config: BenchmarkConfig, path: Path, database: Database, progress: bool
 ) -> dict[str, list[Split]]:
     """Return the splits of a database by protocol, before its pictures are looked at."""

@@ -116,9 +116,9 @@ def finetune(
     check(settings, data.size, len(data.parts[TRAINING]))
     given = starting_model(config.init)
     if given is not None:
-        before = read_seen(given.folder)
-        check_unseen(config, data, before, given.folder.parent / SPLITS_FILE)
-        data = replace(data, seen=joined(before, data.seen))
+        seen = read_seen(given.folder)
+        check_unseen(config, data, seen, given.folder.parent / SPLITS_FILE)
+        data = replace(data, seen=joined(seen, data.seen))
     scheme = _scheme(config.init, given)
     origin = {
         "ratings_sha256": file_digest(config.ratings),
