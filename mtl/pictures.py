@@ -4,10 +4,10 @@ The rule for every picture that enters the system: 8-bit RGB, (H, W, 3), values 
 orientation applied. Grey is repeated on three channels, palettes are looked up, an alpha channel is
 dropped, CMYK is converted by Pillow without a colour profile. 16-bit grey is divided by 257 and
 rounded, 12-bit grey likewise by 4095/255; of 16-bit colour, and of 16-bit grey with alpha, the
-upper eight bits are kept. `mtl.tiff_layouts` says which TIFFs are read. An embedded colour profile
+upper eight bits are kept. `mtl.runtime.decoding.tiff_layouts` says which TIFFs are read. An embedded colour profile
 and PNG's gamma are ignored; only the pristine stage applies a profile (mtl.kadis.photograph).
 
-Damaged files are refused, also where decoders would fill the damage in (`mtl.picture_integrity`).
+Damaged files are refused, also where decoders would fill the damage in (`mtl.runtime.decoding.picture_integrity`).
 """
 
 import os
@@ -21,16 +21,15 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from mtl import decoding as decoders
-from mtl import exif, iso_media, png_chunks, tiff_layouts
-from mtl.decoding import (
+from mtl.files import InputError
+from mtl.folders import Contents, contents
+from mtl.runtime.decoding import decoders, exif, iso_media, png_chunks, tiff_layouts
+from mtl.runtime.decoding.decoders import (
     decoding,
     displayed_size,
     opened,
     upright_eight_bit,
 )
-from mtl.files import InputError
-from mtl.folders import Contents, contents
 
 SUFFIXES = (
     *(".avif", ".bmp", ".heic", ".heif", ".jfif", ".jpe", ".jpeg", ".jpg"),

@@ -12,10 +12,10 @@ import pytest
 from PIL import Image, ImageFile, features
 
 from mtl.files import InputError
-from mtl.jpeg_integrity import check_jpeg
-from mtl.jpeg_segments import MARKER
 from mtl.kadis.photograph import read_photograph
 from mtl.pictures import picture_size, read_picture
+from mtl.runtime.decoding.jpeg_integrity import check_jpeg
+from mtl.runtime.decoding.jpeg_segments import MARKER
 
 BASELINE, PROGRESSIVE = {"quality": 80}, {"quality": 80, "progressive": True}
 KINDS = {

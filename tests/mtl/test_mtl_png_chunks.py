@@ -11,7 +11,7 @@ from PIL import Image
 from mtl.files import InputError
 from mtl.kadis.photograph import read_photograph
 from mtl.pictures import picture_size, read_picture
-from mtl.png_chunks import PNG_START, check_png, chunks
+from mtl.runtime.decoding.png_chunks import PNG_START, check_png, chunks
 
 BEFORE_PIXELS = len(PNG_START) + 12 + 13
 

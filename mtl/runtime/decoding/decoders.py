@@ -15,15 +15,15 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from mtl.exif import SIDEWAYS, orientation, upright
 from mtl.file_names import encoding_hint
 from mtl.files import InputError
-from mtl.iso_media import without_exif
-from mtl.jpeg_segments import unread_kind
-from mtl.picture_integrity import check_whole
-from mtl.pillow_warnings import PILLOW_IS_QUIET
-from mtl.png_chunks import PNG_START, without_metadata
-from mtl.tiff_layouts import TIFF_STARTS, described_layout, eight_bit_tiff
+from mtl.runtime.decoding.exif import SIDEWAYS, orientation, upright
+from mtl.runtime.decoding.iso_media import without_exif
+from mtl.runtime.decoding.jpeg_segments import unread_kind
+from mtl.runtime.decoding.picture_integrity import check_whole
+from mtl.runtime.decoding.pillow_warnings import PILLOW_IS_QUIET
+from mtl.runtime.decoding.png_chunks import PNG_START, without_metadata
+from mtl.runtime.decoding.tiff_layouts import TIFF_STARTS, described_layout, eight_bit_tiff
 
 try:
     import pillow_heif

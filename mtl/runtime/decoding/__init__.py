@@ -1,0 +1,1 @@
+"""Decoding of picture files, and the checks that find damaged ones."""
