@@ -24,7 +24,6 @@ from mlsp.benchmark_run import run_benchmark
 from mlsp.benchmark_splits import Opened, planned_splits
 from mlsp.databases import open_database
 from mlsp.regressor import Kind
-from mtl.columns import HigherIs, TableColumns
 from mtl.files import InputError, read_table, table_text, write_atomically
 from mtl.finetune import PREDICTIONS_FILE, FinetuneConfig, finetune
 from mtl.inception_resnet_v2 import InceptionResNetV2
@@ -33,6 +32,7 @@ from mtl.model import Body
 from mtl.pictures import picture_size
 from mtl.progress import say
 from mtl.rated import PARTS, Ratings, common_size
+from mtl.runtime.tables.columns import HigherIs, TableColumns
 from mtl.splits import FEWEST_PICTURES, Split, check_split
 from mtl.train import read_config, starting_folder, train
 

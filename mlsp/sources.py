@@ -9,7 +9,6 @@ from typing import Any, Protocol
 import numpy as np
 from jaxtyping import UInt8
 
-from mtl.columns import image_column, picture_names
 from mtl.contents import content_digest, digest_of
 from mtl.files import InputError, read_table
 from mtl.kadis import records
@@ -17,6 +16,7 @@ from mtl.kadis.plan import MANIFEST, read_manifest
 from mtl.kadis.shards import Shard, read_stats
 from mtl.outputs import TABLE_SUFFIXES
 from mtl.pictures import list_pictures, picture_size, read_picture
+from mtl.runtime.tables.columns import image_column, picture_names
 
 
 class Source(Protocol):
@@ -167,7 +167,7 @@ def open_source(path: str | os.PathLike, tell: Callable[[str], None] | None = No
 def rated_files(table: Path) -> Files:
     """Return the picture files that a CSV file names, with its other columns.
 
-    The names are in the column `image`, or one that `mtl.columns.USUAL` takes for it.
+    The names are in the column `image`, or one that `mtl.runtime.tables.columns.USUAL` takes for it.
 
     Raises:
         InputError: the file is missing, has another header or no rows, or names a picture twice.

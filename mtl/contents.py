@@ -13,8 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
-from mtl.file_names import encoding_hint
 from mtl.files import InputError, file_digest
+from mtl.runtime.tables.file_names import encoding_hint
 from mtl.threads import computed
 
 Item = TypeVar("Item")

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mtl.columns import HigherIs
 from mtl.inception_resnet_v2 import BATCH_NORM_MOMENTUM
+from mtl.runtime.tables.columns import HigherIs
 from mtl.train_config import TrainConfig
 
 Loss = Literal["mae", "mse", "cross_entropy", "huber", "emd", "plcc", "norm-in-norm", "classes"]

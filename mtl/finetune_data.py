@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Float
 
 from mtl.balancing import CLASSES, class_weights, segment_weights, segments_of
-from mtl.columns import TableColumns
 from mtl.contents import content_digests
 from mtl.files import InputError, file_digest
 from mtl.finetune_config import FinetuneConfig
@@ -25,6 +24,7 @@ from mtl.rated import (
     read_ratings,
     split_ratings,
 )
+from mtl.runtime.tables.columns import TableColumns
 from mtl.seen import CHOSEN, TRAINED, SeenRatings
 from mtl.splits import Split
 

@@ -25,9 +25,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from mtl.files import InputError
-from mtl.finder import RealPaths, folded
 from mtl.kadis.names import SHORT_NAMES, exported_stems
 from mtl.pictures import list_pictures
+from mtl.runtime.tables.finder import RealPaths, folded
 
 _ENDING = re.compile(
     rf"(.+)_(?:(?:[0-9]{{2}}|{'|'.join(SHORT_NAMES)})_[0-9]{{2}}|[0-9]{{2}}_[0-9])",

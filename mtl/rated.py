@@ -4,7 +4,7 @@
     image,c1,c2,c3,c4,c5[,reference][,set]  how many, or which share, gave 1 (bad) ... 5 (best)
 
 Any number of ratings from 2 on can be counted: c1 ... c10 are AVA's ten. Names are relative to the
-table's folder. The columns may have other names, as published tables have them: `mtl.columns`.
+table's folder. The columns may have other names, as published tables have them: `mtl.runtime.tables.columns`.
 KonIQ-10k's MOS is corrected for raters who use the scale differently, so it is not the mean of the
 counts; a table that holds both keeps both.
 """
@@ -17,7 +17,12 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from mtl.columns import (
+from mtl.files import InputError, Row, read_table, table_text
+from mtl.inception_resnet_v2 import SMALLEST_SIDE
+from mtl.opinion_losses import RATINGS, expected_score
+from mtl.pictures import picture_size, read_picture
+from mtl.rating_scales import NO_STD, check_same_direction, scale_and_deviations
+from mtl.runtime.tables.columns import (
     DISTORTION,
     IMAGE,
     LEVEL,
@@ -34,12 +39,7 @@ from mtl.columns import (
     listed,
     picture_names,
 )
-from mtl.file_names import plain_path
-from mtl.files import InputError, Row, read_table, table_text
-from mtl.inception_resnet_v2 import SMALLEST_SIDE
-from mtl.opinion_losses import RATINGS, expected_score
-from mtl.pictures import picture_size, read_picture
-from mtl.rating_scales import NO_STD, check_same_direction, scale_and_deviations
+from mtl.runtime.tables.file_names import plain_path
 from mtl.splits import (
     FEWEST_PICTURES,
     Split,

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from mtl.columns import SCORE, STD, named_like
 from mtl.correlation import srocc
 from mtl.files import InputError, Row
 from mtl.opinion_losses import RATINGS, expected_score
+from mtl.runtime.tables.columns import SCORE, STD, named_like
 
 SD = "SD"
 """KonIQ-10k's standard deviation of the ratings, whose counts stand beside it."""
@@ -68,7 +68,7 @@ def scale_and_deviations(
 
     Args:
         rows: of the table.
-        found: its columns, by the keys of `mtl.columns.USUAL`.
+        found: its columns, by the keys of `mtl.runtime.tables.columns.USUAL`.
         scores: as they are in the table, or the mean ratings.
         distributions: shares of the ratings, where they are counted.
     """

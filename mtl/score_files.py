@@ -12,10 +12,10 @@ from fr_metrics import METRICS, Metric, score_all
 from fr_metrics.sff import load_matrix, sff
 from mtl import compilation_cache
 from mtl.files import InputError, read_table, table_header
-from mtl.finder import RealPaths
 from mtl.pairing import pair_names
 from mtl.pictures import Rejected, read_picture
 from mtl.progress import progress_bar
+from mtl.runtime.tables.finder import RealPaths
 
 # Distorted versions scored in one call: the reference's half is computed once for all of them.
 BATCH_SIZE = 5

@@ -10,9 +10,9 @@ from zipfile import BadZipFile
 import numpy as np
 from jaxtyping import Float
 
-from mtl.file_names import encoding_hint
 from mtl.files import NUMBER, InputError
-from mtl.finder import Finder
+from mtl.runtime.tables.file_names import encoding_hint
+from mtl.runtime.tables.finder import Finder
 
 AGAIN = "unpack the authors' archive again"
 

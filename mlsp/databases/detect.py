@@ -22,9 +22,9 @@ from mlsp.databases.synthetic import (
     read_tid2013,
     tid_edition,
 )
-from mtl.columns import UNSAID, TableColumns
-from mtl.file_names import same_pictures
 from mtl.files import InputError, table_header
+from mtl.runtime.tables.columns import UNSAID, TableColumns
+from mtl.runtime.tables.file_names import same_pictures
 
 CSV = "csv"
 """The kind of a user's own table."""

@@ -20,7 +20,6 @@ from tensorflow_datasets.core.features import FeaturesDict
 
 from mtl.contents import content_digest
 from mtl.files import InputError, file_digest
-from mtl.finder import Finder
 from mtl.kadis.names import files_of, parse_version
 from mtl.kadis.plan import CONTENTS, PHOTOGRAPHS, check_layout, check_workers
 from mtl.kadis.recipes import Version, split_references
@@ -30,6 +29,7 @@ from mtl.metric_names import chosen_metrics
 from mtl.pictures import Rejected, picture_size
 from mtl.progress import progress_bar, say
 from mtl.published_scores import published_rows
+from mtl.runtime.tables.finder import Finder
 from mtl.threads import in_order
 
 RECIPE = "published"  # in the manifest: which versions there are was somebody else's decision

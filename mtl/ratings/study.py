@@ -20,8 +20,6 @@ from typing import Any
 
 import numpy as np
 
-from mtl.columns import UNSAID, HigherIs, TableColumns, image_column, listed
-from mtl.file_names import plain_path
 from mtl.files import InputError, json_text, read_table, table_text, write_atomically
 from mtl.progress import stage
 from mtl.rated import read_ratings
@@ -44,6 +42,8 @@ from mtl.ratings.scores import (
     votes_of,
 )
 from mtl.ratings.screening import REASONS, Screening, ScreeningSettings, screen
+from mtl.runtime.tables.columns import UNSAID, HigherIs, TableColumns, image_column, listed
+from mtl.runtime.tables.file_names import plain_path
 
 SCORES_FILE, TEST_SCORES_FILE = "scores.csv", "test_scores.csv"
 RATERS_FILE, REMOVED_FILE, LEFT_OUT_FILE = "raters.csv", "removed.csv", "left_out.csv"

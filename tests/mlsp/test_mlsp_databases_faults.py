@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from mlsp.databases import DATABASES, open_database
 from mlsp.databases.author_files import read_mat
-from mtl.columns import TableColumns
 from mtl.files import InputError
+from mtl.runtime.tables.columns import TableColumns
 
 
 def refused(path, problem, *args, **options):

@@ -11,9 +11,9 @@ import pytest
 from mlsp.databases import open_database
 from mlsp.predict import Prediction, predict_files
 from mlsp.sources import open_source
-from mtl.columns import TableColumns
 from mtl.files import InputError
 from mtl.rated import common_size, read_ratings
+from mtl.runtime.tables.columns import TableColumns
 
 
 def written(folder: Path, *lines: str) -> Path:

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtl.columns import TableColumns
 from mtl.correlation import plcc, srocc
 from mtl.files import InputError
 from mtl.rated import read_ratings
@@ -24,6 +23,7 @@ from mtl.ratings.simulation import (
     simulate,
 )
 from mtl.ratings.study import RELIABILITY_FILE, RatingsConfig
+from mtl.runtime.tables.columns import TableColumns
 
 KONIQ = Path(
     os.environ.get("DEEPFL_KONIQ_TABLE")

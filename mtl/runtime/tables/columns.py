@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mtl.file_names import same_pictures
 from mtl.files import SHOWN, InputError, Row, plain_name
+from mtl.runtime.tables.file_names import same_pictures
 
 IMAGE, SCORE, REFERENCE, SET = "image", "score", "reference", "set"
 REFERENCE_FILE, DISTORTION, LEVEL, STD = "reference_file", "distortion", "level", "std"

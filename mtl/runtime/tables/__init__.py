@@ -1,0 +1,1 @@
+"""Tables of pictures: columns and file names as people write them."""
