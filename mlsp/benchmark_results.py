@@ -11,7 +11,7 @@ from jaxtyping import Float
 from mlsp import figures
 from mlsp.benchmark import Benchmark, Row
 from mlsp.imbalance import gap
-from mtl.files import table_text, write_atomically
+from mtl.runtime.files import table_text, write_atomically
 from mtl.splits import Split
 
 REPETITIONS_FILE, SUMMARY_FILE = "repetitions.csv", "summary.csv"

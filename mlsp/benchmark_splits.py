@@ -16,9 +16,9 @@ from jaxtyping import Int
 from mlsp.benchmark import random_splits
 from mlsp.databases import Database
 from mlsp.imbalance import opposing_split
-from mtl.files import InputError
-from mtl.progress import say
 from mtl.rated import TEST, TRAINING, VALIDATION
+from mtl.runtime.files import InputError
+from mtl.runtime.progress import say
 from mtl.saved_splits import read_splits
 from mtl.splits import (
     FEWEST_GROUPS,

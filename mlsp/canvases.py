@@ -13,8 +13,8 @@ import jax
 import numpy as np
 from jaxtyping import Int32, UInt8
 
-from mtl.files import InputError
 from mtl.inception_resnet_v2 import SMALLEST_SIDE
+from mtl.runtime.files import InputError
 
 SMALLEST_STEP = 32  # pixels
 STEPS_PER_SIDE = 8

@@ -21,8 +21,8 @@ import scipy.special
 from jaxtyping import Bool, Float, Int
 
 from distortions import DISTORTIONS
-from mtl.files import InputError, read_arrays, write_arrays
 from mtl.kadis.shards import file_digest
+from mtl.runtime.files import InputError, read_arrays, write_arrays
 from mtl.weights import WEIGHTS_FILE
 
 CONDITIONS_FILE = "conditions.npz"

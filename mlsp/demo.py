@@ -30,12 +30,12 @@ from mlsp.samples import copy_photographs
 from mlsp.sources import DataSet
 from mlsp.web_page import Number, Section, figure, paragraph, table
 from mtl.correlation import plcc, srocc
-from mtl.files import InputError, read_table, table_text, write_atomically
 from mtl.kadis.generate import generate
 from mtl.kadis.plan import GenerateConfig
 from mtl.kadis.recipes import LEVELS
 from mtl.learning_curves import read_log
-from mtl.progress import say
+from mtl.runtime.files import InputError, read_table, table_text, write_atomically
+from mtl.runtime.progress import say
 from mtl.train import TrainConfig, train
 from mtl.weights import INCLUDED, MODEL_FILE, load_model
 

@@ -14,7 +14,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from mlsp.pooling import Kind, pooled
-from mtl import compilation_cache
+from mtl.runtime import compilation_cache
 from mtl.weights import TrainedModel
 
 Describer = Callable[[ArrayLike, ArrayLike | None], dict[Kind, Float[Array, "n ..."]]]

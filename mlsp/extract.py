@@ -18,10 +18,10 @@ from mlsp.describing import describer, on_device
 from mlsp.pooling import Kind, feature_shape
 from mlsp.sources import Source
 from mlsp.store import Features, FeatureWriter
-from mtl.files import InputError
 from mtl.kadis.shards import file_digest
-from mtl.memory import free_memory
-from mtl.progress import progress_bar, say
+from mtl.runtime.files import InputError
+from mtl.runtime.memory import free_memory
+from mtl.runtime.progress import progress_bar, say
 from mtl.weights import WEIGHTS_FILE, TrainedModel
 
 Extractor = Callable[[ArrayLike, ArrayLike | None], Float[Array, "n ..."]]

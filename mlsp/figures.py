@@ -13,8 +13,8 @@ from jaxtyping import Float, UInt8
 from distortions import DISTORTIONS, Distortion, distort
 from fr_metrics import METRICS
 from mlsp.protocol import fit_logistic5, logistic5
-from mtl.files import write_atomically
 from mtl.kadis.recipes import LEVELS, named_seed
+from mtl.runtime.files import write_atomically
 
 matplotlib.use("Agg")
 from matplotlib import pyplot

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mtl.balancing import segments_of
-from mtl.files import InputError
+from mtl.runtime.files import InputError
 from mtl.splits import VALIDATION_SHARE, Split
 
 BINS = 20

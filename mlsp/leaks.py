@@ -12,9 +12,9 @@ from jaxtyping import Bool
 
 from mlsp.databases import Database
 from mlsp.quality_model import REGRESSOR_FILE
-from mtl.contents import UNREADABLE, digest_of
-from mtl.files import InputError
 from mtl.look_alikes import look_alikes, perceptual_hashes, remark_on_look_alikes
+from mtl.runtime.contents import UNREADABLE, digest_of
+from mtl.runtime.files import InputError
 from mtl.saved_splits import SPLITS_FILE, read_splits
 from mtl.seen import CHOSEN, TRAINED, SeenRatings, has_record, read_seen, seen_pictures
 from mtl.splits import Split
@@ -31,7 +31,7 @@ class Planned:
     splits: Mapping[str, Sequence[Split]]
     """Row numbers, by protocol."""
     contents: Sequence[str]
-    """SHA-256 of each picture's file, `mtl.contents.UNREADABLE` where there is none."""
+    """SHA-256 of each picture's file, `mtl.runtime.contents.UNREADABLE` where there is none."""
     drawn: bool = True
     """Random splits are drawn, and drawn again where pictures cannot be used."""
 

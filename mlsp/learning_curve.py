@@ -30,8 +30,8 @@ from matplotlib import pyplot
 
 from mlsp import figures
 from mlsp.benchmark import Method, Rated, Row, compare_methods
-from mtl.files import InputError, json_text, table_text, write_atomically
-from mtl.progress import say, stage
+from mtl.runtime.files import InputError, json_text, table_text, write_atomically
+from mtl.runtime.progress import say, stage
 from mtl.splits import Split
 
 TABLE, EXTRAPOLATION, FITS, PICTURE = (

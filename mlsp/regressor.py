@@ -27,8 +27,8 @@ from mlsp.support_vectors import (
     machine_arrays,
     support_vector_scores,
 )
-from mtl.files import InputError, read_arrays, write_arrays
-from mtl.progress import progress_bar
+from mtl.runtime.files import InputError, read_arrays, write_arrays
+from mtl.runtime.progress import progress_bar
 from mtl.splits import Split
 
 __all__ = [

@@ -30,10 +30,10 @@ from mlsp.regressor_network import (
     network,
     on_line,
 )
-from mtl.files import InputError
-from mtl.memory import free_memory
 from mtl.opinion_losses import LOSSES, line_onto
-from mtl.progress import progress_bar
+from mtl.runtime.files import InputError
+from mtl.runtime.memory import free_memory
+from mtl.runtime.progress import progress_bar
 from mtl.splits import Split
 
 # Rows a network is given at once where it only predicts.

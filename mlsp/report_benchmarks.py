@@ -31,8 +31,8 @@ from mlsp.web_page import (
     table,
 )
 from mtl.correlation import srocc
-from mtl.files import InputError, write_atomically
-from mtl.pictures import encode_png, read_picture
+from mtl.runtime.files import InputError, write_atomically
+from mtl.runtime.pictures import encode_png, read_picture
 
 TABLES = (SUMMARY_FILE, REPETITIONS_FILE, DISTORTIONS_FILE, CROSS_FILE, PREDICTIONS_FILE)
 CROSS_PICTURE = "cross.png"

@@ -25,13 +25,13 @@ from mlsp.web_page import (
     paragraph,
     table,
 )
-from mtl.files import InputError
 from mtl.kadis.export import photographs_folder, pristine_again
 from mtl.kadis.generate import EQUALIZATION
 from mtl.kadis.plan import read_manifest
 from mtl.kadis.records import DataSet
-from mtl.pictures import picture_size
-from mtl.progress import progress_bar
+from mtl.runtime.files import InputError
+from mtl.runtime.pictures import picture_size
+from mtl.runtime.progress import progress_bar
 
 SHEET, HISTOGRAMS = "distortions.png", "histograms.png"
 

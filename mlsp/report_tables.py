@@ -14,7 +14,7 @@ from mlsp.benchmark_results import (
     PREDICTIONS_FILE,
     SUMMARY_FILE,
 )
-from mtl.files import InputError, read_table
+from mtl.runtime.files import InputError, read_table
 
 Place = tuple[str, str]
 """Database and protocol."""

@@ -4,8 +4,8 @@ import shutil
 from importlib import resources
 from pathlib import Path
 
-from mtl.contents import content_digest
-from mtl.files import InputError, whole_file
+from mtl.runtime.contents import content_digest
+from mtl.runtime.files import InputError, whole_file
 
 # File name, package, folder in the package. All are photographs (one of them through a telescope,
 # one through a microscope, one of a retina); the second view of the motorcycle is left out because

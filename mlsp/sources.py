@@ -9,13 +9,13 @@ from typing import Any, Protocol
 import numpy as np
 from jaxtyping import UInt8
 
-from mtl.contents import content_digest, digest_of
-from mtl.files import InputError, read_table
 from mtl.kadis import records
 from mtl.kadis.plan import MANIFEST, read_manifest
 from mtl.kadis.shards import Shard, read_stats
-from mtl.outputs import TABLE_SUFFIXES
-from mtl.pictures import list_pictures, picture_size, read_picture
+from mtl.runtime.contents import content_digest, digest_of
+from mtl.runtime.files import InputError, read_table
+from mtl.runtime.outputs import TABLE_SUFFIXES
+from mtl.runtime.pictures import list_pictures, picture_size, read_picture
 from mtl.runtime.tables.columns import image_column, picture_names
 
 
@@ -58,7 +58,7 @@ class Files:
         return picture_size(self.root / self.names[index])
 
     def load(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
-        """Decoded by `mtl.pictures.read_picture`."""
+        """Decoded by `mtl.runtime.pictures.read_picture`."""
         return read_picture(self.root / self.names[index])
 
     def content(self, index: int) -> str:

@@ -31,12 +31,12 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Float32
 
 from distortions.denoiser import LAYERS, Denoiser
-from mtl import compilation_cache
 from mtl.denoiser_evaluation import evaluate, read_scaled
 from mtl.denoising_unet import DenoisingUNet
-from mtl.files import InputError, read_arrays, table_text, write_arrays, write_atomically
-from mtl.pictures import list_pictures
-from mtl.progress import progress_bar, say
+from mtl.runtime import compilation_cache
+from mtl.runtime.files import InputError, read_arrays, table_text, write_arrays, write_atomically
+from mtl.runtime.pictures import list_pictures
+from mtl.runtime.progress import progress_bar, say
 
 WEIGHTS_FILE, RECORD_FILE = "denoiser.npz", "denoiser.json"
 EVALUATION_FILE, LOG_FILE, STATE_FILE = "evaluation.csv", "log.csv", "state.npz"

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from mtl.files import InputError
-from mtl.pictures import read_picture
-from mtl.progress import progress_bar, say
+from mtl.runtime.files import InputError
+from mtl.runtime.pictures import read_picture
+from mtl.runtime.progress import progress_bar, say
 
 # Longer sides are scaled down to this, pixels: it makes pictures of one scale, and takes the noise
 # and the compression of large photographs out of the targets.

@@ -20,9 +20,9 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
-from mtl.files import InputError
-from mtl.ray_connection import ray_connection
-from mtl.stopping import signals_call
+from mtl.runtime.files import InputError
+from mtl.runtime.ray_connection import ray_connection
+from mtl.runtime.stopping import signals_call
 
 Result = TypeVar("Result")
 

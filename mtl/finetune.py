@@ -40,10 +40,7 @@ from pathlib import Path
 import numpy as np
 import optax
 
-from mtl import compilation_cache
 from mtl.checkpoints import Checkpoints
-from mtl.contents import digest_of
-from mtl.files import InputError, file_digest, read_table, write_atomically
 from mtl.finetune_config import FinetuneConfig, differing, step_settings
 from mtl.finetune_data import RatedData, open_table
 from mtl.finetune_loop import PREDICTIONS_FILE, SUMMARY_FILE, Stages
@@ -51,12 +48,15 @@ from mtl.finetune_pictures import check_unseen, look_at_pictures
 from mtl.inception_resnet_v2 import InceptionResNetV2
 from mtl.learning_curves import read_log
 from mtl.model import Body, ModelConfig, functional_model
-from mtl.progress import say, stage
 from mtl.rated import PARTS, TRAINING, splits_text
+from mtl.runtime import compilation_cache
+from mtl.runtime.contents import digest_of
+from mtl.runtime.files import InputError, file_digest, read_table, write_atomically
+from mtl.runtime.progress import say, stage
+from mtl.runtime.stopping import signals_call
 from mtl.saved_splits import SPLITS_FILE as SAVED_SPLITS_FILE
 from mtl.saved_splits import write_splits
 from mtl.seen import joined, read_seen
-from mtl.stopping import signals_call
 from mtl.train import CONFIG_FILE, claim, starting_model
 from mtl.train_config import TrainConfig, as_json, check
 from mtl.training_loop import CHECKPOINTS, starting_point

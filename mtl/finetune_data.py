@@ -9,8 +9,6 @@ import numpy as np
 from jaxtyping import Float
 
 from mtl.balancing import CLASSES, class_weights, segment_weights, segments_of
-from mtl.contents import content_digests
-from mtl.files import InputError, file_digest
 from mtl.finetune_config import FinetuneConfig
 from mtl.model import Opinion
 from mtl.opinion_losses import LOSSES, expected_score
@@ -24,6 +22,8 @@ from mtl.rated import (
     read_ratings,
     split_ratings,
 )
+from mtl.runtime.contents import content_digests
+from mtl.runtime.files import InputError, file_digest
 from mtl.runtime.tables.columns import TableColumns
 from mtl.seen import CHOSEN, TRAINED, SeenRatings
 from mtl.splits import Split

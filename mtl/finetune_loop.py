@@ -10,12 +10,12 @@ from jaxtyping import Float
 
 from mtl.checkpoints import Checkpoints
 from mtl.correlation import plcc, srocc
-from mtl.files import read_arrays, table_text, write_atomically
 from mtl.finetune_config import FinetuneConfig
 from mtl.finetune_data import RatedData
 from mtl.opinion_losses import LOSSES, line_onto, opinion_scores
-from mtl.progress import say
 from mtl.rated import TEST, TRAINING, VALIDATION
+from mtl.runtime.files import read_arrays, table_text, write_atomically
+from mtl.runtime.progress import say
 from mtl.train_config import TrainConfig, as_json
 from mtl.training_loop import Data, Loop, Start, versions
 from mtl.training_step import Placement, Programs

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mtl.files import InputError
 from mtl.finetune_config import FinetuneConfig
 from mtl.finetune_data import RatedData
 from mtl.look_alikes import look_alikes, perceptual_hashes, remark_on_look_alikes
-from mtl.progress import say
 from mtl.rated import VALIDATION
+from mtl.runtime.files import InputError
+from mtl.runtime.progress import say
 from mtl.seen import SeenRatings, seen_pictures
 
 

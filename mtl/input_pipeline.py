@@ -17,9 +17,9 @@ from absl import flags
 from jaxtyping import Float, UInt8
 
 from fr_metrics import HistogramEqualization
-from mtl.files import InputError
 from mtl.kadis.recipes import named_seed
 from mtl.kadis.records import DataSet
+from mtl.runtime.files import InputError
 
 READ_THREADS = max(2, len(os.sched_getaffinity(0)))
 THREADS_PER_WORKER = 2

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from mtl.files import InputError
+from mtl.runtime.files import InputError
 
 HINT = "give a file of weights that Keras wrote (.h5 or .hdf5)"
 EXTRA = "pip install 'deepfl-iqa[import]'"

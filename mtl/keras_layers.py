@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from mtl.files import InputError
 from mtl.inception_resnet_v2 import BLOCK8_REPEATS, BLOCK17_REPEATS, BLOCK35_REPEATS
 from mtl.keras_files import KerasFile, StoredLayer
 from mtl.model import ModelConfig, functional_model
+from mtl.runtime.files import InputError
 
 
 class Convolution(NamedTuple):

@@ -35,9 +35,9 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fr_metrics.sff import FEATURES, SAMPLES, SIDE, load_matrix, sff
 from mtl.correlation import srocc
-from mtl.files import InputError, read_table, write_atomically
-from mtl.pictures import list_pictures, read_picture
-from mtl.progress import progress_bar, say
+from mtl.runtime.files import InputError, read_table, write_atomically
+from mtl.runtime.pictures import list_pictures, read_picture
+from mtl.runtime.progress import progress_bar, say
 
 MATRIX_FILE, RECORD_FILE = "sff_matrix.npy", "sff_matrix.json"
 # Change of direction of a row, 1 - |cosine|, below which the iteration has converged.

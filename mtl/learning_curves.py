@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from tensorboardX import SummaryWriter
 
 from fr_metrics import METRICS
-from mtl.files import InputError, read_table, table_text, write_atomically
+from mtl.runtime.files import InputError, read_table, table_text, write_atomically
 
 LOG_FILE, PICTURE, EVENTS = "log.csv", "learning.png", "tensorboard"
 

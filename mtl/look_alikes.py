@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
-from mtl.files import InputError
 from mtl.kadis.duplicates import DISTANCE, perceptual_hash
-from mtl.pictures import read_picture
+from mtl.runtime.files import InputError
+from mtl.runtime.pictures import read_picture
+from mtl.runtime.threads import computed
 from mtl.splits import Split
-from mtl.threads import computed
 
 
 def perceptual_hashes(paths: Sequence[Path], *, progress: bool = False) -> list[int | InputError]:

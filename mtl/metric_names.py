@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from fr_metrics import METRICS
-from mtl.files import InputError
+from mtl.runtime.files import InputError
 
 
 def chosen_metrics(names: Sequence[str]) -> tuple[str, ...]:

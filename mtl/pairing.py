@@ -24,9 +24,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from mtl.files import InputError
 from mtl.kadis.names import SHORT_NAMES, exported_stems
-from mtl.pictures import list_pictures
+from mtl.runtime.files import InputError
+from mtl.runtime.pictures import list_pictures
 from mtl.runtime.tables.finder import RealPaths, folded
 
 _ENDING = re.compile(

@@ -19,10 +19,10 @@ from typing import Literal
 
 import numpy as np
 
-from mtl.files import InputError, file_digest
 from mtl.keras_files import EXTRA, open_keras_file
 from mtl.keras_layers import body_weights
 from mtl.model import ModelConfig
+from mtl.runtime.files import InputError, file_digest
 from mtl.weights import IMAGENET, WEIGHTS_FILE, imagenet_folder, save_model
 
 # As in keras/src/applications/inception_resnet_v2.py, Keras 3.15: address, and MD5 by file.

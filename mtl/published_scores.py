@@ -11,9 +11,9 @@ import numpy as np
 
 from fr_metrics import METRICS
 from mtl.correlation import srocc
-from mtl.files import InputError, table_rows
 from mtl.kadis.names import files_of, is_inside
-from mtl.pictures import Rejected, list_pictures
+from mtl.runtime.files import InputError, table_rows
+from mtl.runtime.pictures import Rejected, list_pictures
 from mtl.runtime.tables.finder import Finder, RealPaths
 from mtl.score_files import Pair, Scored
 

@@ -17,11 +17,11 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from mtl.files import InputError, Row, read_table, table_text
 from mtl.inception_resnet_v2 import SMALLEST_SIDE
 from mtl.opinion_losses import RATINGS, expected_score
-from mtl.pictures import picture_size, read_picture
 from mtl.rating_scales import NO_STD, check_same_direction, scale_and_deviations
+from mtl.runtime.files import InputError, Row, read_table, table_text
+from mtl.runtime.pictures import picture_size, read_picture
 from mtl.runtime.tables.columns import (
     DISTORTION,
     IMAGE,

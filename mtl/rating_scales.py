@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float
 
 from mtl.correlation import srocc
-from mtl.files import InputError, Row
 from mtl.opinion_losses import RATINGS, expected_score
+from mtl.runtime.files import InputError, Row
 from mtl.runtime.tables.columns import SCORE, STD, named_like
 
 SD = "SD"

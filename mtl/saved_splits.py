@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mtl.files import InputError, write_atomically
+from mtl.runtime.files import InputError, write_atomically
 from mtl.splits import Split
 
 FORMAT = 1

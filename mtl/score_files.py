@@ -10,11 +10,11 @@ import numpy as np
 
 from fr_metrics import METRICS, Metric, score_all
 from fr_metrics.sff import load_matrix, sff
-from mtl import compilation_cache
-from mtl.files import InputError, read_table, table_header
 from mtl.pairing import pair_names
-from mtl.pictures import Rejected, read_picture
-from mtl.progress import progress_bar
+from mtl.runtime import compilation_cache
+from mtl.runtime.files import InputError, read_table, table_header
+from mtl.runtime.pictures import Rejected, read_picture
+from mtl.runtime.progress import progress_bar
 from mtl.runtime.tables.finder import RealPaths
 
 # Distorted versions scored in one call: the reference's half is computed once for all of them.

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mtl.files import InputError, write_atomically
+from mtl.runtime.files import InputError, write_atomically
 
 SEEN_FILE = "seen.json"
 FORMAT = 1

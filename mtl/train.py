@@ -20,8 +20,7 @@ from typing import Any
 import jax
 
 from fr_metrics import HistogramEqualization
-from mtl import compilation_cache, distributed
-from mtl.files import InputError, write_atomically
+from mtl import distributed
 from mtl.inception_resnet_v2 import InceptionResNetV2
 from mtl.input_pipeline import ScoredImages
 from mtl.kadis.generate import EQUALIZATION
@@ -29,8 +28,10 @@ from mtl.kadis.plan import plan_digest, read_manifest
 from mtl.kadis.shards import AGAIN
 from mtl.learning_curves import LOG_FILE, read_log
 from mtl.model import Body
-from mtl.progress import say
-from mtl.stopping import STOP_FILE
+from mtl.runtime import compilation_cache
+from mtl.runtime.files import InputError, write_atomically
+from mtl.runtime.progress import say
+from mtl.runtime.stopping import STOP_FILE
 from mtl.train_config import (
     RANDOM,
     TrainConfig,

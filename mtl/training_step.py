@@ -16,8 +16,8 @@ import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from mtl.files import InputError
 from mtl.model import Body, Functional, ModelConfig, Weights, dropout_keys, mtl_loss
+from mtl.runtime.files import InputError
 from mtl.train_config import TrainConfig
 
 AXIS = "data"  # of the mesh
@@ -57,7 +57,7 @@ class Outcome:
 
     loss: jax.Array
     request: jax.Array
-    """The largest number that any process put in (see `mtl.stopping`)."""
+    """The largest number that any process put in (see `mtl.runtime.stopping`)."""
 
 
 def computing_as(config: TrainConfig, body: Body) -> Body:

@@ -22,8 +22,8 @@ from mlsp.choosing.indicators import INDICATORS
 from mlsp.choosing.near_duplicates import unit_scaled, without_nearest
 from mlsp.choosing.selection import equal_bins, select
 from mlsp.choosing.settings import BINS, SPARE
-from mtl.files import InputError, table_text, write_atomically
-from mtl.progress import say, stage
+from mtl.runtime.files import InputError, table_text, write_atomically
+from mtl.runtime.progress import say, stage
 from scripts.command_line import parse, run_script
 from scripts.provenance import provenance
 

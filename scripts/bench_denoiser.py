@@ -23,9 +23,9 @@ from threadpoolctl import threadpool_limits
 from distortions.denoiser import load_denoiser
 from mtl.denoiser import split_names
 from mtl.denoiser_evaluation import evaluate
-from mtl.files import InputError, table_text, write_atomically
-from mtl.pictures import list_pictures
-from mtl.progress import say
+from mtl.runtime.files import InputError, table_text, write_atomically
+from mtl.runtime.pictures import list_pictures
+from mtl.runtime.progress import say
 from scripts.command_line import parse, run_script
 from scripts.provenance import provenance
 

@@ -21,8 +21,8 @@ from threadpoolctl import threadpool_limits
 
 from distortions import DISTORTIONS, distort
 from distortions.table import LEVELS
-from mtl.files import table_text, write_atomically
-from mtl.progress import progress_bar, say
+from mtl.runtime.files import table_text, write_atomically
+from mtl.runtime.progress import progress_bar, say
 from scripts.command_line import parse, run_script
 from scripts.provenance import provenance
 

@@ -21,14 +21,14 @@ import cv2
 from skimage import data
 
 from distortions import DISTORTIONS
-from mtl.files import InputError, table_text, write_atomically
 from mtl.kadis.generate import generate
 from mtl.kadis.making import Tally
 from mtl.kadis.plan import GenerateConfig
 from mtl.kadis.pristine import SIZE, too_small
-from mtl.pictures import list_pictures, picture_size
-from mtl.progress import say
-from mtl.ray_connection import ray_connection
+from mtl.runtime.files import InputError, table_text, write_atomically
+from mtl.runtime.pictures import list_pictures, picture_size
+from mtl.runtime.progress import say
+from mtl.runtime.ray_connection import ray_connection
 from scripts.bench_distortions import DENOISE
 from scripts.command_line import parse, run_script
 from scripts.provenance import provenance

@@ -27,8 +27,8 @@ from jaxtyping import UInt8
 from distortions import distort
 from distortions.table import LEVELS
 from fr_metrics import METRICS, score_all
-from mtl.files import table_text, write_atomically
-from mtl.progress import progress_bar, say
+from mtl.runtime.files import table_text, write_atomically
+from mtl.runtime.progress import progress_bar, say
 from scripts.bench_distortions import SIZE, photograph
 from scripts.command_line import parse, run_script
 from scripts.other_libraries import LIBRARIES, Library, installed_libraries, packages

@@ -23,12 +23,12 @@ from typing import Any
 
 import numpy as np
 
-from mtl.files import InputError, table_text, write_atomically
-from mtl.progress import progress_bar, say
 from mtl.ratings import ScreeningSettings, run_ratings, screen
 from mtl.ratings.raw import IMAGE
 from mtl.ratings.simulation import SimulationSettings, raw_text, simulate
 from mtl.ratings.study import PREDICTED, RatingsConfig
+from mtl.runtime.files import InputError, table_text, write_atomically
+from mtl.runtime.progress import progress_bar, say
 from scripts.command_line import parse, run_script
 from scripts.provenance import provenance
 

@@ -34,11 +34,11 @@ from mlsp.report_data import read_held
 from mlsp.sources import DataSet
 from mtl.correlation import srocc
 from mtl.denoiser_evaluation import psnr
-from mtl.files import InputError, read_table, table_text, write_atomically
 from mtl.kadis.curate import CurateConfig, crop_of
 from mtl.learning_curves import read_log
-from mtl.pictures import Rejected, list_pictures, read_picture
-from mtl.progress import say
+from mtl.runtime.files import InputError, read_table, table_text, write_atomically
+from mtl.runtime.pictures import Rejected, list_pictures, read_picture
+from mtl.runtime.progress import say
 from scripts.bench_ratings import BenchConfig, screening_rates
 from scripts.command_line import parse, run_script
 from scripts.provenance import provenance

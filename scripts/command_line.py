@@ -9,8 +9,8 @@ from typing import Annotated, TypeVar
 
 import tyro
 
-from mtl.files import InputError
-from mtl.outputs import check_place
+from mtl.runtime.files import InputError
+from mtl.runtime.outputs import check_place
 from scripts.deepfl import USAGE_ERROR, accept_any_name
 
 Config = TypeVar("Config")

@@ -19,13 +19,13 @@ from jaxtyping import Float, UInt8
 
 from distortions import DISTORTIONS, distort
 from fr_metrics import METRICS, score_all
-from mtl import compilation_cache
 from mtl.correlation import srocc
-from mtl.files import InputError, read_table, table_text, write_atomically
 from mtl.kadis.pristine import pristine_crop, too_small
 from mtl.metric_names import chosen_metrics
-from mtl.pictures import list_pictures, read_picture
-from mtl.progress import progress_bar, say
+from mtl.runtime import compilation_cache
+from mtl.runtime.files import InputError, read_table, table_text, write_atomically
+from mtl.runtime.pictures import list_pictures, read_picture
+from mtl.runtime.progress import progress_bar, say
 from scripts.command_line import parse, run_script
 from scripts.provenance import provenance
 

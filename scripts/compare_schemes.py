@@ -11,7 +11,7 @@ Example:
 from collections.abc import Sequence
 
 from mlsp.compare import SchemesConfig, compare_schemes
-from mtl.progress import say
+from mtl.runtime.progress import say
 from scripts.benchmark import print_summary
 from scripts.command_line import parse
 

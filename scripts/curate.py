@@ -22,10 +22,10 @@ from collections.abc import Sequence
 from mlsp.choosing import Chosen, DiverseConfig, curate_diverse
 from mlsp.choosing.choose import HISTOGRAMS_FILE, INDICATORS_FILE
 from mlsp.choosing.settings import only_for_diverse
-from mtl.files import InputError
 from mtl.kadis.curate import CURATED, REJECTED, Curation, curate
 from mtl.kadis.pristine import SIZE
-from mtl.progress import say
+from mtl.runtime.files import InputError
+from mtl.runtime.progress import say
 from scripts.command_line import parse
 
 SHOWN = 10  # photographs left out that are named on the screen; the table names them all

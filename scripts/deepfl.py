@@ -86,7 +86,7 @@ def _run(command: str, arguments: list[str]) -> int:
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     module = importlib.import_module(f"scripts.{command.replace('-', '_')}")
 
-    from mtl.files import InputError
+    from mtl.runtime.files import InputError
     from scripts.command_line import one_line
 
     try:

@@ -16,11 +16,11 @@ from pathlib import Path
 
 from mlsp.figures import contact_sheet
 from mtl.distort_files import distort_file, distort_folder
-from mtl.files import InputError
 from mtl.kadis.recipes import chosen_levels, chosen_types
-from mtl.outputs import check_output, check_output_folder
-from mtl.pictures import read_picture
-from mtl.progress import say
+from mtl.runtime.files import InputError
+from mtl.runtime.outputs import check_output, check_output_folder
+from mtl.runtime.pictures import read_picture
+from mtl.runtime.progress import say
 from scripts.command_line import parse
 
 

@@ -14,7 +14,7 @@ Examples, with the data set that `deepfl demo` makes:
 from collections.abc import Sequence
 
 from mtl.kadis.export import DISTORTED_FOLDER, REFERENCE_FOLDER, ExportConfig, export
-from mtl.progress import say
+from mtl.runtime.progress import say
 from scripts.command_line import parse
 
 SHOWN = 10  # references left out that are named on the screen

@@ -25,7 +25,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mtl.finetune import SUMMARY_FILE, FinetuneConfig, finetune
-from mtl.progress import say
+from mtl.runtime.progress import say
 from scripts.command_line import parse
 
 

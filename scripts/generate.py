@@ -13,7 +13,7 @@ from distortions import DISTORTIONS
 from mtl.kadis.generate import generate
 from mtl.kadis.making import Tally
 from mtl.kadis.plan import GenerateConfig
-from mtl.progress import say
+from mtl.runtime.progress import say
 from scripts.command_line import parse
 
 

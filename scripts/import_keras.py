@@ -14,7 +14,7 @@ Examples:
 from collections.abc import Sequence
 
 from mtl.pretrained import FORMULAS, ImportConfig, import_keras
-from mtl.progress import say
+from mtl.runtime.progress import say
 from mtl.weights import IMAGENET, imagenet_folder
 from scripts.command_line import parse
 

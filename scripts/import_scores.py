@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from mtl.kadis.plan import MANIFEST
 from mtl.kadis.published import import_published
 from mtl.kadis.published_plan import ImportConfig
-from mtl.progress import say
+from mtl.runtime.progress import say
 from scripts.command_line import parse
 
 SHOWN = 10  # pictures left out that are named on the screen; the manifest names them all

@@ -9,7 +9,7 @@ Example, a minute on one core:
 from collections.abc import Sequence
 
 from mtl.learn_sff import MATRIX_FILE, RECORD_FILE, LearnSffConfig, learn_sff
-from mtl.progress import say
+from mtl.runtime.progress import say
 from scripts.command_line import parse, run_script
 
 

@@ -16,7 +16,7 @@ from jaxtyping import UInt8
 from skimage.color import rgb2gray
 from skimage.metrics import structural_similarity
 
-from mtl.progress import say
+from mtl.runtime.progress import say
 
 Reference = UInt8[np.ndarray, "h w 3"]
 Versions = UInt8[np.ndarray, "n h w 3"]

@@ -34,10 +34,10 @@ from typing import Any
 from mlsp.conditions import Likely
 from mlsp.leaks import UNRECORDED
 from mlsp.predict import Prediction, Predictor, SeenPicture, predict_files
-from mtl.files import InputError, json_text, table_text, write_atomically
-from mtl.outputs import check_text_output
-from mtl.pictures import Rejected
-from mtl.progress import say
+from mtl.runtime.files import InputError, json_text, table_text, write_atomically
+from mtl.runtime.outputs import check_text_output
+from mtl.runtime.pictures import Rejected
+from mtl.runtime.progress import say
 from mtl.weights import INCLUDED
 from scripts.command_line import parse
 

@@ -16,11 +16,11 @@ from pathlib import Path
 from distortions import DISTORTIONS
 from mlsp.kadid import condition_means
 from mtl.distort_files import distort_folder
-from mtl.files import InputError, table_text, write_atomically
 from mtl.kadis.pristine import pristine_crop
 from mtl.kadis.recipes import LEVELS
-from mtl.pictures import encode_png, list_pictures, read_picture
-from mtl.progress import progress_bar, say
+from mtl.runtime.files import InputError, table_text, write_atomically
+from mtl.runtime.pictures import encode_png, list_pictures, read_picture
+from mtl.runtime.progress import progress_bar, say
 from scripts.command_line import parse, run_script
 
 PRISTINE, DISTORTED, TABLE = "pristine", "distorted", "ratings.csv"

@@ -18,9 +18,6 @@ from pathlib import Path
 
 import numpy as np
 
-from mtl.files import write_atomically
-from mtl.outputs import check_output, check_output_folder, check_text_output
-from mtl.progress import say
 from mtl.ratings.reliability import Estimate
 from mtl.ratings.simulation import SimulationSettings, raw_text, simulate
 from mtl.ratings.study import (
@@ -35,6 +32,9 @@ from mtl.ratings.study import (
     Study,
     run_ratings,
 )
+from mtl.runtime.files import write_atomically
+from mtl.runtime.outputs import check_output, check_output_folder, check_text_output
+from mtl.runtime.progress import say
 from scripts.command_line import parse
 
 SIMULATE = "--simulate"

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fr_metrics import METRICS
-from mtl.files import InputError, read_table, write_atomically
-from mtl.progress import say
+from mtl.runtime.files import InputError, read_table, write_atomically
+from mtl.runtime.progress import say
 from scripts.bench_metrics import ALL
 from scripts.command_line import parse, run_script
 from scripts.other_libraries import LIBRARIES

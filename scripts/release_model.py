@@ -20,9 +20,9 @@ from mlsp.conditions import CONDITIONS_FILE, load_conditions, save_conditions
 from mlsp.predict import Prediction, Predictor, predict_files
 from mlsp.quality_model import RATINGS_FILE, REGRESSOR_FILE, load_quality
 from mtl.correlation import srocc
-from mtl.files import InputError, write_atomically
 from mtl.kadis.shards import file_digest
-from mtl.progress import say
+from mtl.runtime.files import InputError, write_atomically
+from mtl.runtime.progress import say
 from mtl.seen import read_seen
 from mtl.weights import INCLUDED, MODEL_FILE, WEIGHTS_FILE, load_model, save_model
 from scripts.command_line import parse, run_script

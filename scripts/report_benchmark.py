@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlsp.benchmark_results import SUMMARY_FILE
-from mtl.files import InputError, read_table, table_text, write_atomically
-from mtl.progress import say
+from mtl.runtime.files import InputError, read_table, table_text, write_atomically
+from mtl.runtime.progress import say
 from scripts.command_line import parse, run_script
 from scripts.provenance import provenance
 

@@ -26,9 +26,9 @@ from distortions.compression import encode_jpeg2000
 from distortions.denoiser import WEIGHTS
 from distortions.noise import white_noise
 from distortions.table import LEVELS
-from mtl.files import InputError, write_atomically
-from mtl.pictures import read_picture
-from mtl.progress import progress_bar, say
+from mtl.runtime.files import InputError, write_atomically
+from mtl.runtime.pictures import read_picture
+from mtl.runtime.progress import progress_bar, say
 from scripts.bench_distortions import DENOISE
 from scripts.command_line import parse, run_script
 from scripts.provenance import provenance

@@ -17,10 +17,10 @@ import jax
 import numpy as np
 
 from fr_metrics import METRICS, score_all
-from mtl import compilation_cache
-from mtl.files import InputError, read_table, table_text, write_atomically
-from mtl.pictures import read_picture
-from mtl.progress import progress_bar, say
+from mtl.runtime import compilation_cache
+from mtl.runtime.files import InputError, read_table, table_text, write_atomically
+from mtl.runtime.pictures import read_picture
+from mtl.runtime.progress import progress_bar, say
 from scripts.command_line import parse, run_script
 from scripts.other_libraries import LIBRARIES, Library, installed_libraries, packages
 from scripts.provenance import provenance

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mtl.files import InputError, table_text, write_atomically
 from mtl.kadis.plan import read_manifest
 from mtl.learning_curves import learning_curve, read_log
-from mtl.progress import say
+from mtl.runtime.files import InputError, table_text, write_atomically
+from mtl.runtime.progress import say
 from mtl.train import read_config
 from mtl.train_config import FREE, TrainConfig, as_json
 from scripts.command_line import parse, run_script

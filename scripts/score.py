@@ -24,12 +24,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fr_metrics import METRICS
-from mtl.files import InputError, table_text, write_atomically
 from mtl.metric_names import chosen_metrics
-from mtl.outputs import TABLE_SUFFIXES, check_text_output
-from mtl.pictures import Rejected
-from mtl.progress import say
 from mtl.published_scores import agreement, pair_published, read_published
+from mtl.runtime.files import InputError, table_text, write_atomically
+from mtl.runtime.outputs import TABLE_SUFFIXES, check_text_output
+from mtl.runtime.pictures import Rejected
+from mtl.runtime.progress import say
 from mtl.score_files import (
     Pair,
     Scored,

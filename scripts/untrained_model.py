@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mtl.files import InputError
 from mtl.inception_resnet_v2 import WIDTHS
 from mtl.model import ModelConfig, functional_model
-from mtl.progress import say
+from mtl.runtime.files import InputError
+from mtl.runtime.progress import say
 from mtl.weights import fresh_weights, save_model
 from scripts.command_line import parse, run_script
 

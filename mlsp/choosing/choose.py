@@ -42,8 +42,6 @@ from mlsp.choosing.selection import equal_bins, select
 from mlsp.choosing.settings import DiverseConfig, bins_of, check_diverse
 from mlsp.choosing.tags import quota_for, quota_sample, read_tags
 from mlsp.choosing.uniformity import Uniformity, uniformities
-from mtl.apart import names_apart
-from mtl.files import InputError, table_text, write_atomically
 from mtl.kadis.curate import (
     JOURNAL,
     Choice,
@@ -54,8 +52,10 @@ from mtl.kadis.curate import (
 )
 from mtl.kadis.duplicates import KeptHashes
 from mtl.kadis.shards import file_digest
-from mtl.pictures import Rejected, list_pictures
-from mtl.progress import progress_bar, say, stage
+from mtl.runtime.apart import names_apart
+from mtl.runtime.files import InputError, table_text, write_atomically
+from mtl.runtime.pictures import Rejected, list_pictures
+from mtl.runtime.progress import progress_bar, say, stage
 from mtl.weights import WEIGHTS_FILE, load_model
 
 INDICATORS_FILE, HISTOGRAMS_FILE, STATE_FILE = "indicators.csv", "histograms.png", "choosing.json"

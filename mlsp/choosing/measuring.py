@@ -18,13 +18,13 @@ from jaxtyping import Float, UInt8
 
 from mlsp.choosing.indicators import DIGITS, INDICATORS, measured
 from mlsp.extract import extract_to
-from mtl.contents import content_digest, digest_of
-from mtl.files import InputError, write_atomically
 from mtl.kadis.curate import CurateConfig, crop_of
 from mtl.kadis.shards import file_digest
-from mtl.pictures import Rejected
-from mtl.progress import progress_bar, say
-from mtl.ray_connection import ray_connection
+from mtl.runtime.contents import content_digest, digest_of
+from mtl.runtime.files import InputError, write_atomically
+from mtl.runtime.pictures import Rejected
+from mtl.runtime.progress import progress_bar, say
+from mtl.runtime.ray_connection import ray_connection
 from mtl.weights import WEIGHTS_FILE, load_model
 
 FORMAT = 1

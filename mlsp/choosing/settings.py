@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
-from mtl.files import InputError
 from mtl.kadis.curate import CurateConfig, check
+from mtl.runtime.files import InputError
 from mtl.weights import INCLUDED
 
 BINS = 200  # of each indicator, and clusters (KonIQ-10k)

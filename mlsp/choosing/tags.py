@@ -20,7 +20,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from mtl.files import NUMBER, Row, read_table
+from mtl.runtime.files import NUMBER, Row, read_table
 from mtl.runtime.tables.columns import image_column, picture_names
 from mtl.runtime.tables.file_names import plain_path
 

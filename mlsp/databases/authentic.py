@@ -14,9 +14,9 @@ from mlsp.databases.author_files import (
     same_number,
 )
 from mlsp.databases.database import Database
-from mtl.files import InputError
 from mtl.rated import AS_PUBLISHED, Ratings, read_ratings
 from mtl.rating_scales import SD
+from mtl.runtime.files import InputError
 from mtl.runtime.tables.columns import UNSAID, TableColumns, named_like
 
 # The first pictures of LIVE in the Wild's tables, which raters practised on: t1.bmp ... t7.bmp.

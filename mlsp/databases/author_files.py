@@ -10,7 +10,7 @@ from zipfile import BadZipFile
 import numpy as np
 from jaxtyping import Float
 
-from mtl.files import NUMBER, InputError
+from mtl.runtime.files import NUMBER, InputError
 from mtl.runtime.tables.file_names import encoding_hint
 from mtl.runtime.tables.finder import Finder
 

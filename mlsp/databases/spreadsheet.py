@@ -7,7 +7,7 @@ from pathlib import Path
 
 import openpyxl
 
-from mtl.files import InputError
+from mtl.runtime.files import InputError
 
 Cell = str | float
 

@@ -16,8 +16,8 @@ from typing import Any
 from mtl.kadis.making import Tally, make_shard
 from mtl.kadis.plan import Plan
 from mtl.kadis.shards import Shard, stats_path
-from mtl.progress import say
-from mtl.ray_connection import ray_connection
+from mtl.runtime.progress import say
+from mtl.runtime.ray_connection import ray_connection
 
 # A shard is tried again this often when its worker dies: enough for nodes that come and go, and few
 # enough that a photograph which kills every worker does not go round forever.
@@ -127,7 +127,7 @@ def _settle_worker() -> None:
     import ray
     from threadpoolctl import threadpool_limits
 
-    from mtl import compilation_cache
+    from mtl.runtime import compilation_cache
 
     threadpool_limits(1)
     compilation_cache.enable()

@@ -30,24 +30,24 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import UInt8
 
-from mtl.apart import check_apart, names_apart
-from mtl.contents import content_digest, content_digests
-from mtl.files import UNFINISHED, InputError, table_text, write_atomically
-from mtl.folders import contents
 from mtl.kadis.duplicates import BITS, DISTANCE, KeptHashes, perceptual_hash
 from mtl.kadis.names import too_long
 from mtl.kadis.photograph import read_photograph
 from mtl.kadis.pristine import SIZE, centre_offsets, crop, span, spanning_scale, too_small
 from mtl.kadis.saliency import salient_offsets
-from mtl.pictures import (
+from mtl.runtime.apart import check_apart, names_apart
+from mtl.runtime.contents import content_digest, content_digests
+from mtl.runtime.files import UNFINISHED, InputError, table_text, write_atomically
+from mtl.runtime.folders import contents
+from mtl.runtime.pictures import (
     FOREIGN_SUFFIXES,
     Rejected,
     encode_png,
     list_pictures,
     picture_size,
 )
-from mtl.progress import progress_bar, say
-from mtl.threads import in_order
+from mtl.runtime.progress import progress_bar, say
+from mtl.runtime.threads import in_order
 
 JOURNAL = "curation.jsonl"
 CURATED = "curated.csv"

@@ -26,9 +26,6 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fr_metrics import METRICS
-from mtl.apart import check_apart
-from mtl.contents import content_digest
-from mtl.files import InputError, whole_file, write_atomically, write_rows
 from mtl.kadis.generate import photographs_folder
 from mtl.kadis.names import exported_stems, is_inside, too_long, version_name
 from mtl.kadis.plan import (
@@ -42,11 +39,14 @@ from mtl.kadis.plan import (
 from mtl.kadis.pristine import pristine_crop
 from mtl.kadis.records import DataSet
 from mtl.kadis.shards import AGAIN, Shard, read_stats
-from mtl.outputs import check_output_folder, check_text_output
-from mtl.pictures import Rejected, encode_png, read_picture
-from mtl.progress import progress_bar, say
 from mtl.published_scores import DISTORTED, REFERENCE
-from mtl.threads import in_order
+from mtl.runtime.apart import check_apart
+from mtl.runtime.contents import content_digest
+from mtl.runtime.files import InputError, whole_file, write_atomically, write_rows
+from mtl.runtime.outputs import check_output_folder, check_text_output
+from mtl.runtime.pictures import Rejected, encode_png, read_picture
+from mtl.runtime.progress import progress_bar, say
+from mtl.runtime.threads import in_order
 
 DISTORTED_FOLDER, REFERENCE_FOLDER = "dist_imgs", "ref_imgs"
 MARK = "export.json"  # says of which data set a folder of pictures is

@@ -16,7 +16,6 @@ import numpy as np
 
 from distortions import DISTORTIONS
 from fr_metrics import HistogramEqualization
-from mtl.files import InputError, write_atomically
 from mtl.kadis.cluster import make_shards
 from mtl.kadis.making import Tally
 from mtl.kadis.plan import (
@@ -37,9 +36,10 @@ from mtl.kadis.shards import (
     stats_path,
     write_dataset_info,
 )
-from mtl.pictures import Rejected
-from mtl.progress import progress_bar
-from mtl.threads import computed
+from mtl.runtime.files import InputError, write_atomically
+from mtl.runtime.pictures import Rejected
+from mtl.runtime.progress import progress_bar
+from mtl.runtime.threads import computed
 
 EQUALIZATION = "equalization.json"
 # Where the photographs are on this machine, for `verify`; the data set itself does not need it.

@@ -12,12 +12,12 @@ import numpy as np
 
 from distortions import distort
 from fr_metrics import score_all
-from mtl.files import InputError
 from mtl.kadis.plan import Plan, check_unchanged
 from mtl.kadis.pristine import pristine_crop
 from mtl.kadis.records import Scored, encoded_records
 from mtl.kadis.shards import Shard, ShardWriter, finish_shard
-from mtl.pictures import Rejected, read_picture
+from mtl.runtime.files import InputError
+from mtl.runtime.pictures import Rejected, read_picture
 
 KIBIBYTE = 1024  # Linux counts resident memory in these
 

@@ -29,8 +29,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageCms
 
-from mtl.files import InputError
 from mtl.runtime.decoding.decoders import decoding, opened, upright_eight_bit
+from mtl.runtime.files import InputError
 
 ANIMATIONS = ("GIF", "PNG", "WEBP")  # formats whose further pictures are frames in time
 

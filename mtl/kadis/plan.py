@@ -11,8 +11,6 @@ from typing import Any, Literal, Protocol
 from tensorflow_datasets.core.features import FeaturesDict
 
 from fr_metrics import METRICS
-from mtl.contents import content_digest
-from mtl.files import InputError, json_text, write_atomically
 from mtl.kadis.pristine import SIZE, too_small
 from mtl.kadis.recipes import (
     LEVELS,
@@ -25,9 +23,11 @@ from mtl.kadis.recipes import (
 from mtl.kadis.records import Store, record_features
 from mtl.kadis.shards import AGAIN, Shard, plan_shards
 from mtl.metric_names import chosen_metrics
-from mtl.pictures import Rejected, list_pictures, picture_size
-from mtl.progress import progress_bar, say
-from mtl.threads import in_order
+from mtl.runtime.contents import content_digest
+from mtl.runtime.files import InputError, json_text, write_atomically
+from mtl.runtime.pictures import Rejected, list_pictures, picture_size
+from mtl.runtime.progress import progress_bar, say
+from mtl.runtime.threads import in_order
 
 MANIFEST = "manifest.json"
 FORMAT = 2  # of manifest.json

@@ -23,15 +23,15 @@ from tensorflow_datasets.core.features import FeaturesDict
 from tqdm import tqdm
 
 from distortions import DISTORTIONS
-from mtl.files import InputError, write_atomically
 from mtl.kadis.generate import SOURCE, Finished, finish, finished_shards
 from mtl.kadis.plan import check_unchanged, claim
 from mtl.kadis.published_plan import ImportConfig, ImportPlan, Picture, other_size, plan_import
 from mtl.kadis.records import encoded_image
 from mtl.kadis.shards import Shard, ShardWriter, finish_shard, read_stats
-from mtl.pictures import Rejected, encode_png, read_picture
-from mtl.progress import progress_bar
-from mtl.threads import in_order
+from mtl.runtime.files import InputError, write_atomically
+from mtl.runtime.pictures import Rejected, encode_png, read_picture
+from mtl.runtime.progress import progress_bar
+from mtl.runtime.threads import in_order
 
 
 @dataclass(frozen=True)

@@ -18,19 +18,19 @@ import numpy as np
 from jaxtyping import Float32
 from tensorflow_datasets.core.features import FeaturesDict
 
-from mtl.contents import content_digest
-from mtl.files import InputError, file_digest
 from mtl.kadis.names import files_of, parse_version
 from mtl.kadis.plan import CONTENTS, PHOTOGRAPHS, check_layout, check_workers
 from mtl.kadis.recipes import Version, split_references
 from mtl.kadis.records import record_features
 from mtl.kadis.shards import Shard, plan_shards
 from mtl.metric_names import chosen_metrics
-from mtl.pictures import Rejected, picture_size
-from mtl.progress import progress_bar, say
 from mtl.published_scores import published_rows
+from mtl.runtime.contents import content_digest
+from mtl.runtime.files import InputError, file_digest
+from mtl.runtime.pictures import Rejected, picture_size
+from mtl.runtime.progress import progress_bar, say
 from mtl.runtime.tables.finder import Finder
-from mtl.threads import in_order
+from mtl.runtime.threads import in_order
 
 RECIPE = "published"  # in the manifest: which versions there are was somebody else's decision
 UNKNOWN_SEED = 0

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from distortions import DISTORTIONS
-from mtl.files import InputError
+from mtl.runtime.files import InputError
 
 LEVELS = (1, 2, 3, 4, 5)
 

@@ -18,9 +18,9 @@ from jaxtyping import Float32, UInt8
 from tensorflow_datasets.proto import tf_example_pb2
 
 from distortions import distort
-from mtl.files import InputError
 from mtl.kadis.recipes import Version
-from mtl.pictures import encode_png
+from mtl.runtime.files import InputError
+from mtl.runtime.pictures import encode_png
 
 Store = Literal["pixels", "recipe"]
 

@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 
-from mtl.files import InputError, file_digest, json_text, write_atomically
+from mtl.runtime.files import InputError, file_digest, json_text, write_atomically
 
 NAME = "kadis"
 SPLITS = ("train", "validation")

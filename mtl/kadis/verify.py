@@ -15,7 +15,6 @@ from typing import Any, get_args
 
 from distortions import DISTORTIONS
 from fr_metrics import METRICS
-from mtl.files import InputError
 from mtl.kadis.consistency import (
     Result,
     check_description,
@@ -40,8 +39,9 @@ from mtl.kadis.recipes import LEVELS, validation_references
 from mtl.kadis.records import Store
 from mtl.kadis.sample_check import check_sample, sample_size
 from mtl.kadis.shards import Shard, number_of_records
-from mtl.pictures import Rejected
-from mtl.progress import progress_bar, say
+from mtl.runtime.files import InputError
+from mtl.runtime.pictures import Rejected
+from mtl.runtime.progress import progress_bar, say
 
 # What the manifest of an imported data set says besides: digests of what it was made of.
 IMPORTED = ("table", "distorted")

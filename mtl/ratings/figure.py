@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from mtl.files import write_atomically
 from mtl.ratings.groups import AsGoodAs, Groups
 from mtl.ratings.scores import HIGHEST, LOWEST, Scores
 from mtl.ratings.screening import Screening
+from mtl.runtime.files import write_atomically
 
 DOTS_PER_INCH = 110
 KEPT, REMOVED = "#2b6ab3", "#b3432b"

@@ -22,10 +22,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from mtl.progress import progress_bar
 from mtl.ratings.reliability import Estimate
 from mtl.ratings.resampling import interval, resamples, weighted_srocc
 from mtl.ratings.scores import Votes
+from mtl.runtime.progress import progress_bar
 
 REPETITIONS = 200  # section 6.2.4
 GROUP_SIZES = 12  # on a logarithmic scale

@@ -20,9 +20,9 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
-from mtl.files import InputError, table_rows
 from mtl.opinion_losses import RATINGS
-from mtl.progress import progress_bar
+from mtl.runtime.files import InputError, table_rows
+from mtl.runtime.progress import progress_bar
 from mtl.runtime.tables.file_names import plain_path
 
 RATER, IMAGE, SCORE, TEST, ACCEPTED = "rater", "image", "score", "test", "accepted"

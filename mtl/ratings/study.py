@@ -20,8 +20,6 @@ from typing import Any
 
 import numpy as np
 
-from mtl.files import InputError, json_text, read_table, table_text, write_atomically
-from mtl.progress import stage
 from mtl.rated import read_ratings
 from mtl.ratings.figure import draw_study
 from mtl.ratings.groups import (
@@ -42,6 +40,8 @@ from mtl.ratings.scores import (
     votes_of,
 )
 from mtl.ratings.screening import REASONS, Screening, ScreeningSettings, screen
+from mtl.runtime.files import InputError, json_text, read_table, table_text, write_atomically
+from mtl.runtime.progress import stage
 from mtl.runtime.tables.columns import UNSAID, HigherIs, TableColumns, image_column, listed
 from mtl.runtime.tables.file_names import plain_path
 

@@ -13,7 +13,7 @@ from distortions import DISTORTIONS, distort
 from distortions._matlab import rescale, to_8bit
 from distortions.blur import disk_kernel, motion_kernel
 from distortions.compression import encode_jpeg2000
-from mtl.files import InputError
+from mtl.runtime.files import InputError
 from scripts.report_distortions import (
     KNOWN_DEVIATIONS,
     block_difference,

@@ -18,8 +18,8 @@ from mlsp.baselines import (
 from mlsp.brisque import brisque
 from mlsp.databases import open_database
 from mtl import score_files
-from mtl.files import InputError, read_table
-from mtl.pictures import read_picture
+from mtl.runtime.files import InputError, read_table
+from mtl.runtime.pictures import read_picture
 
 CHOSEN = ("ssim", "mdsi", "gmsd")
 SIZES = {"astronaut": (48, 64), "china": (64, 48)}

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlsp.choosing.tags import quota_for, quota_sample, read_tags
-from mtl.files import InputError
+from mtl.runtime.files import InputError
 
 TAGS = st.dictionaries(
     st.integers(0, 40).map("img{:02d}".format),

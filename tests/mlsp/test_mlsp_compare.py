@@ -11,7 +11,7 @@ from small_network import SmallBody
 
 from mlsp.compare import SchemesConfig, TasksConfig, compare_schemes, compare_tasks
 from mtl import finetune as finetuning
-from mtl.files import InputError
+from mtl.runtime.files import InputError
 from mtl.train import TrainConfig, read_config, train
 
 pytestmark = pytest.mark.usefixtures("quick_features")

@@ -23,10 +23,10 @@ from mlsp.conditions import (
 )
 from mlsp.predict import Prediction
 from mlsp.sources import DataSet
-from mtl.files import InputError, read_arrays, write_arrays
 from mtl.kadis.generate import generate
 from mtl.kadis.plan import GenerateConfig
 from mtl.kadis.shards import file_digest
+from mtl.runtime.files import InputError, read_arrays, write_arrays
 from mtl.train import Run, TrainConfig
 from mtl.weights import load_model
 from scripts import predict as command

@@ -14,8 +14,8 @@ from mlsp.canvases import BYTES_PER_PIXEL
 from mlsp.crops import CropRows, Crops, pool_features, pool_predictions
 from mlsp.extract import extract_to
 from mlsp.sources import open_source
-from mtl.files import InputError
 from mtl.model import ModelConfig
+from mtl.runtime.files import InputError
 from scripts import extract as command
 
 LENGTH = 16_928

@@ -13,8 +13,8 @@ from PIL import Image
 from mlsp.databases import DATABASES, Database, download_help, open_database
 from mlsp.databases.authentic import read_koniq
 from mlsp.databases.author_files import Finder
-from mtl.files import read_table
 from mtl.rated import PARTS
+from mtl.runtime.files import read_table
 
 SHARED = Path("../shared/data")
 KADID_TABLE, KONIQ_TABLE = (

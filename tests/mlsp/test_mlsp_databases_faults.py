@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mlsp.databases import DATABASES, open_database
 from mlsp.databases.author_files import read_mat
-from mtl.files import InputError
+from mtl.runtime.files import InputError
 from mtl.runtime.tables.columns import TableColumns
 
 

@@ -9,8 +9,8 @@ from distortions import DISTORTIONS
 from mlsp.demo import DemoConfig, _claim, run_demo
 from mlsp.kadid import HIGHEST, LOWEST, condition_means
 from mlsp.samples import PHOTOGRAPHS, copy_photographs
-from mtl.files import InputError
-from mtl.pictures import read_picture
+from mtl.runtime.files import InputError
+from mtl.runtime.pictures import read_picture
 
 PUBLISHED = Path(__file__).resolve().parents[3] / "shared/data/kadid10k_ratings.csv"
 

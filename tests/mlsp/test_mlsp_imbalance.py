@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from mlsp.imbalance import BINS, gap, opposing_split, training_shares
 from mtl.balancing import proportion_weights
-from mtl.files import InputError, read_table
+from mtl.runtime.files import InputError, read_table
 from mtl.splits import VALIDATION_SHARE
 
 KONIQ = Path(

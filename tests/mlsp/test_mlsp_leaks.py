@@ -10,8 +10,8 @@ import pytest
 from mlsp.benchmark_config import BenchmarkConfig
 from mlsp.benchmark_run import run_benchmark
 from mlsp.leaks import unrecorded
-from mtl.contents import content_digest
-from mtl.files import InputError, read_table
+from mtl.runtime.contents import content_digest
+from mtl.runtime.files import InputError, read_table
 from mtl.saved_splits import write_splits
 from mtl.seen import SeenRatings, read_seen, write_seen
 from mtl.splits import Split, split_by_group

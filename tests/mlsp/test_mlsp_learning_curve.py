@@ -20,7 +20,7 @@ from mlsp.learning_curve import (
     write_learning_curves,
 )
 from mlsp.regressor import SVRSettings
-from mtl.files import InputError
+from mtl.runtime.files import InputError
 from mtl.splits import Split, split_by_group
 
 # KonIQ-10k, table 4: mean and deviation of the SROCC over the splits, at 1,000 ... 7,000 pictures.

@@ -27,7 +27,7 @@ from mlsp.regressor import (
     train_and_test,
 )
 from mtl.balancing import proportion_weights
-from mtl.files import InputError
+from mtl.runtime.files import InputError
 from mtl.splits import Split, split_by_group
 
 SMALL = (64, 32, 16)

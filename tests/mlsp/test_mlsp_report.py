@@ -18,9 +18,9 @@ from mlsp.benchmark_results import Judged, draw_cross, draw_scatter, write_resul
 from mlsp.regressor import SVRSettings
 from mlsp.report import PAGE, Remarks, ReportConfig, write_report
 from mlsp.web_page import Number, Section, element, page, table
-from mtl.files import InputError, read_table, table_text
 from mtl.kadis.plan import plan_digest, read_manifest
-from mtl.pictures import read_picture
+from mtl.runtime.files import InputError, read_table, table_text
+from mtl.runtime.pictures import read_picture
 from mtl.train import PLAN_DIGEST
 from mtl.train_config import TrainConfig, as_json
 from scripts.deepfl import main

@@ -20,10 +20,10 @@ from mlsp.extract import extract_to
 from mlsp.pooling import feature_shape
 from mlsp.sources import DataSet, open_source, rated_files
 from mlsp.store import load_features
-from mtl.contents import content_digest
-from mtl.files import InputError
 from mtl.kadis.curate import CurateConfig
 from mtl.model import ModelConfig
+from mtl.runtime.contents import content_digest
+from mtl.runtime.files import InputError
 
 EXTRACT = sys.modules["mlsp.extract"]  # the package has a function of this name
 

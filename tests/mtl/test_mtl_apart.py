@@ -3,14 +3,14 @@
 import cv2
 import pytest
 
-from mtl.apart import check_apart, names_apart
 from mtl.distort_files import distort_folder
-from mtl.files import InputError
 from mtl.kadis.curate import CurateConfig, curate
 from mtl.kadis.export import ExportConfig, export
 from mtl.kadis.generate import generate
 from mtl.kadis.plan import GenerateConfig
-from mtl.pictures import list_pictures
+from mtl.runtime.apart import check_apart, names_apart
+from mtl.runtime.files import InputError
+from mtl.runtime.pictures import list_pictures
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import distortions
-from mtl import files, pictures
-from mtl.contents import (
+from mtl.runtime import files, pictures
+from mtl.runtime.contents import (
     UNREADABLE,
     content_digest,
     content_digests,
@@ -16,8 +16,8 @@ from mtl.contents import (
     digest_of,
     program_digest,
 )
-from mtl.files import InputError
-from mtl.pictures import encode_png
+from mtl.runtime.files import InputError
+from mtl.runtime.pictures import encode_png
 
 
 def test_the_digest_follows_the_bytes_not_the_name_or_time(tmp_path, sample):

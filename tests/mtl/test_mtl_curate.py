@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mtl.files import InputError
 from mtl.kadis import curate as module
 from mtl.kadis.curate import CURATED, JOURNAL, REJECTED, CurateConfig, curate
 from mtl.kadis.duplicates import perceptual_hash
 from mtl.kadis.pristine import pristine_crop
-from mtl.pictures import read_picture
+from mtl.runtime.files import InputError
+from mtl.runtime.pictures import read_picture
 from scripts.deepfl import main
 
 SIZE = (192, 256)

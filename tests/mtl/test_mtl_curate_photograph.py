@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from mtl.files import InputError
 from mtl.kadis.photograph import read_photograph
-from mtl.pictures import picture_size, read_picture
+from mtl.runtime.files import InputError
+from mtl.runtime.pictures import picture_size, read_picture
 
 # Primaries adapted to D50, as columns of R, G, B: of ICC's sRGB profile, of Apple's Display P3.
 SRGB = np.array(

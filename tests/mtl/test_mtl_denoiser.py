@@ -17,7 +17,7 @@ from distortions.denoiser import LAYERS, WEIGHTS, load_denoiser
 from mtl.denoiser import DenoiserConfig, train_denoiser
 from mtl.denoiser_evaluation import evaluate
 from mtl.denoising_unet import DenoisingUNet
-from mtl.files import InputError, read_arrays
+from mtl.runtime.files import InputError, read_arrays
 
 
 @pytest.fixture(scope="module")

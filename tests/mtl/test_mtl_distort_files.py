@@ -9,11 +9,11 @@ from PIL import Image
 
 from distortions import distort
 from mtl import distort_files
-from mtl.contents import content_digest
 from mtl.distort_files import distort_folder
-from mtl.files import InputError, write_atomically
 from mtl.kadis.recipes import named_seed
-from mtl.pictures import list_pictures, read_picture
+from mtl.runtime.contents import content_digest
+from mtl.runtime.files import InputError, write_atomically
+from mtl.runtime.pictures import list_pictures, read_picture
 
 
 def test_pictures_of_one_name_with_other_suffixes_keep_apart(tmp_path, sample):

@@ -15,8 +15,8 @@ import small_network
 from small_network import FatedBody, small_run
 
 from mtl import distributed
-from mtl.files import InputError
 from mtl.learning_curves import read_log
+from mtl.runtime.files import InputError
 
 SETTINGS = {"epochs": 3, "flip": True, "ema": 0.5, "accumulate": 1}
 READ_PER_EPOCH = 6  # images, by each of two processes: three batches of four

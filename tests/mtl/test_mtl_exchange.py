@@ -14,7 +14,6 @@ import pytest
 from folder_digests import digests
 
 from mlsp import sources
-from mtl.files import InputError, write_atomically
 from mtl.input_pipeline import ScoredImages, training_batches
 from mtl.kadis import export as exporting
 from mtl.kadis.export import ExportConfig, export
@@ -29,8 +28,9 @@ from mtl.kadis.recipes import validation_references
 from mtl.kadis.records import DataSet, StoredImage
 from mtl.kadis.shards import NAME, ShardWriter
 from mtl.kadis.verify import VerifyConfig, verify
-from mtl.pictures import list_pictures, read_picture
 from mtl.published_scores import read_published
+from mtl.runtime.files import InputError, write_atomically
+from mtl.runtime.pictures import list_pictures, read_picture
 from scripts.deepfl import main
 
 LONG = "x" * 300 + "_25_01.png"  # more bytes than a name may have

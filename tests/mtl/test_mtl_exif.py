@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, UnidentifiedImageError, features
 
 from mtl.kadis.photograph import read_photograph
-from mtl.pictures import picture_size, read_picture
+from mtl.runtime.pictures import picture_size, read_picture
 
 TURNED = {
     1: lambda image: image,

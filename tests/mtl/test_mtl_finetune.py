@@ -19,11 +19,11 @@ from small_network import SmallBody
 
 import mtl.finetune
 import mtl.finetune_loop
-from mtl.contents import content_digest
-from mtl.files import InputError, file_digest, read_arrays, read_table
 from mtl.finetune import FinetuneConfig, finetune
 from mtl.learning_curves import LearningLog
 from mtl.rated import PARTS
+from mtl.runtime.contents import content_digest
+from mtl.runtime.files import InputError, file_digest, read_arrays, read_table
 from mtl.saved_splits import read_splits
 from mtl.seen import read_seen
 from mtl.training_step import Placement

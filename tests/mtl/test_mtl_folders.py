@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mtl import folders
 from mtl.distort_files import distort_folder
-from mtl.files import UNFINISHED, InputError, whole_file, write_atomically
-from mtl.folders import contents
 from mtl.kadis.recipes import named_seed
-from mtl.pictures import FOREIGN_SUFFIXES, list_pictures, read_picture
+from mtl.runtime import folders
+from mtl.runtime.files import UNFINISHED, InputError, whole_file, write_atomically
+from mtl.runtime.folders import contents
+from mtl.runtime.pictures import FOREIGN_SUFFIXES, list_pictures, read_picture
 
 
 def touch(*paths) -> None:

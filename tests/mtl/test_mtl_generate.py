@@ -19,14 +19,14 @@ from folder_digests import digests
 
 from distortions import distort
 from fr_metrics import METRICS, HistogramEqualization, score_all
-from mtl.files import InputError
 from mtl.input_pipeline import ScoredImages
 from mtl.kadis.generate import generate
 from mtl.kadis.plan import SCORE_TOLERANCE, GenerateConfig, read_manifest
 from mtl.kadis.pristine import pristine_crop
 from mtl.kadis.records import DataSet
 from mtl.kadis.shards import NAME
-from mtl.pictures import read_picture
+from mtl.runtime.files import InputError
+from mtl.runtime.pictures import read_picture
 from scripts.deepfl import main
 
 pytestmark = pytest.mark.usefixtures("local_ray")

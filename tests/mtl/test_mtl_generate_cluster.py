@@ -8,8 +8,8 @@ import warnings
 
 import pytest
 
-from mtl.files import InputError
 from mtl.kadis.generate import generate
+from mtl.runtime.files import InputError
 
 
 @pytest.fixture

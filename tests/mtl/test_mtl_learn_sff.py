@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from fr_metrics.sff import load_matrix
-from mtl.files import InputError
 from mtl.learn_sff import LearnSffConfig, learn_matrix, learn_sff
+from mtl.runtime.files import InputError
 from scripts import learn_sff as script
 from scripts.command_line import run_script
 

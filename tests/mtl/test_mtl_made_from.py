@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from folder_digests import digests
 
-from mtl.files import InputError
 from mtl.kadis.curate import JOURNAL, CurateConfig, curate
 from mtl.kadis.export import pristine_again
 from mtl.kadis.generate import generate
@@ -28,7 +27,8 @@ from mtl.kadis.published import import_published
 from mtl.kadis.published_plan import ImportConfig, plan_import
 from mtl.kadis.shards import stats_path
 from mtl.kadis.verify import VerifyConfig, verify
-from mtl.pictures import Rejected
+from mtl.runtime.files import InputError
+from mtl.runtime.pictures import Rejected
 
 NAMES = ("a.bmp", "b.bmp", "c.bmp", "d.bmp")
 SIZE = (48, 64)

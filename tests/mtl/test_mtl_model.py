@@ -8,9 +8,9 @@ from flax import nnx
 
 from fr_metrics import HistogramEqualization
 from mtl.correlation import plcc, srocc
-from mtl.files import InputError
 from mtl.inception_layers import BATCH_NORM_EPSILON, BatchNorm
 from mtl.model import SCALINGS, Functional, ModelConfig, dropout_keys, mtl_loss
+from mtl.runtime.files import InputError
 from mtl.weights import fresh_weights, load_model, save_model
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from mlsp.sources import open_source
-from mtl.files import InputError
-from mtl.outputs import check_output, check_output_folder, check_text_output
+from mtl.runtime.files import InputError
+from mtl.runtime.outputs import check_output, check_output_folder, check_text_output
 
 
 def test_files_that_can_be_written_are_taken(tmp_path):

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from mtl.contents import content_digest
-from mtl.files import InputError, read_table, table_text, write_atomically
-from mtl.pictures import encode_png, list_pictures, picture_size, read_picture
+from mtl.runtime.contents import content_digest
+from mtl.runtime.files import InputError, read_table, table_text, write_atomically
+from mtl.runtime.pictures import encode_png, list_pictures, picture_size, read_picture
 
 
 def test_rgb_is_read_as_it_is(tmp_path, sample):

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mtl.files import InputError
 from mtl.kadis.photograph import read_photograph
-from mtl.pictures import picture_size, read_picture
 from mtl.runtime.decoding.png_chunks import PNG_START, check_png, chunks
+from mtl.runtime.files import InputError
+from mtl.runtime.pictures import picture_size, read_picture
 
 BEFORE_PIXELS = len(PNG_START) + 12 + 13
 

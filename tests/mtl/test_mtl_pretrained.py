@@ -21,7 +21,6 @@ import pytest
 os.environ["KERAS_BACKEND"] = "jax"
 
 from mtl import pretrained
-from mtl.files import InputError
 from mtl.keras_files import open_keras_file
 from mtl.keras_layers import body_weights, keras_convolutions
 from mtl.model import ModelConfig, functional_model
@@ -33,6 +32,7 @@ from mtl.pretrained import (
     import_keras,
     mean_input,
 )
+from mtl.runtime.files import InputError
 from mtl.weights import load_model
 
 AUTHORS_FILE = "quality-mlsp-mtl-mse-loss.hdf5"

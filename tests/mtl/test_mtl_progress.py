@@ -2,7 +2,7 @@
 
 import time
 
-from mtl.progress import progress_bar, say
+from mtl.runtime.progress import progress_bar, say
 
 
 def test_a_log_gets_lines(capsys):

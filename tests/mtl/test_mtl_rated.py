@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtl.correlation import plcc, srocc
-from mtl.files import InputError, read_table
 from mtl.opinion_losses import expected_score
 from mtl.rated import (
     PARTS,
@@ -22,6 +21,7 @@ from mtl.rated import (
     split_ratings,
     splits_text,
 )
+from mtl.runtime.files import InputError, read_table
 
 KONIQ = Path(
     os.environ.get("DEEPFL_KONIQ_TABLE")

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtl.correlation import plcc, srocc
-from mtl.files import InputError
 from mtl.rated import read_ratings
 from mtl.ratings import ScreeningSettings, read_raw, run_ratings, score_images, screen, votes_of
 from mtl.ratings import study as study_module
@@ -23,6 +22,7 @@ from mtl.ratings.simulation import (
     simulate,
 )
 from mtl.ratings.study import RELIABILITY_FILE, RatingsConfig
+from mtl.runtime.files import InputError
 from mtl.runtime.tables.columns import TableColumns
 
 KONIQ = Path(

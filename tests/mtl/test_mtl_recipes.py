@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtl.files import InputError
 from mtl.kadis.plan import GenerateConfig, make_plan
 from mtl.kadis.pristine import pristine_crop, too_small
 from mtl.kadis.recipes import LEVELS, named_seed, plan_versions, validation_references
 from mtl.kadis.shards import plan_shards
+from mtl.runtime.files import InputError
 
 TYPES = (1, 4, 10, 11, 21)
 NAMES = st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=30, unique=True)

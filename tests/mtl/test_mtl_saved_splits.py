@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from mtl.files import InputError
+from mtl.runtime.files import InputError
 from mtl.saved_splits import read_splits, write_splits
 from mtl.splits import split_by_group
 

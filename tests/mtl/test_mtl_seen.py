@@ -2,7 +2,7 @@
 
 import pytest
 
-from mtl.files import InputError
+from mtl.runtime.files import InputError
 from mtl.seen import SeenRatings, has_record, joined, read_seen, seen_pictures, write_seen
 
 ONE = SeenRatings("one.csv", "a" * 64, {"1" * 64: "training", "2" * 64: "validation"})

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtl.files import InputError, read_table, table_header, table_rows, table_text, write_rows
+from mtl.runtime.files import (
+    InputError,
+    read_table,
+    table_header,
+    table_rows,
+    table_text,
+    write_rows,
+)
 
 
 def written(folder: Path, text: str | bytes) -> Path:

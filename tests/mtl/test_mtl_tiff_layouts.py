@@ -8,9 +8,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from mtl.files import InputError
 from mtl.kadis.photograph import read_photograph
-from mtl.pictures import picture_size, read_picture
+from mtl.runtime.files import InputError
+from mtl.runtime.pictures import picture_size, read_picture
 
 PLAIN, TILES, DEFLATE = {}, {"tile": (32, 32)}, {"compression": "zlib"}
 WAYS = {"strips": PLAIN, "tiles": TILES, "deflate": DEFLATE}

@@ -10,7 +10,7 @@ import pytest
 from small_network import small_run
 from tensorboardX.proto.event_pb2 import Event
 
-from mtl.files import InputError
+from mtl.runtime.files import InputError
 from mtl.train import TrainConfig, train
 from mtl.weights import load_model
 

@@ -12,9 +12,9 @@ import orbax.checkpoint as ocp
 import pytest
 from small_network import small_run
 
-from mtl.files import InputError
 from mtl.learning_curves import read_log
-from mtl.stopping import NOTHING, SAVE, STOP, Requests
+from mtl.runtime.files import InputError
+from mtl.runtime.stopping import NOTHING, SAVE, STOP, Requests
 from mtl.training_step import Placement
 
 # Seven steps an epoch.
@@ -123,9 +123,9 @@ def test_a_run_that_dies_continues_from_the_last_checkpoint(scored, tmp_path, mo
 
 
 def test_a_file_stops_a_run_and_is_taken_away(scored, tmp_path, monkeypatch):
-    import mtl.stopping
+    import mtl.runtime.stopping
 
-    monkeypatch.setattr(mtl.stopping, "SECONDS_BETWEEN_LOOKS", 0.0)
+    monkeypatch.setattr(mtl.runtime.stopping, "SECONDS_BETWEEN_LOOKS", 0.0)
     with monkeypatch.context() as patch:
         act_at_step(patch, 2, (tmp_path / "run" / "stop").touch)
         with pytest.raises(KeyboardInterrupt, match="is saved"):

@@ -12,9 +12,9 @@ import pytest
 from flax import nnx
 from small_network import SmallBody
 
-from mtl.files import InputError
 from mtl.inception_resnet_v2 import InceptionResNetV2
 from mtl.model import Functional, ModelConfig, mtl_loss
+from mtl.runtime.files import InputError
 from mtl.train_config import TrainConfig
 from mtl.training_step import Placement, Programs, computing_as, make_optimizer
 from mtl.weights import fresh_weights

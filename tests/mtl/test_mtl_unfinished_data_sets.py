@@ -5,11 +5,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mtl.files import InputError, write_atomically
 from mtl.kadis.generate import SOURCE, Finished, finish, finished_shards
 from mtl.kadis.plan import MANIFEST
 from mtl.kadis.shards import Shard, ShardWriter, finish_shard, record_file, stats_path
-from mtl.pictures import Rejected
+from mtl.runtime.files import InputError, write_atomically
+from mtl.runtime.pictures import Rejected
 
 
 @pytest.mark.parametrize("linked", [False, True])

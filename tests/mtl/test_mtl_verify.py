@@ -16,12 +16,12 @@ from array_record.python.array_record_module import ArrayRecordReader
 from folder_digests import digests
 from tensorflow_datasets.proto import tf_example_pb2
 
-from mtl.files import InputError
 from mtl.kadis import GenerateConfig, Verification, VerifyConfig, generate, verify
 from mtl.kadis.findings import Check, Problem
 from mtl.kadis.plan import read_manifest
 from mtl.kadis.shards import Shard, ShardWriter, finish_shard
-from mtl.pictures import encode_png
+from mtl.runtime.files import InputError
+from mtl.runtime.pictures import encode_png
 from scripts.deepfl import main
 from scripts.verify import SHOWN, summary
 

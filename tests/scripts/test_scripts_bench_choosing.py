@@ -2,7 +2,7 @@
 
 import pytest
 
-from mtl.files import InputError, read_table
+from mtl.runtime.files import InputError, read_table
 from scripts import bench_choosing
 
 

@@ -5,7 +5,7 @@ import csv
 import cv2
 import pytest
 
-from mtl.files import InputError
+from mtl.runtime.files import InputError
 from scripts import bench_denoiser
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mlsp.blocks import LENGTH
-from mtl.files import InputError
+from mtl.runtime.files import InputError
 from scripts import bench_extract
 
 # Answers as scripts/torch_inception.py does: the mean pixel of each picture as every feature.

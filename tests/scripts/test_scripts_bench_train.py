@@ -5,7 +5,7 @@ import csv
 import pytest
 from small_network import SmallBody
 
-from mtl.files import InputError
+from mtl.runtime.files import InputError
 from scripts import bench_train
 
 

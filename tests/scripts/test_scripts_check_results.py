@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mtl.files import InputError, read_table, table_text
+from mtl.runtime.files import InputError, read_table, table_text
 from scripts.check_results import CHECKS, differences
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"

@@ -5,7 +5,7 @@ import csv
 import numpy as np
 import pytest
 
-from mtl.files import InputError
+from mtl.runtime.files import InputError
 from scripts.compare_metrics import main, read_means, sample_photographs
 
 COLUMNS = ["metric", "conditions", "photographs", "srocc", "date", "hardware", "versions"]

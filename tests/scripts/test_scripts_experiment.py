@@ -18,8 +18,8 @@ from mlsp.kadid import condition_means
 from mlsp.predict import Predictor
 from mlsp.quality_model import save_quality_model
 from mlsp.regressor import SVRSettings
-from mtl.files import InputError, read_arrays, read_table
 from mtl.kadis.shards import file_digest
+from mtl.runtime.files import InputError, read_arrays, read_table
 from mtl.train import train
 from mtl.train_config import TrainConfig
 from mtl.weights import INCLUDED, load_model, model_folder

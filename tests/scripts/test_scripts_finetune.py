@@ -10,8 +10,8 @@ import pytest
 
 from fr_metrics import HistogramEqualization
 from mlsp.blocks import BLOCKS
-from mtl.files import read_arrays
 from mtl.model import ModelConfig, functional_model
+from mtl.runtime.files import read_arrays
 from mtl.weights import fresh_weights, load_model, save_model
 from scripts.deepfl import main
 

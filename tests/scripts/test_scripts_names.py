@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from mlsp.store import load_features
-from mtl.files import read_table
+from mtl.runtime.files import read_table
 from scripts.deepfl import main
 
 STRANGE = "Z\udcfcrich.png"  # how Python writes the byte 0xfc of Z\374rich.png

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mtl.files import SHOWN, InputError, Row, plain_name
+from mtl.runtime.files import SHOWN, InputError, Row, plain_name
 from mtl.runtime.tables.file_names import same_pictures
 
 IMAGE, SCORE, REFERENCE, SET = "image", "score", "reference", "set"

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from mtl.files import InputError
+from mtl.runtime.files import InputError
 
 
 def folded(name: str) -> str:

@@ -21,8 +21,6 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from mtl.files import InputError
-from mtl.folders import Contents, contents
 from mtl.runtime.decoding import decoders, exif, iso_media, png_chunks, tiff_layouts
 from mtl.runtime.decoding.decoders import (
     decoding,
@@ -30,6 +28,8 @@ from mtl.runtime.decoding.decoders import (
     opened,
     upright_eight_bit,
 )
+from mtl.runtime.files import InputError
+from mtl.runtime.folders import Contents, contents
 
 SUFFIXES = (
     *(".avif", ".bmp", ".heic", ".heif", ".jfif", ".jpe", ".jpeg", ".jpg"),
@@ -75,7 +75,7 @@ def list_pictures(
 ) -> list[str]:
     """Return the names of all picture files under `folder`, relative, forward slashes, sorted.
 
-    Sub-folders and linked folders are searched, each once (`mtl.folders`); hidden files and folders
+    Sub-folders and linked folders are searched, each once (`mtl.runtime.folders`); hidden files and folders
     are not. Links that lead nowhere are among the names where their suffix is a picture's.
 
     Args:

@@ -13,9 +13,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
-from mtl.files import InputError, file_digest
+from mtl.runtime.files import InputError, file_digest
 from mtl.runtime.tables.file_names import encoding_hint
-from mtl.threads import computed
+from mtl.runtime.threads import computed
 
 Item = TypeVar("Item")
 

@@ -5,8 +5,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from mtl.files import InputError
-from mtl.pictures import SUFFIXES
+from mtl.runtime.files import InputError
+from mtl.runtime.pictures import SUFFIXES
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
 """Endings of the files that are read as tables."""

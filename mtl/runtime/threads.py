@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from mtl.progress import progress_bar
+from mtl.runtime.progress import progress_bar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mtl.files import InputError
+from mtl.runtime.files import InputError
 
 
 @dataclass(frozen=True)

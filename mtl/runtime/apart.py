@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mtl.files import InputError
+from mtl.runtime.files import InputError
 
 SHOWN = 3  # names in a line
 
