@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
-from mtl.kadis.duplicates import DISTANCE, perceptual_hash
+from mtl.curation.duplicates import DISTANCE, perceptual_hash
 from mtl.runtime.files import InputError
 from mtl.runtime.pictures import read_picture
 from mtl.runtime.threads import computed

@@ -21,10 +21,10 @@ import cv2
 from skimage import data
 
 from distortions import DISTORTIONS
+from mtl.curation.pristine import SIZE, too_small
 from mtl.kadis.generate import generate
 from mtl.kadis.making import Tally
 from mtl.kadis.plan import GenerateConfig
-from mtl.kadis.pristine import SIZE, too_small
 from mtl.runtime.files import InputError, table_text, write_atomically
 from mtl.runtime.pictures import list_pictures, picture_size
 from mtl.runtime.progress import say

@@ -22,8 +22,8 @@ from collections.abc import Sequence
 from mlsp.choosing import Chosen, DiverseConfig, curate_diverse
 from mlsp.choosing.choose import HISTOGRAMS_FILE, INDICATORS_FILE
 from mlsp.choosing.settings import only_for_diverse
-from mtl.kadis.curate import CURATED, REJECTED, Curation, curate
-from mtl.kadis.pristine import SIZE
+from mtl.curation.curate import CURATED, REJECTED, Curation, curate
+from mtl.curation.pristine import SIZE
 from mtl.runtime.files import InputError
 from mtl.runtime.progress import say
 from scripts.command_line import parse

@@ -4,7 +4,7 @@ H. Lin, V. Hosu, D. Saupe, "KonIQ-10k: an ecologically valid database for deep l
 image quality assessment", IEEE Trans. Image Processing 29, 2020, doi:10.1109/TIP.2020.2967829:
 
 1. Of photographs with tags, a share that fills a quota for each tag (`mlsp.choosing.tags`).
-2. Those that cannot be used, and copies of others, are left out by `mtl.kadis.curate`'s rules.
+2. Those that cannot be used, and copies of others, are left out by `mtl.curation.curate`'s rules.
 3. Seven scalar indicators are measured (`mlsp.choosing.indicators`); who has one more than 3
    standard deviations from the mean is left out (section 3.4.1).
 4. Deep features of the rest are clustered: the content (`mlsp.choosing.content`).
@@ -42,7 +42,7 @@ from mlsp.choosing.selection import equal_bins, select
 from mlsp.choosing.settings import DiverseConfig, bins_of, check_diverse
 from mlsp.choosing.tags import quota_for, quota_sample, read_tags
 from mlsp.choosing.uniformity import Uniformity, uniformities
-from mtl.kadis.curate import (
+from mtl.curation.curate import (
     JOURNAL,
     Choice,
     Curation,
@@ -50,7 +50,7 @@ from mtl.kadis.curate import (
     duplicate_of,
     output_files,
 )
-from mtl.kadis.duplicates import KeptHashes
+from mtl.curation.duplicates import KeptHashes
 from mtl.kadis.shards import file_digest
 from mtl.runtime.apart import names_apart
 from mtl.runtime.files import InputError, table_text, write_atomically

@@ -27,7 +27,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from mlsp.choosing.jpeg_quality import jpeg_quality
-from mtl.kadis.duplicates import Y_WEIGHTS
+from mtl.curation.duplicates import Y_WEIGHTS
 
 # The order of the paper's figure 2, with what a person reads; `content` is the cluster index.
 INDICATORS: Mapping[str, str] = {

@@ -18,7 +18,7 @@ from jaxtyping import Float, UInt8
 
 from mlsp.choosing.indicators import DIGITS, INDICATORS, measured
 from mlsp.extract import extract_to
-from mtl.kadis.curate import CurateConfig, crop_of
+from mtl.curation.curate import CurateConfig, crop_of
 from mtl.kadis.shards import file_digest
 from mtl.runtime.contents import content_digest, digest_of
 from mtl.runtime.files import InputError, write_atomically

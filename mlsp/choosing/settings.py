@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
-from mtl.kadis.curate import CurateConfig, check
+from mtl.curation.curate import CurateConfig, check
 from mtl.runtime.files import InputError
 from mtl.weights import INCLUDED
 

@@ -26,6 +26,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fr_metrics import METRICS
+from mtl.curation.pristine import pristine_crop
 from mtl.kadis.generate import photographs_folder
 from mtl.kadis.names import exported_stems, is_inside, too_long, version_name
 from mtl.kadis.plan import (
@@ -36,7 +37,6 @@ from mtl.kadis.plan import (
     plan_digest,
     read_manifest,
 )
-from mtl.kadis.pristine import pristine_crop
 from mtl.kadis.records import DataSet
 from mtl.kadis.shards import AGAIN, Shard, read_stats
 from mtl.published_scores import DISTORTED, REFERENCE

@@ -12,8 +12,8 @@ import numpy as np
 
 from distortions import distort
 from fr_metrics import score_all
+from mtl.curation.pristine import pristine_crop
 from mtl.kadis.plan import Plan, check_unchanged
-from mtl.kadis.pristine import pristine_crop
 from mtl.kadis.records import Scored, encoded_records
 from mtl.kadis.shards import Shard, ShardWriter, finish_shard
 from mtl.runtime.files import InputError

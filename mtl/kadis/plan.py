@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 from tensorflow_datasets.core.features import FeaturesDict
 
 from fr_metrics import METRICS
-from mtl.kadis.pristine import SIZE, too_small
+from mtl.curation.pristine import SIZE, too_small
 from mtl.kadis.recipes import (
     LEVELS,
     Version,

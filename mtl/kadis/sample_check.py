@@ -13,10 +13,10 @@ from jaxtyping import UInt8
 
 from distortions import distort
 from fr_metrics import score_all
+from mtl.curation.pristine import pristine_crop
 from mtl.kadis.findings import Problem, listed, made_again
 from mtl.kadis.inspection import Inspected, Row, opened_records, rows_of
 from mtl.kadis.plan import SCORE_TOLERANCE, Plan
-from mtl.kadis.pristine import pristine_crop
 from mtl.kadis.records import PRISTINE
 from mtl.kadis.shards import Shard
 from mtl.runtime import compilation_cache

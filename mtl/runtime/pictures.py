@@ -5,7 +5,7 @@ orientation applied. Grey is repeated on three channels, palettes are looked up,
 dropped, CMYK is converted by Pillow without a colour profile. 16-bit grey is divided by 257 and
 rounded, 12-bit grey likewise by 4095/255; of 16-bit colour, and of 16-bit grey with alpha, the
 upper eight bits are kept. `mtl.runtime.decoding.tiff_layouts` says which TIFFs are read. An embedded colour profile
-and PNG's gamma are ignored; only the pristine stage applies a profile (mtl.kadis.photograph).
+and PNG's gamma are ignored; only the pristine stage applies a profile (mtl.curation.photograph).
 
 Damaged files are refused, also where decoders would fill the damage in (`mtl.runtime.decoding.picture_integrity`).
 """

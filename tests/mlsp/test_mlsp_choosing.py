@@ -16,7 +16,7 @@ from mlsp.choosing import measuring as module
 from mlsp.choosing.choose import MEASURED_FOLDER, STATE_FILE, trimming
 from mlsp.choosing.indicators import INDICATORS
 from mlsp.choosing.uniformity import uniformity
-from mtl.kadis.curate import CurateConfig, curate
+from mtl.curation.curate import CurateConfig, curate
 from mtl.runtime.files import InputError, read_table, write_atomically
 from mtl.runtime.pictures import Rejected, read_picture
 from scripts import report_choosing

@@ -12,7 +12,7 @@ from PIL import Image
 from mlsp.choosing.content import content_clusters
 from mlsp.choosing.indicators import INDICATORS, cdf97, colorfulness, fish, measured
 from mlsp.choosing.jpeg_quality import jpeg_quality, luminance_table, quality_of_table
-from mtl.kadis.duplicates import Y_WEIGHTS
+from mtl.curation.duplicates import Y_WEIGHTS
 from mtl.runtime.files import InputError
 
 # The filters of CDF 9/7 as published (Antonini et al. 1992; ISO 15444-1, table F), from the middle.

@@ -3,8 +3,8 @@
 import cv2
 import pytest
 
+from mtl.curation.curate import CurateConfig, curate
 from mtl.distort_files import distort_folder
-from mtl.kadis.curate import CurateConfig, curate
 from mtl.kadis.export import ExportConfig, export
 from mtl.kadis.generate import generate
 from mtl.kadis.plan import GenerateConfig

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mtl.kadis import curate as module
-from mtl.kadis.curate import CURATED, JOURNAL, REJECTED, CurateConfig, curate
-from mtl.kadis.duplicates import perceptual_hash
-from mtl.kadis.pristine import pristine_crop
+from mtl.curation import curate as module
+from mtl.curation.curate import CURATED, JOURNAL, REJECTED, CurateConfig, curate
+from mtl.curation.duplicates import perceptual_hash
+from mtl.curation.pristine import pristine_crop
 from mtl.runtime.files import InputError
 from mtl.runtime.pictures import read_picture
 from scripts.deepfl import main

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtl.kadis.duplicates import DISTANCE, KeptHashes, perceptual_hash
-from mtl.kadis.pristine import (
+from mtl.curation.duplicates import DISTANCE, KeptHashes, perceptual_hash
+from mtl.curation.pristine import (
     centre_offsets,
     crop,
     pristine_crop,
@@ -16,7 +16,7 @@ from mtl.kadis.pristine import (
     spanning_scale,
     too_small,
 )
-from mtl.kadis.saliency import faces, importance, salient_offsets, spectral_residual
+from mtl.curation.saliency import faces, importance, salient_offsets, spectral_residual
 
 SIDES = st.integers(1, 20_000)
 TARGETS = st.tuples(st.integers(1, 2000), st.integers(1, 2000))

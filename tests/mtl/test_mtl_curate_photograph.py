@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from mtl.kadis.photograph import read_photograph
+from mtl.curation.photograph import read_photograph
 from mtl.runtime.files import InputError
 from mtl.runtime.pictures import picture_size, read_picture
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile, features
 
-from mtl.kadis.photograph import read_photograph
+from mtl.curation.photograph import read_photograph
 from mtl.runtime.decoding.jpeg_integrity import check_jpeg
 from mtl.runtime.decoding.jpeg_segments import MARKER
 from mtl.runtime.files import InputError

@@ -14,6 +14,7 @@ import pytest
 from folder_digests import digests
 
 from mlsp import sources
+from mtl.curation.pristine import pristine_crop
 from mtl.input_pipeline import ScoredImages, training_batches
 from mtl.kadis import export as exporting
 from mtl.kadis.export import ExportConfig, export
@@ -21,7 +22,6 @@ from mtl.kadis.generate import EQUALIZATION, generate
 from mtl.kadis.making import make_shard
 from mtl.kadis.names import exported_stems, files_of, parse_version
 from mtl.kadis.plan import GenerateConfig, claim, make_plan, read_manifest
-from mtl.kadis.pristine import pristine_crop
 from mtl.kadis.published import import_published
 from mtl.kadis.published_plan import ImportConfig
 from mtl.kadis.recipes import validation_references

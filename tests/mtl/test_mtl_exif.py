@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, UnidentifiedImageError, features
 
-from mtl.kadis.photograph import read_photograph
+from mtl.curation.photograph import read_photograph
 from mtl.runtime.pictures import picture_size, read_picture
 
 TURNED = {

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from folder_digests import digests
 
-from mtl.kadis.curate import JOURNAL, CurateConfig, curate
+from mtl.curation.curate import JOURNAL, CurateConfig, curate
 from mtl.kadis.export import pristine_again
 from mtl.kadis.generate import generate
 from mtl.kadis.making import Tally, score_versions

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mtl.kadis.photograph import read_photograph
+from mtl.curation.photograph import read_photograph
 from mtl.runtime.decoding.png_chunks import PNG_START, check_png, chunks
 from mtl.runtime.files import InputError
 from mtl.runtime.pictures import picture_size, read_picture

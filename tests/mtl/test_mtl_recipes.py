@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mtl.curation.pristine import pristine_crop, too_small
 from mtl.kadis.plan import GenerateConfig, make_plan
-from mtl.kadis.pristine import pristine_crop, too_small
 from mtl.kadis.recipes import LEVELS, named_seed, plan_versions, validation_references
 from mtl.kadis.shards import plan_shards
 from mtl.runtime.files import InputError

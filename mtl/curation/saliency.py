@@ -17,7 +17,7 @@ from jaxtyping import Float, UInt8
 from skimage.data import lbp_frontal_face_cascade_filename
 from skimage.feature import Cascade
 
-from mtl.kadis.pristine import centre_offsets
+from mtl.curation.pristine import centre_offsets
 
 SALIENCY_SIDE = 64  # pixels of the longer side when the spectrum is taken (Hou and Zhang 2007)
 SALIENCY_MEAN = 3  # taps of the spectrum's local mean (Hou and Zhang 2007)

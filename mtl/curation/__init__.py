@@ -1,0 +1,1 @@
+"""Pristine crops of photographs: quality, saliency, near-duplicates."""
