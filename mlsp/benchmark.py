@@ -20,9 +20,9 @@ from mlsp.protocol import (
     srocc_by_distortion,
 )
 from mlsp.regressor import Regressor, Settings, SVRSettings, Weighting, fit, train_and_test
+from mtl.evaluation.splits import FEWEST_GROUPS, Split, split_by_group
 from mtl.runtime.files import InputError
 from mtl.runtime.progress import say
-from mtl.splits import FEWEST_GROUPS, Split, split_by_group
 
 Row = dict[str, float | str | int]
 

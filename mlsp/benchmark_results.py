@@ -11,8 +11,8 @@ from jaxtyping import Float
 from mlsp import figures
 from mlsp.benchmark import Benchmark, Row
 from mlsp.imbalance import gap
+from mtl.evaluation.splits import Split
 from mtl.runtime.files import table_text, write_atomically
-from mtl.splits import Split
 
 REPETITIONS_FILE, SUMMARY_FILE = "repetitions.csv", "summary.csv"
 DISTORTIONS_FILE, CROSS_FILE = "distortions.csv", "cross.csv"

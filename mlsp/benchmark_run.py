@@ -40,13 +40,13 @@ from mlsp.quality_model import save_quality_model
 from mlsp.regressor import MLPSettings, SVRSettings, Weighting, settings_of
 from mlsp.store import Features
 from mtl.balancing import proportion_weights
+from mtl.evaluation.saved_splits import write_splits
+from mtl.evaluation.splits import Split
 from mtl.rated import AS_PUBLISHED
 from mtl.runtime.contents import content_digests
 from mtl.runtime.files import InputError
 from mtl.runtime.progress import say
 from mtl.runtime.tables.columns import TableColumns
-from mtl.saved_splits import write_splits
-from mtl.splits import Split
 from mtl.weights import FOLDER, TrainedModel, load_model
 
 

@@ -16,11 +16,8 @@ from jaxtyping import Int
 from mlsp.benchmark import random_splits
 from mlsp.databases import Database
 from mlsp.imbalance import opposing_split
-from mtl.rated import TEST, TRAINING, VALIDATION
-from mtl.runtime.files import InputError
-from mtl.runtime.progress import say
-from mtl.saved_splits import read_splits
-from mtl.splits import (
+from mtl.evaluation.saved_splits import read_splits
+from mtl.evaluation.splits import (
     FEWEST_GROUPS,
     FEWEST_PICTURES,
     Split,
@@ -28,6 +25,9 @@ from mtl.splits import (
     check_split,
     with_validation,
 )
+from mtl.rated import TEST, TRAINING, VALIDATION
+from mtl.runtime.files import InputError
+from mtl.runtime.progress import say
 
 Protocol = Literal["random", "official", "opposing"]
 

@@ -24,6 +24,7 @@ from mlsp.benchmark_run import run_benchmark
 from mlsp.benchmark_splits import Opened, planned_splits
 from mlsp.databases import open_database
 from mlsp.regressor import Kind
+from mtl.evaluation.splits import FEWEST_PICTURES, Split, check_split
 from mtl.finetune import PREDICTIONS_FILE, FinetuneConfig, finetune
 from mtl.inception_resnet_v2 import InceptionResNetV2
 from mtl.kadis.plan import read_manifest
@@ -33,7 +34,6 @@ from mtl.runtime.files import InputError, read_table, table_text, write_atomical
 from mtl.runtime.pictures import picture_size
 from mtl.runtime.progress import say
 from mtl.runtime.tables.columns import HigherIs, TableColumns
-from mtl.splits import FEWEST_PICTURES, Split, check_split
 from mtl.train import read_config, starting_folder, train
 
 IMAGENET_BODY, WEAK_BODY = "imagenet", "weakly supervised"

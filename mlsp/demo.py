@@ -29,7 +29,7 @@ from mlsp.report_data import beside, read_held
 from mlsp.samples import copy_photographs
 from mlsp.sources import DataSet
 from mlsp.web_page import Number, Section, figure, paragraph, table
-from mtl.correlation import plcc, srocc
+from mtl.evaluation.correlation import plcc, srocc
 from mtl.kadis.generate import generate
 from mtl.kadis.plan import GenerateConfig
 from mtl.kadis.recipes import LEVELS

@@ -18,8 +18,8 @@ import numpy as np
 from jaxtyping import Float
 
 from mtl.balancing import segments_of
+from mtl.evaluation.splits import VALIDATION_SHARE, Split
 from mtl.runtime.files import InputError
-from mtl.splits import VALIDATION_SHARE, Split
 
 BINS = 20
 LOWEST, HIGHEST = 0.0, 100.0  # of KonIQ-10k's published scores

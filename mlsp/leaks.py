@@ -12,12 +12,12 @@ from jaxtyping import Bool
 
 from mlsp.databases import Database
 from mlsp.quality_model import REGRESSOR_FILE
-from mtl.look_alikes import look_alikes, perceptual_hashes, remark_on_look_alikes
+from mtl.evaluation.look_alikes import look_alikes, perceptual_hashes, remark_on_look_alikes
+from mtl.evaluation.saved_splits import SPLITS_FILE, read_splits
+from mtl.evaluation.seen import CHOSEN, TRAINED, SeenRatings, has_record, read_seen, seen_pictures
+from mtl.evaluation.splits import Split
 from mtl.runtime.contents import UNREADABLE, digest_of
 from mtl.runtime.files import InputError
-from mtl.saved_splits import SPLITS_FILE, read_splits
-from mtl.seen import CHOSEN, TRAINED, SeenRatings, has_record, read_seen, seen_pictures
-from mtl.splits import Split
 from mtl.weights import MODEL_FILE, TrainedModel
 
 

@@ -1,7 +1,7 @@
 """How predictions are judged.
 
 DeepFL-IQA, arXiv:2001.08113, section V-B: the median of the correlations over repetitions of random
-splits (mtl.splits) is reported, the linear one after the five-parameter logistic of H. R. Sheikh,
+splits (mtl.evaluation.splits) is reported, the linear one after the five-parameter logistic of H. R. Sheikh,
 M. F. Sabir, A. C. Bovik 2006, doi:10.1109/TIP.2006.881959, is fitted to the predictions.
 """
 
@@ -13,8 +13,8 @@ import scipy.optimize
 import scipy.special
 from jaxtyping import Float
 
-from mtl.correlation import is_constant, krocc, plcc, srocc
-from mtl.splits import FEWEST_PICTURES as FEWEST_CORRELATED
+from mtl.evaluation.correlation import is_constant, krocc, plcc, srocc
+from mtl.evaluation.splits import FEWEST_PICTURES as FEWEST_CORRELATED
 
 # Those that mean something for scores on a scale of their own, and all.
 CORRELATIONS = ("srocc", "plcc", "plcc_logistic", "krocc")

@@ -27,9 +27,9 @@ from mlsp.support_vectors import (
     machine_arrays,
     support_vector_scores,
 )
+from mtl.evaluation.splits import Split
 from mtl.runtime.files import InputError, read_arrays, write_arrays
 from mtl.runtime.progress import progress_bar
-from mtl.splits import Split
 
 __all__ = [
     "KINDS",

@@ -30,11 +30,11 @@ from mlsp.regressor_network import (
     network,
     on_line,
 )
+from mtl.evaluation.splits import Split
 from mtl.opinion_losses import LOSSES, line_onto
 from mtl.runtime.files import InputError
 from mtl.runtime.memory import free_memory
 from mtl.runtime.progress import progress_bar
-from mtl.splits import Split
 
 # Rows a network is given at once where it only predicts.
 ROWS_AT_ONCE = 256

@@ -30,7 +30,7 @@ from mlsp.web_page import (
     paragraph,
     table,
 )
-from mtl.correlation import srocc
+from mtl.evaluation.correlation import srocc
 from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.pictures import encode_png, read_picture
 

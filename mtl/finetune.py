@@ -41,6 +41,9 @@ import numpy as np
 import optax
 
 from mtl.checkpoints import Checkpoints
+from mtl.evaluation.saved_splits import SPLITS_FILE as SAVED_SPLITS_FILE
+from mtl.evaluation.saved_splits import write_splits
+from mtl.evaluation.seen import joined, read_seen
 from mtl.finetune_config import FinetuneConfig, differing, step_settings
 from mtl.finetune_data import RatedData, open_table
 from mtl.finetune_loop import PREDICTIONS_FILE, SUMMARY_FILE, Stages
@@ -54,9 +57,6 @@ from mtl.runtime.contents import digest_of
 from mtl.runtime.files import InputError, file_digest, read_table, write_atomically
 from mtl.runtime.progress import say, stage
 from mtl.runtime.stopping import signals_call
-from mtl.saved_splits import SPLITS_FILE as SAVED_SPLITS_FILE
-from mtl.saved_splits import write_splits
-from mtl.seen import joined, read_seen
 from mtl.train import CONFIG_FILE, claim, starting_model
 from mtl.train_config import TrainConfig, as_json, check
 from mtl.training_loop import CHECKPOINTS, starting_point

@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Float
 
 from mtl.balancing import CLASSES, class_weights, segment_weights, segments_of
+from mtl.evaluation.seen import CHOSEN, TRAINED, SeenRatings
+from mtl.evaluation.splits import Split
 from mtl.finetune_config import FinetuneConfig
 from mtl.model import Opinion
 from mtl.opinion_losses import LOSSES, expected_score
@@ -25,8 +27,6 @@ from mtl.rated import (
 from mtl.runtime.contents import content_digests
 from mtl.runtime.files import InputError, file_digest
 from mtl.runtime.tables.columns import TableColumns
-from mtl.seen import CHOSEN, TRAINED, SeenRatings
-from mtl.splits import Split
 
 # Two pictures always correlate with 1 or -1.
 FEWEST_COMPARED = 3

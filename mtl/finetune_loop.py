@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mtl.checkpoints import Checkpoints
-from mtl.correlation import plcc, srocc
+from mtl.evaluation.correlation import plcc, srocc
 from mtl.finetune_config import FinetuneConfig
 from mtl.finetune_data import RatedData
 from mtl.opinion_losses import LOSSES, line_onto, opinion_scores

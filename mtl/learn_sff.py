@@ -34,7 +34,7 @@ from sklearn.decomposition import FastICA
 from sklearn.exceptions import ConvergenceWarning
 
 from fr_metrics.sff import FEATURES, SAMPLES, SIDE, load_matrix, sff
-from mtl.correlation import srocc
+from mtl.evaluation.correlation import srocc
 from mtl.runtime.files import InputError, read_table, write_atomically
 from mtl.runtime.pictures import list_pictures, read_picture
 from mtl.runtime.progress import progress_bar, say

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from fr_metrics import METRICS
-from mtl.correlation import srocc
+from mtl.evaluation.correlation import srocc
 from mtl.kadis.names import files_of, is_inside
 from mtl.runtime.files import InputError, table_rows
 from mtl.runtime.pictures import Rejected, list_pictures

@@ -17,6 +17,14 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from mtl.evaluation.splits import (
+    FEWEST_PICTURES,
+    Split,
+    check_sides,
+    check_split,
+    split_by_group,
+    with_validation,
+)
 from mtl.inception_resnet_v2 import SMALLEST_SIDE
 from mtl.opinion_losses import RATINGS, expected_score
 from mtl.rating_scales import NO_STD, check_same_direction, scale_and_deviations
@@ -40,14 +48,6 @@ from mtl.runtime.tables.columns import (
     picture_names,
 )
 from mtl.runtime.tables.file_names import plain_path
-from mtl.splits import (
-    FEWEST_PICTURES,
-    Split,
-    check_sides,
-    check_split,
-    split_by_group,
-    with_validation,
-)
 
 TRAINING, VALIDATION, TEST = PARTS = ("training", "validation", "test")
 

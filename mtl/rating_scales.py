@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from mtl.correlation import srocc
+from mtl.evaluation.correlation import srocc
 from mtl.opinion_losses import RATINGS, expected_score
 from mtl.runtime.files import InputError, Row
 from mtl.runtime.tables.columns import SCORE, STD, named_like

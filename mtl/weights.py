@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from fr_metrics import HistogramEqualization
+from mtl.evaluation.seen import SeenRatings, write_seen
 from mtl.inception_resnet_v2 import WIDTHS
 from mtl.model import SCALINGS, Functional, ModelConfig, Opinion, functional_model
 from mtl.runtime.compilation_cache import user_cache
 from mtl.runtime.files import InputError, read_arrays, write_arrays, write_atomically
-from mtl.seen import SeenRatings, write_seen
 
 MODEL_FILE, WEIGHTS_FILE, EQUALIZATION_FILE = "model.json", "weights.npz", "equalization.json"
 FORMAT = 1  # of model.json

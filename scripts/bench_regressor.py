@@ -26,9 +26,9 @@ import numpy as np
 
 from mlsp.regressor import MLPSettings, Outcome, Settings, SVRSettings, train_and_test
 from mlsp.regressor_training import member_bytes
+from mtl.evaluation.splits import Split, split_by_group
 from mtl.runtime.files import InputError, table_text, write_atomically
 from mtl.runtime.progress import say, stage
-from mtl.splits import Split, split_by_group
 from scripts.command_line import parse, run_script
 from scripts.provenance import provenance
 

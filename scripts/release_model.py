@@ -19,11 +19,11 @@ import numpy as np
 from mlsp.conditions import CONDITIONS_FILE, load_conditions, save_conditions
 from mlsp.predict import Prediction, Predictor, predict_files
 from mlsp.quality_model import RATINGS_FILE, REGRESSOR_FILE, load_quality
-from mtl.correlation import srocc
+from mtl.evaluation.correlation import srocc
+from mtl.evaluation.seen import read_seen
 from mtl.kadis.shards import file_digest
 from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.progress import say
-from mtl.seen import read_seen
 from mtl.weights import INCLUDED, MODEL_FILE, WEIGHTS_FILE, load_model, save_model
 from scripts.command_line import parse, run_script
 from scripts.report_training import PLACES

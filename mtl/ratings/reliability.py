@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from mtl.correlation import plcc
+from mtl.evaluation.correlation import plcc
 from mtl.ratings.resampling import interval, resamples, weighted_plcc, weighted_srocc
 
 RESAMPLES = 1000  # of images, for intervals of what costs little

@@ -9,7 +9,7 @@ Bootstrap", 1993, chapter 13.
 import numpy as np
 from jaxtyping import Float, Int
 
-from mtl.correlation import STEP, STEPS
+from mtl.evaluation.correlation import STEP, STEPS
 
 COVERAGE = 0.95  # nominal, of all intervals
 

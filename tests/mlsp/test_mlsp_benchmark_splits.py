@@ -13,9 +13,9 @@ from mlsp.benchmark_config import BenchmarkConfig
 from mlsp.benchmark_run import run_benchmark
 from mlsp.databases import open_database
 from mlsp.imbalance import opposing_split
+from mtl.evaluation.saved_splits import read_splits
+from mtl.evaluation.splits import Split
 from mtl.runtime.files import InputError
-from mtl.saved_splits import read_splits
-from mtl.splits import Split
 
 pytestmark = pytest.mark.usefixtures("quick_features")
 

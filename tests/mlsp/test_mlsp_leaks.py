@@ -10,11 +10,11 @@ import pytest
 from mlsp.benchmark_config import BenchmarkConfig
 from mlsp.benchmark_run import run_benchmark
 from mlsp.leaks import unrecorded
+from mtl.evaluation.saved_splits import write_splits
+from mtl.evaluation.seen import SeenRatings, read_seen, write_seen
+from mtl.evaluation.splits import Split, split_by_group
 from mtl.runtime.contents import content_digest
 from mtl.runtime.files import InputError, read_table
-from mtl.saved_splits import write_splits
-from mtl.seen import SeenRatings, read_seen, write_seen
-from mtl.splits import Split, split_by_group
 from mtl.weights import model_folder
 
 pytestmark = pytest.mark.usefixtures("quick_features")

@@ -20,8 +20,8 @@ from mlsp.learning_curve import (
     write_learning_curves,
 )
 from mlsp.regressor import SVRSettings
+from mtl.evaluation.splits import Split, split_by_group
 from mtl.runtime.files import InputError
-from mtl.splits import Split, split_by_group
 
 # KonIQ-10k, table 4: mean and deviation of the SROCC over the splits, at 1,000 ... 7,000 pictures.
 SIZES = np.arange(1000.0, 7001.0, 1000.0)

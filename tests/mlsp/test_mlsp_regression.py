@@ -11,8 +11,8 @@ from mlsp.benchmark import Method, Task, benchmark, fit_for_use
 from mlsp.benchmark_results import Judged, write_results
 from mlsp.protocol import MEASURES, judge
 from mlsp.regressor import MLPSettings, SVRSettings, fit, load_regressor, save_regressor
+from mtl.evaluation.splits import split_by_group
 from mtl.runtime.files import InputError, read_table
-from mtl.splits import split_by_group
 
 SETTINGS = (MLPSettings((1e-2, 1e-3), epochs=12, batch_size=32), SVRSettings((1.0, 10.0)))
 # The same kinds, for what does not depend on how well they have learned.

@@ -6,7 +6,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtl.correlation import is_constant, krocc, plcc, srocc
+from mtl.evaluation.correlation import is_constant, krocc, plcc, srocc
 from mtl.ratings.resampling import weighted_plcc
 
 ALL = (plcc, srocc, krocc)

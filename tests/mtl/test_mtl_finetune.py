@@ -19,13 +19,13 @@ from small_network import SmallBody
 
 import mtl.finetune
 import mtl.finetune_loop
+from mtl.evaluation.saved_splits import read_splits
+from mtl.evaluation.seen import read_seen
 from mtl.finetune import FinetuneConfig, finetune
 from mtl.learning_curves import LearningLog
 from mtl.rated import PARTS
 from mtl.runtime.contents import content_digest
 from mtl.runtime.files import InputError, file_digest, read_arrays, read_table
-from mtl.saved_splits import read_splits
-from mtl.seen import read_seen
 from mtl.training_step import Placement
 
 # Twenty pictures train, in five steps an epoch; two batches of validation follow.

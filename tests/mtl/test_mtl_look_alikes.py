@@ -5,8 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mtl.look_alikes import look_alikes, perceptual_hashes, remark_on_look_alikes
-from mtl.splits import Split
+from mtl.evaluation.look_alikes import look_alikes, perceptual_hashes, remark_on_look_alikes
+from mtl.evaluation.splits import Split
 
 NAMES = ("a.png", "a2.png", "b.png", "b.jpg", "c.png", "broken.png")
 

@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from fr_metrics import HistogramEqualization
-from mtl.correlation import plcc, srocc
+from mtl.evaluation.correlation import plcc, srocc
 from mtl.inception_layers import BATCH_NORM_EPSILON, BatchNorm
 from mtl.model import SCALINGS, Functional, ModelConfig, dropout_keys, mtl_loss
 from mtl.runtime.files import InputError

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtl.correlation import plcc, srocc
+from mtl.evaluation.correlation import plcc, srocc
 from mtl.opinion_losses import expected_score
 from mtl.rated import (
     PARTS,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtl.correlation import plcc, srocc
+from mtl.evaluation.correlation import plcc, srocc
 from mtl.ratings.groups import compare_groups, crossing
 from mtl.ratings.reliability import Estimate, against_experts, intra_class
 from mtl.ratings.resampling import interval, resamples, weighted_plcc, weighted_srocc

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from mtl.evaluation.saved_splits import read_splits, write_splits
+from mtl.evaluation.splits import split_by_group
 from mtl.runtime.files import InputError
-from mtl.saved_splits import read_splits, write_splits
-from mtl.splits import split_by_group
 
 NAMES = [f"{k}.png" for k in range(40)]
 REFERENCES = [f"R{k // 4}" for k in range(40)]

@@ -2,8 +2,15 @@
 
 import pytest
 
+from mtl.evaluation.seen import (
+    SeenRatings,
+    has_record,
+    joined,
+    read_seen,
+    seen_pictures,
+    write_seen,
+)
 from mtl.runtime.files import InputError
-from mtl.seen import SeenRatings, has_record, joined, read_seen, seen_pictures, write_seen
 
 ONE = SeenRatings("one.csv", "a" * 64, {"1" * 64: "training", "2" * 64: "validation"})
 TWO = SeenRatings("two.csv", "b" * 64, {"3" * 64: "training"})

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mtl.splits import Split, check_split, with_validation
+from mtl.evaluation.splits import Split, check_split, with_validation
 
 GROUPS = [f"r{k // 3}" for k in range(30)]
 SCORES = np.arange(30.0)

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from mtl.evaluation.splits import Split
 from mtl.runtime.files import InputError, write_atomically
-from mtl.splits import Split
 
 FORMAT = 1
 SPLITS_FILE = "splits.json"  # in a run of `deepfl finetune`, for `deepfl benchmark --splits`

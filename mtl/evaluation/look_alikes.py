@@ -11,10 +11,10 @@ import numpy as np
 from jaxtyping import Int
 
 from mtl.curation.duplicates import DISTANCE, perceptual_hash
+from mtl.evaluation.splits import Split
 from mtl.runtime.files import InputError
 from mtl.runtime.pictures import read_picture
 from mtl.runtime.threads import computed
-from mtl.splits import Split
 
 
 def perceptual_hashes(paths: Sequence[Path], *, progress: bool = False) -> list[int | InputError]:
