@@ -8,9 +8,9 @@ from mlsp.crops import CROP_SIZE, CropPool, Pool
 from mlsp.pooling import Kind as FeatureKind
 from mlsp.regressor import Kind, MLPSettings
 from mlsp.regressor_training import Loss
+from mtl.network.weights import INCLUDED
 from mtl.runtime.files import InputError
 from mtl.runtime.tables.columns import HigherIs
-from mtl.weights import INCLUDED
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jaxtyping import Int32, UInt8
 
-from mtl.inception_resnet_v2 import SMALLEST_SIDE
+from mtl.network.inception_resnet_v2 import SMALLEST_SIDE
 from mtl.runtime.files import InputError
 
 SMALLEST_STEP = 32  # pixels

@@ -26,9 +26,9 @@ from mlsp.databases import open_database
 from mlsp.regressor import Kind
 from mtl.evaluation.splits import FEWEST_PICTURES, Split, check_split
 from mtl.finetune import PREDICTIONS_FILE, FinetuneConfig, finetune
-from mtl.inception_resnet_v2 import InceptionResNetV2
 from mtl.kadis.plan import read_manifest
-from mtl.model import Body
+from mtl.network.inception_resnet_v2 import InceptionResNetV2
+from mtl.network.model import Body
 from mtl.rated import PARTS, Ratings, common_size
 from mtl.runtime.files import InputError, read_table, table_text, write_atomically
 from mtl.runtime.pictures import picture_size

@@ -21,7 +21,7 @@ from jaxtyping import Float, UInt8
 
 from mlsp.canvases import check_size
 from mlsp.sources import Source
-from mtl.inception_resnet_v2 import SMALLEST_SIDE
+from mtl.network.inception_resnet_v2 import SMALLEST_SIDE
 from mtl.runtime.files import InputError
 
 CROP_SIZE = 299  # Keras' input size of InceptionResNetV2

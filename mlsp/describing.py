@@ -14,8 +14,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from mlsp.pooling import Kind, pooled
+from mtl.network.weights import TrainedModel
 from mtl.runtime import compilation_cache
-from mtl.weights import TrainedModel
 
 Describer = Callable[[ArrayLike, ArrayLike | None], dict[Kind, Float[Array, "n ..."]]]
 
@@ -34,7 +34,7 @@ def describer(
     upper left corner of its image, or None where pictures are as large as their images.
 
     Args:
-        model: read by `mtl.weights.load_model`.
+        model: read by `mtl.network.weights.load_model`.
         weights: see `on_device`.
         kinds: of the features; `gap` is always among the results.
     """

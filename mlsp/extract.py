@@ -19,10 +19,10 @@ from mlsp.pooling import Kind, feature_shape
 from mlsp.sources import Source
 from mlsp.store import Features, FeatureWriter
 from mtl.kadis.shards import file_digest
+from mtl.network.weights import WEIGHTS_FILE, TrainedModel
 from mtl.runtime.files import InputError
 from mtl.runtime.memory import free_memory
 from mtl.runtime.progress import progress_bar, say
-from mtl.weights import WEIGHTS_FILE, TrainedModel
 
 Extractor = Callable[[ArrayLike, ArrayLike | None], Float[Array, "n ..."]]
 
@@ -43,7 +43,7 @@ def extract(
     """Features of a batch of pictures of one size: (n, 16928), or (n, *feature_shape(kind)).
 
     Args:
-        model: read by `mtl.weights.load_model`.
+        model: read by `mtl.network.weights.load_model`.
         images: pixels 0..255, RGB, at least 75×75.
         kind: see `mlsp.pooling`.
 
@@ -77,7 +77,7 @@ def extract_to(
     be read, are smaller than 75×75, or need more memory than is free (about 400 bytes per pixel).
 
     Args:
-        model: read by `mtl.weights.load_model`.
+        model: read by `mtl.network.weights.load_model`.
         source: the pictures.
         out: the feature folder; one that was begun with the same settings is continued, and what it
             holds of pictures whose content has changed is made again.

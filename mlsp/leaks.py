@@ -16,9 +16,9 @@ from mtl.evaluation.look_alikes import look_alikes, perceptual_hashes, remark_on
 from mtl.evaluation.saved_splits import SPLITS_FILE, read_splits
 from mtl.evaluation.seen import CHOSEN, TRAINED, SeenRatings, has_record, read_seen, seen_pictures
 from mtl.evaluation.splits import Split
+from mtl.network.weights import MODEL_FILE, TrainedModel
 from mtl.runtime.contents import UNREADABLE, digest_of
 from mtl.runtime.files import InputError
-from mtl.weights import MODEL_FILE, TrainedModel
 
 
 @dataclass(frozen=True)

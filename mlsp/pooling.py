@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from mlsp.blocks import BLOCKS, LENGTH
-from mtl.inception_resnet_v2 import FEATURES, Map
+from mtl.network.inception_resnet_v2 import FEATURES, Map
 
 Kind = Literal["mlsp", "gap", "spp", "mlsp-wide"]
 

@@ -13,8 +13,8 @@ from jaxtyping import Float
 from mlsp.pooling import Kind
 from mlsp.regressor import Regressor, load_regressor, save_regressor
 from mtl.evaluation.seen import SEEN_FILE, SeenRatings, joined, read_seen, write_seen
+from mtl.network.weights import MODEL_FILE
 from mtl.runtime.files import InputError, whole_file, write_atomically
-from mtl.weights import MODEL_FILE
 
 REGRESSOR_FILE, RATINGS_FILE = "regressor.npz", "ratings.json"
 PARTS = (".json", ".npz")  # suffixes of files that are part of a model

@@ -20,11 +20,11 @@ from mlsp.report_training import Log, best_epoch, training_section
 from mlsp.web_page import GENERATOR, Markup, Section, bullets, element, missing, page, paragraph
 from mtl.kadis.plan import plan_digest, read_manifest
 from mtl.learning_curves import read_log
+from mtl.network.weights import FOLDER, MODEL_FILE
 from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.progress import stage
 from mtl.train import CONFIG_FILE, PLAN_DIGEST, read_config
 from mtl.train_config import as_json
-from mtl.weights import FOLDER, MODEL_FILE
 
 PAGE, REPORT = "index.html", "report"
 

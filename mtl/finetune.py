@@ -1,7 +1,7 @@
 """End-to-end training on human scores: KonCept512, and two schemes of DeepFL-IQA's table II.
 
 KonIQ-10k, doi:10.1109/TIP.2020.2967829, sections 5 and 6.1 (KonCept512): the whole network with a
-head of FC 2048, 1024 and 256 (mtl.model), its five losses and others (mtl.opinion_losses), Adam
+head of FC 2048, 1024 and 256 (mtl.network.model), its five losses and others (mtl.opinion_losses), Adam
 (beta1 0.9, beta2 0.999) at 1e-4 for 40 epochs, 5e-5 for 20 and 1e-5 for 10; each stage starts from
 the weights with the best PLCC on the validation part so far, and those are tested at the end.
 
@@ -48,9 +48,17 @@ from mtl.finetune_config import FinetuneConfig, differing, step_settings
 from mtl.finetune_data import RatedData, open_table
 from mtl.finetune_loop import PREDICTIONS_FILE, SUMMARY_FILE, Stages
 from mtl.finetune_pictures import check_unseen, look_at_pictures
-from mtl.inception_resnet_v2 import InceptionResNetV2
 from mtl.learning_curves import read_log
-from mtl.model import Body, ModelConfig, functional_model
+from mtl.network.inception_resnet_v2 import InceptionResNetV2
+from mtl.network.model import Body, ModelConfig, functional_model
+from mtl.network.weights import (
+    FOLDER,
+    IMAGENET,
+    MODEL_FILE,
+    WEIGHTS_FILE,
+    TrainedModel,
+    fresh_weights,
+)
 from mtl.rated import PARTS, TRAINING, splits_text
 from mtl.runtime import compilation_cache
 from mtl.runtime.contents import digest_of
@@ -61,7 +69,6 @@ from mtl.train import CONFIG_FILE, claim, starting_model
 from mtl.train_config import TrainConfig, as_json, check
 from mtl.training_loop import CHECKPOINTS, starting_point
 from mtl.training_step import Placement, Programs, computing_as
-from mtl.weights import FOLDER, IMAGENET, MODEL_FILE, WEIGHTS_FILE, TrainedModel, fresh_weights
 
 __all__ = ["PREDICTIONS_FILE", "SUMMARY_FILE", "FinetuneConfig", "Finetuned", "finetune"]
 

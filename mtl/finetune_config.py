@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mtl.inception_resnet_v2 import BATCH_NORM_MOMENTUM
+from mtl.network.inception_resnet_v2 import BATCH_NORM_MOMENTUM
 from mtl.runtime.tables.columns import HigherIs
 from mtl.train_config import TrainConfig
 

@@ -12,7 +12,7 @@ from mtl.balancing import CLASSES, class_weights, segment_weights, segments_of
 from mtl.evaluation.seen import CHOSEN, TRAINED, SeenRatings
 from mtl.evaluation.splits import Split
 from mtl.finetune_config import FinetuneConfig
-from mtl.model import Opinion
+from mtl.network.model import Opinion
 from mtl.opinion_losses import LOSSES, expected_score
 from mtl.rated import (
     COUNTS,

@@ -12,6 +12,7 @@ from mtl.checkpoints import Checkpoints
 from mtl.evaluation.correlation import plcc, srocc
 from mtl.finetune_config import FinetuneConfig
 from mtl.finetune_data import RatedData
+from mtl.network.weights import FOLDER, WEIGHTS_FILE, save_model
 from mtl.opinion_losses import LOSSES, line_onto, opinion_scores
 from mtl.rated import TEST, TRAINING, VALIDATION
 from mtl.runtime.files import read_arrays, table_text, write_atomically
@@ -19,7 +20,6 @@ from mtl.runtime.progress import say
 from mtl.train_config import TrainConfig, as_json
 from mtl.training_loop import Data, Loop, Start, versions
 from mtl.training_step import Placement, Programs
-from mtl.weights import FOLDER, WEIGHTS_FILE, save_model
 
 PREDICTIONS_FILE, SUMMARY_FILE = "predictions.csv", "summary.csv"
 

@@ -20,7 +20,7 @@ import scipy.special
 from jaxtyping import Array, Float
 
 from mtl.balancing import CLASSES, class_centres
-from mtl.model import Opinion
+from mtl.network.model import Opinion
 
 RATINGS = 5  # steps of the absolute category rating scale, 1 (bad) to 5 (excellent)
 

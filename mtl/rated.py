@@ -25,7 +25,7 @@ from mtl.evaluation.splits import (
     split_by_group,
     with_validation,
 )
-from mtl.inception_resnet_v2 import SMALLEST_SIDE
+from mtl.network.inception_resnet_v2 import SMALLEST_SIDE
 from mtl.opinion_losses import RATINGS, expected_score
 from mtl.rating_scales import NO_STD, check_same_direction, scale_and_deviations
 from mtl.runtime.files import InputError, Row, read_table, table_text

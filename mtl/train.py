@@ -21,13 +21,23 @@ import jax
 
 from fr_metrics import HistogramEqualization
 from mtl import distributed
-from mtl.inception_resnet_v2 import InceptionResNetV2
 from mtl.input_pipeline import ScoredImages
 from mtl.kadis.generate import EQUALIZATION
 from mtl.kadis.plan import plan_digest, read_manifest
 from mtl.kadis.shards import AGAIN
 from mtl.learning_curves import LOG_FILE, read_log
-from mtl.model import Body
+from mtl.network.inception_resnet_v2 import InceptionResNetV2
+from mtl.network.model import Body
+from mtl.network.weights import (
+    FOLDER,
+    IMAGENET,
+    INCLUDED,
+    MODEL_FILE,
+    TrainedModel,
+    imagenet_folder,
+    load_model,
+    model_folder,
+)
 from mtl.runtime import compilation_cache
 from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.progress import say
@@ -42,16 +52,6 @@ from mtl.train_config import (
     train_config,
 )
 from mtl.training_loop import CHECKPOINTS, Data, train_on
-from mtl.weights import (
-    FOLDER,
-    IMAGENET,
-    INCLUDED,
-    MODEL_FILE,
-    TrainedModel,
-    imagenet_folder,
-    load_model,
-    model_folder,
-)
 
 CONFIG_FILE, RAY = "config.json", "ray"
 PLAN_DIGEST = "plan_sha256"  # in config.json: which data set the run is of

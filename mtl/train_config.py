@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fr_metrics import METRICS
-from mtl.inception_resnet_v2 import BATCH_NORM_MOMENTUM, SMALLEST_SIDE, WIDTHS
+from mtl.network.inception_resnet_v2 import BATCH_NORM_MOMENTUM, SMALLEST_SIDE, WIDTHS
 from mtl.runtime.files import InputError
 
 RANDOM = "random"  # what --init knows besides folders and IMAGENET

@@ -16,7 +16,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from mtl.model import Body, Functional, ModelConfig, Weights, dropout_keys, mtl_loss
+from mtl.network.model import Body, Functional, ModelConfig, Weights, dropout_keys, mtl_loss
 from mtl.runtime.files import InputError
 from mtl.train_config import TrainConfig
 

@@ -27,10 +27,10 @@ import jax
 import numpy as np
 
 from mlsp.extract import extractor
-from mtl.model import SCALINGS, ModelConfig, functional_model
+from mtl.network.model import SCALINGS, ModelConfig, functional_model
+from mtl.network.weights import TrainedModel, fresh_weights, load_model
 from mtl.runtime.files import InputError, table_text, write_arrays, write_atomically
 from mtl.runtime.progress import progress_bar, say, stage
-from mtl.weights import TrainedModel, fresh_weights, load_model
 from scripts.command_line import parse, run_script
 from scripts.provenance import provenance
 

@@ -30,9 +30,9 @@ from mlsp.benchmark_results import (
 from mlsp.benchmark_run import run_benchmark
 from mlsp.databases import download_help
 from mlsp.protocol import CORRELATIONS
+from mtl.network.weights import FOLDER
 from mtl.runtime.outputs import check_output, check_output_folder
 from mtl.runtime.progress import say
-from mtl.weights import FOLDER
 from scripts.command_line import parse
 
 HELP = "--download-help"

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from mlsp.condition_training import PICTURES, add_conditions
 from mlsp.conditions import CONDITIONS_FILE
+from mtl.network.weights import model_folder
 from mtl.runtime.progress import say
-from mtl.weights import model_folder
 from scripts.command_line import parse
 
 

@@ -21,8 +21,8 @@ from mlsp.crops import CROP_SIZE, CropPool, Crops
 from mlsp.extract import extract_to
 from mlsp.pooling import Kind
 from mlsp.sources import open_source
+from mtl.network.weights import INCLUDED, load_model
 from mtl.runtime.progress import say
-from mtl.weights import INCLUDED, load_model
 from scripts.command_line import parse
 
 

@@ -13,9 +13,9 @@ Examples:
 
 from collections.abc import Sequence
 
-from mtl.pretrained import FORMULAS, ImportConfig, import_keras
+from mtl.network.imports.pretrained import FORMULAS, ImportConfig, import_keras
+from mtl.network.weights import IMAGENET, imagenet_folder
 from mtl.runtime.progress import say
-from mtl.weights import IMAGENET, imagenet_folder
 from scripts.command_line import parse
 
 SHOWN = 5  # layers left out that are named

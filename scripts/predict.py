@@ -34,11 +34,11 @@ from typing import Any
 from mlsp.conditions import Likely
 from mlsp.leaks import UNRECORDED
 from mlsp.predict import Prediction, Predictor, SeenPicture, predict_files
+from mtl.network.weights import INCLUDED
 from mtl.runtime.files import InputError, json_text, table_text, write_atomically
 from mtl.runtime.outputs import check_text_output
 from mtl.runtime.pictures import Rejected
 from mtl.runtime.progress import say
-from mtl.weights import INCLUDED
 from scripts.command_line import parse
 
 JSON_FORMAT = 1

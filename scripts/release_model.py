@@ -22,9 +22,9 @@ from mlsp.quality_model import RATINGS_FILE, REGRESSOR_FILE, load_quality
 from mtl.evaluation.correlation import srocc
 from mtl.evaluation.seen import read_seen
 from mtl.kadis.shards import file_digest
+from mtl.network.weights import INCLUDED, MODEL_FILE, WEIGHTS_FILE, load_model, save_model
 from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.progress import say
-from mtl.weights import INCLUDED, MODEL_FILE, WEIGHTS_FILE, load_model, save_model
 from scripts.command_line import parse, run_script
 from scripts.report_training import PLACES
 

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mtl.inception_resnet_v2 import WIDTHS
-from mtl.model import ModelConfig, functional_model
+from mtl.network.inception_resnet_v2 import WIDTHS
+from mtl.network.model import ModelConfig, functional_model
+from mtl.network.weights import fresh_weights, save_model
 from mtl.runtime.files import InputError
 from mtl.runtime.progress import say
-from mtl.weights import fresh_weights, save_model
 from scripts.command_line import parse, run_script
 
 

@@ -97,8 +97,8 @@ def scored(tmp_path_factory, sample) -> Path:
 def untrained(tmp_path_factory) -> Path:
     """A model folder for SSIM and GMSD: an eighth of the network's width, random weights."""
     from fr_metrics import HistogramEqualization
-    from mtl.model import ModelConfig, functional_model
-    from mtl.weights import fresh_weights, save_model
+    from mtl.network.model import ModelConfig, functional_model
+    from mtl.network.weights import fresh_weights, save_model
 
     folder = tmp_path_factory.mktemp("untrained")
     config = ModelConfig(("ssim", "gmsd"), width=0.125)

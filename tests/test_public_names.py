@@ -60,7 +60,7 @@ def test_dependencies_point_one_way():
         "fr_metrics": ("distortions", "mtl", "mlsp", "cv2", "ray", *heavy),
         "mtl.train": ("mlsp", *heavy),
         "mtl.finetune": ("mlsp", *heavy),
-        "mtl.pretrained": ("mlsp", *heavy),
+        "mtl.network.imports.pretrained": ("mlsp", *heavy),
         "mlsp": heavy,
     }
     # One process each for the two at the bottom; those above them come one after the other.

@@ -52,11 +52,11 @@ from mtl.curation.curate import (
 )
 from mtl.curation.duplicates import KeptHashes
 from mtl.kadis.shards import file_digest
+from mtl.network.weights import WEIGHTS_FILE, load_model
 from mtl.runtime.apart import names_apart
 from mtl.runtime.files import InputError, table_text, write_atomically
 from mtl.runtime.pictures import Rejected, list_pictures
 from mtl.runtime.progress import progress_bar, say, stage
-from mtl.weights import WEIGHTS_FILE, load_model
 
 INDICATORS_FILE, HISTOGRAMS_FILE, STATE_FILE = "indicators.csv", "histograms.png", "choosing.json"
 MEASURED_FOLDER = "measured"

@@ -20,12 +20,12 @@ from mlsp.choosing.indicators import DIGITS, INDICATORS, measured
 from mlsp.extract import extract_to
 from mtl.curation.curate import CurateConfig, crop_of
 from mtl.kadis.shards import file_digest
+from mtl.network.weights import WEIGHTS_FILE, load_model
 from mtl.runtime.contents import content_digest, digest_of
 from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.pictures import Rejected
 from mtl.runtime.progress import progress_bar, say
 from mtl.runtime.ray_connection import ray_connection
-from mtl.weights import WEIGHTS_FILE, load_model
 
 FORMAT = 1
 BATCH = 32  # photographs of a task; what a killed worker may lose

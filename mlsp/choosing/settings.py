@@ -6,8 +6,8 @@ from math import inf
 from pathlib import Path
 
 from mtl.curation.curate import CurateConfig, check
+from mtl.network.weights import INCLUDED
 from mtl.runtime.files import InputError
-from mtl.weights import INCLUDED
 
 BINS = 200  # of each indicator, and clusters (KonIQ-10k)
 PER_BIN = 5  # photographs that a bin should hold at least: fewer bins where K is small

@@ -16,7 +16,7 @@ import pytest
 from mlsp import benchmark_run
 from mlsp.benchmark_config import BenchmarkConfig
 from mlsp.benchmark_run import run_benchmark
-from mtl.model import ModelConfig
+from mtl.network.model import ModelConfig
 from mtl.runtime.files import InputError
 
 EXTRACT = sys.modules["mlsp.extract"]  # the package has a function of this name

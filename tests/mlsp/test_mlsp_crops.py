@@ -14,7 +14,7 @@ from mlsp.canvases import BYTES_PER_PIXEL
 from mlsp.crops import CropRows, Crops, pool_features, pool_predictions
 from mlsp.extract import extract_to
 from mlsp.sources import open_source
-from mtl.model import ModelConfig
+from mtl.network.model import ModelConfig
 from mtl.runtime.files import InputError
 from scripts import extract as command
 

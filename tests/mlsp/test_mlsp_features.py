@@ -17,10 +17,10 @@ from mlsp.regressor import SVRSettings
 from mlsp.sources import Files, open_source, rated_files
 from mlsp.store import load_features
 from mtl.evaluation.seen import SeenRatings, write_seen
-from mtl.model import ModelConfig
+from mtl.network.model import ModelConfig
+from mtl.network.weights import load_model, save_model
 from mtl.runtime.contents import content_digest
 from mtl.runtime.files import InputError
-from mtl.weights import load_model, save_model
 from scripts.deepfl import main
 
 

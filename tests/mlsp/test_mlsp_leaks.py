@@ -13,9 +13,9 @@ from mlsp.leaks import unrecorded
 from mtl.evaluation.saved_splits import write_splits
 from mtl.evaluation.seen import SeenRatings, read_seen, write_seen
 from mtl.evaluation.splits import Split, split_by_group
+from mtl.network.weights import model_folder
 from mtl.runtime.contents import content_digest
 from mtl.runtime.files import InputError, read_table
-from mtl.weights import model_folder
 
 pytestmark = pytest.mark.usefixtures("quick_features")
 

@@ -12,7 +12,7 @@ from mlsp import canvases
 from mlsp.blocks import BLOCKS
 from mlsp.canvases import batch_size, canvas_for, canvas_side, check_size, on_canvas
 from mlsp.pooling import PYRAMID, WIDE, Kind, feature_shape, grid_means, pooled
-from mtl.inception_resnet_v2 import Map
+from mtl.network.inception_resnet_v2 import Map
 from mtl.runtime.files import InputError
 from mtl.runtime.memory import free_memory
 

@@ -21,7 +21,7 @@ from mlsp.pooling import feature_shape
 from mlsp.sources import DataSet, open_source, rated_files
 from mlsp.store import load_features
 from mtl.curation.curate import CurateConfig
-from mtl.model import ModelConfig
+from mtl.network.model import ModelConfig
 from mtl.runtime.contents import content_digest
 from mtl.runtime.files import InputError
 

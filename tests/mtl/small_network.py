@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from mtl.inception_layers import ConvUnit, max_pool
 from mtl.input_pipeline import ScoredImages
+from mtl.network.inception_layers import ConvUnit, max_pool
 from mtl.train import Run, TrainConfig, train
 
 # A process that finds these in its environment sends itself the signal when it has read so many

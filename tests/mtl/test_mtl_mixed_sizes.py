@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from mtl.inception_layers import Branches, ConvUnit, Map, ResidualBlock, average_pool
+from mtl.network.inception_layers import Branches, ConvUnit, Map, ResidualBlock, average_pool
 
 CANVAS = (64, 56)
 

@@ -8,10 +8,10 @@ from flax import nnx
 
 from fr_metrics import HistogramEqualization
 from mtl.evaluation.correlation import plcc, srocc
-from mtl.inception_layers import BATCH_NORM_EPSILON, BatchNorm
-from mtl.model import SCALINGS, Functional, ModelConfig, dropout_keys, mtl_loss
+from mtl.network.inception_layers import BATCH_NORM_EPSILON, BatchNorm
+from mtl.network.model import SCALINGS, Functional, ModelConfig, dropout_keys, mtl_loss
+from mtl.network.weights import fresh_weights, load_model, save_model
 from mtl.runtime.files import InputError
-from mtl.weights import fresh_weights, load_model, save_model
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mtl.model import Opinion
+from mtl.network.model import Opinion
 from mtl.opinion_losses import (
     HUBER_DELTA,
     LOSSES,

@@ -20,11 +20,10 @@ import pytest
 
 os.environ["KERAS_BACKEND"] = "jax"
 
-from mtl import pretrained
-from mtl.keras_files import open_keras_file
-from mtl.keras_layers import body_weights, keras_convolutions
-from mtl.model import ModelConfig, functional_model
-from mtl.pretrained import (
+from mtl.network.imports import pretrained
+from mtl.network.imports.keras_files import open_keras_file
+from mtl.network.imports.keras_layers import body_weights, keras_convolutions
+from mtl.network.imports.pretrained import (
     KERAS_FILE,
     KERAS_FILES,
     KERAS_URL,
@@ -32,8 +31,9 @@ from mtl.pretrained import (
     import_keras,
     mean_input,
 )
+from mtl.network.model import ModelConfig, functional_model
+from mtl.network.weights import load_model
 from mtl.runtime.files import InputError
-from mtl.weights import load_model
 
 AUTHORS_FILE = "quality-mlsp-mtl-mse-loss.hdf5"
 

@@ -10,9 +10,9 @@ import pytest
 from small_network import small_run
 from tensorboardX.proto.event_pb2 import Event
 
+from mtl.network.weights import load_model
 from mtl.runtime.files import InputError
 from mtl.train import TrainConfig, train
-from mtl.weights import load_model
 
 
 def test_the_network_learns_and_starts_from_a_model(scored, untrained, tmp_path, capsys):

@@ -12,12 +12,12 @@ import pytest
 from flax import nnx
 from small_network import SmallBody
 
-from mtl.inception_resnet_v2 import InceptionResNetV2
-from mtl.model import Functional, ModelConfig, mtl_loss
+from mtl.network.inception_resnet_v2 import InceptionResNetV2
+from mtl.network.model import Functional, ModelConfig, mtl_loss
+from mtl.network.weights import fresh_weights
 from mtl.runtime.files import InputError
 from mtl.train_config import TrainConfig
 from mtl.training_step import Placement, Programs, computing_as, make_optimizer
-from mtl.weights import fresh_weights
 
 CONFIG = TrainConfig(Path("data"), Path("run"), batch_size=4, learning_rate=1e-3)
 

@@ -10,9 +10,9 @@ import pytest
 
 from fr_metrics import HistogramEqualization
 from mlsp.blocks import BLOCKS
-from mtl.model import ModelConfig, functional_model
+from mtl.network.model import ModelConfig, functional_model
+from mtl.network.weights import fresh_weights, load_model, save_model
 from mtl.runtime.files import read_arrays
-from mtl.weights import fresh_weights, load_model, save_model
 from scripts.deepfl import main
 
 SIDE, WIDTH = 80, 0.125

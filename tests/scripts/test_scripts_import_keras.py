@@ -10,9 +10,9 @@ import pytest
 
 from mlsp.blocks import BLOCKS
 from mlsp.store import load_features
-from mtl.keras_layers import keras_convolutions
-from mtl.model import ModelConfig, functional_model
-from mtl.weights import fresh_weights, load_model
+from mtl.network.imports.keras_layers import keras_convolutions
+from mtl.network.model import ModelConfig, functional_model
+from mtl.network.weights import fresh_weights, load_model
 from scripts.deepfl import main
 
 

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Num
 
-from mtl.inception_resnet_v2 import BATCH_NORM_MOMENTUM, InceptionResNetV2
+from mtl.network.inception_resnet_v2 import BATCH_NORM_MOMENTUM, InceptionResNetV2
 
 HEAD_UNITS = (512, 256)
 HEAD_DROPOUT = (0.25, 0.5)
@@ -72,7 +72,7 @@ class ModelConfig:
     opinion: Opinion | None = None
     """A head for human opinions in the place of the metrics' heads."""
     width: float = 1.0
-    """Of the body, one of `mtl.inception_resnet_v2.WIDTHS`."""
+    """Of the body, one of `mtl.network.inception_resnet_v2.WIDTHS`."""
 
     @property
     def outputs(self) -> int:

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from mtl.inception_resnet_v2 import BLOCK8_REPEATS, BLOCK17_REPEATS, BLOCK35_REPEATS
-from mtl.keras_files import KerasFile, StoredLayer
-from mtl.model import ModelConfig, functional_model
+from mtl.network.imports.keras_files import KerasFile, StoredLayer
+from mtl.network.inception_resnet_v2 import BLOCK8_REPEATS, BLOCK17_REPEATS, BLOCK35_REPEATS
+from mtl.network.model import ModelConfig, functional_model
 from mtl.runtime.files import InputError
 
 

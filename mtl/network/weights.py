@@ -16,8 +16,8 @@ import numpy as np
 
 from fr_metrics import HistogramEqualization
 from mtl.evaluation.seen import SeenRatings, write_seen
-from mtl.inception_resnet_v2 import WIDTHS
-from mtl.model import SCALINGS, Functional, ModelConfig, Opinion, functional_model
+from mtl.network.inception_resnet_v2 import WIDTHS
+from mtl.network.model import SCALINGS, Functional, ModelConfig, Opinion, functional_model
 from mtl.runtime.compilation_cache import user_cache
 from mtl.runtime.files import InputError, read_arrays, write_arrays, write_atomically
 

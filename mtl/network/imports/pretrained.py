@@ -19,11 +19,11 @@ from typing import Literal
 
 import numpy as np
 
-from mtl.keras_files import EXTRA, open_keras_file
-from mtl.keras_layers import body_weights
-from mtl.model import ModelConfig
+from mtl.network.imports.keras_files import EXTRA, open_keras_file
+from mtl.network.imports.keras_layers import body_weights
+from mtl.network.model import ModelConfig
+from mtl.network.weights import IMAGENET, WEIGHTS_FILE, imagenet_folder, save_model
 from mtl.runtime.files import InputError, file_digest
-from mtl.weights import IMAGENET, WEIGHTS_FILE, imagenet_folder, save_model
 
 # As in keras/src/applications/inception_resnet_v2.py, Keras 3.15: address, and MD5 by file.
 KERAS_URL = "https://storage.googleapis.com/tensorflow/keras-applications/inception_resnet_v2/"

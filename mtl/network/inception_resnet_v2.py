@@ -10,7 +10,7 @@ and their sizes come with them; every layer then sees zeros where a picture ends
 would be, and every average leaves the rest of the canvas out, so that each picture's numbers are
 those it has alone, up to rounding.
 
-No weights come with it: `mtl.weights.fresh_weights` fills it at random.
+No weights come with it: `mtl.network.weights.fresh_weights` fills it at random.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from mtl.inception_layers import Branches, ConvUnit, Map, ResidualBlock, Size, max_pool_on
+from mtl.network.inception_layers import Branches, ConvUnit, Map, ResidualBlock, Size, max_pool_on
 
 RGB = 3
 FEATURES = 1536  # channels of the last convolution, conv_7b
@@ -46,7 +46,7 @@ class InceptionResNetV2(nnx.Module):
         dtype: of the convolutions; parameters, statistics and the pooled feature are float32.
         remat: in training, compute the inside of every block a second time for the gradient
             instead of keeping it: a third more arithmetic, much less memory. XLA undoes it on CPUs.
-        rngs: random streams; see `mtl.weights.fresh_weights` for building it quickly.
+        rngs: random streams; see `mtl.network.weights.fresh_weights` for building it quickly.
 
     Raises:
         ValueError: the width is not one of WIDTHS.
@@ -179,7 +179,7 @@ class InceptionResNetV2(nnx.Module):
         """Pooled feature and the activations of the 43 MLSP blocks by name, in order of depth.
 
         Args:
-            images: scaled as the weights expect it (see `mtl.model.SCALINGS`), at least 75×75.
+            images: scaled as the weights expect it (see `mtl.network.model.SCALINGS`), at least 75×75.
 
         Returns:
             (n, 1536) times the width, and (n, h, w, channels) of each block.
