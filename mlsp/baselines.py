@@ -23,7 +23,7 @@ from fr_metrics import METRICS
 from mlsp import brisque
 from mlsp.databases import Database
 from mlsp.sources import Source
-from mtl.metric_names import chosen_metrics
+from mtl.kadis.metric_names import chosen_metrics
 from mtl.runtime import compilation_cache, pictures
 from mtl.runtime.contents import content_digests, digest_each, digest_of, program_digest
 from mtl.runtime.files import InputError, read_table, table_text, write_atomically

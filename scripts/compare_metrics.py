@@ -21,7 +21,7 @@ from distortions import DISTORTIONS, distort
 from fr_metrics import METRICS, score_all
 from mtl.curation.pristine import pristine_crop, too_small
 from mtl.evaluation.correlation import srocc
-from mtl.metric_names import chosen_metrics
+from mtl.kadis.metric_names import chosen_metrics
 from mtl.runtime import compilation_cache
 from mtl.runtime.files import InputError, read_table, table_text, write_atomically
 from mtl.runtime.pictures import list_pictures, read_picture

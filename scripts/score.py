@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fr_metrics import METRICS
-from mtl.metric_names import chosen_metrics
+from mtl.kadis.metric_names import chosen_metrics
 from mtl.published_scores import agreement, pair_published, read_published
 from mtl.runtime.files import InputError, table_text, write_atomically
 from mtl.runtime.outputs import TABLE_SUFFIXES, check_text_output

@@ -9,7 +9,7 @@ Example, with the data set that `deepfl demo` makes:
 
 from collections.abc import Sequence
 
-from mtl.kadis.verify import Check, Verification, VerifyConfig, verify
+from mtl.kadis.verification.verify import Check, Verification, VerifyConfig, verify
 from scripts.command_line import parse
 from scripts.deepfl import FAILURE
 

@@ -135,7 +135,7 @@ def _settle_worker() -> None:
         jax.config.update("jax_platforms", "cpu")
         return
     from distortions.denoiser import use_denoiser
-    from mtl.device_denoiser import DeviceDenoiser
+    from mtl.kadis.device_denoiser import DeviceDenoiser
 
     use_denoiser(DeviceDenoiser())
 

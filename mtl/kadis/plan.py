@@ -12,6 +12,7 @@ from tensorflow_datasets.core.features import FeaturesDict
 
 from fr_metrics import METRICS
 from mtl.curation.pristine import SIZE, too_small
+from mtl.kadis.metric_names import chosen_metrics
 from mtl.kadis.recipes import (
     LEVELS,
     Version,
@@ -22,7 +23,6 @@ from mtl.kadis.recipes import (
 )
 from mtl.kadis.records import Store, record_features
 from mtl.kadis.shards import AGAIN, Shard, plan_shards
-from mtl.metric_names import chosen_metrics
 from mtl.runtime.contents import content_digest
 from mtl.runtime.files import InputError, json_text, write_atomically
 from mtl.runtime.pictures import Rejected, list_pictures, picture_size

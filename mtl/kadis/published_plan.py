@@ -18,12 +18,12 @@ import numpy as np
 from jaxtyping import Float32
 from tensorflow_datasets.core.features import FeaturesDict
 
+from mtl.kadis.metric_names import chosen_metrics
 from mtl.kadis.names import files_of, parse_version
 from mtl.kadis.plan import CONTENTS, PHOTOGRAPHS, check_layout, check_workers
 from mtl.kadis.recipes import Version, split_references
 from mtl.kadis.records import record_features
 from mtl.kadis.shards import Shard, plan_shards
-from mtl.metric_names import chosen_metrics
 from mtl.published_scores import published_rows
 from mtl.runtime.contents import content_digest
 from mtl.runtime.files import InputError, file_digest

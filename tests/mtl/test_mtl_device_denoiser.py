@@ -5,7 +5,7 @@ import pytest
 
 from distortions import distort
 from distortions.denoiser import current_denoiser, load_denoiser, use_denoiser
-from mtl.device_denoiser import DeviceDenoiser
+from mtl.kadis.device_denoiser import DeviceDenoiser
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ from mtl.kadis.published_plan import ImportConfig
 from mtl.kadis.recipes import validation_references
 from mtl.kadis.records import DataSet, StoredImage
 from mtl.kadis.shards import NAME, ShardWriter
-from mtl.kadis.verify import VerifyConfig, verify
+from mtl.kadis.verification.verify import VerifyConfig, verify
 from mtl.published_scores import read_published
 from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.pictures import list_pictures, read_picture

@@ -26,7 +26,7 @@ from mtl.kadis.plan import (
 from mtl.kadis.published import import_published
 from mtl.kadis.published_plan import ImportConfig, plan_import
 from mtl.kadis.shards import stats_path
-from mtl.kadis.verify import VerifyConfig, verify
+from mtl.kadis.verification.verify import VerifyConfig, verify
 from mtl.runtime.files import InputError
 from mtl.runtime.pictures import Rejected
 

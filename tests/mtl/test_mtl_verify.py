@@ -16,10 +16,11 @@ from array_record.python.array_record_module import ArrayRecordReader
 from folder_digests import digests
 from tensorflow_datasets.proto import tf_example_pb2
 
-from mtl.kadis import GenerateConfig, Verification, VerifyConfig, generate, verify
-from mtl.kadis.findings import Check, Problem
+from mtl.kadis import GenerateConfig, Verification, VerifyConfig, generate
 from mtl.kadis.plan import read_manifest
 from mtl.kadis.shards import Shard, ShardWriter, finish_shard
+from mtl.kadis.verification import verify
+from mtl.kadis.verification.findings import Check, Problem
 from mtl.runtime.files import InputError
 from mtl.runtime.pictures import encode_png
 from scripts.deepfl import main

@@ -15,17 +15,7 @@ from typing import Any, get_args
 
 from distortions import DISTORTIONS
 from fr_metrics import METRICS
-from mtl.kadis.consistency import (
-    Result,
-    check_description,
-    check_equalization,
-    check_folder,
-    check_plan,
-    check_split,
-)
-from mtl.kadis.findings import ANOTHER, Check, Problem, is_planned, made_again
 from mtl.kadis.generate import photographs_folder
-from mtl.kadis.inspection import Inspected, inspect_shard
 from mtl.kadis.plan import (
     CONTENTS,
     MANIFEST,
@@ -37,8 +27,18 @@ from mtl.kadis.plan import (
 )
 from mtl.kadis.recipes import LEVELS, validation_references
 from mtl.kadis.records import Store
-from mtl.kadis.sample_check import check_sample, sample_size
 from mtl.kadis.shards import Shard, number_of_records
+from mtl.kadis.verification.consistency import (
+    Result,
+    check_description,
+    check_equalization,
+    check_folder,
+    check_plan,
+    check_split,
+)
+from mtl.kadis.verification.findings import ANOTHER, Check, Problem, is_planned, made_again
+from mtl.kadis.verification.inspection import Inspected, inspect_shard
+from mtl.kadis.verification.sample_check import check_sample, sample_size
 from mtl.runtime.files import InputError
 from mtl.runtime.pictures import Rejected
 from mtl.runtime.progress import progress_bar, say

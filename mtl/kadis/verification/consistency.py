@@ -9,13 +9,13 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from fr_metrics import HistogramEqualization
-from mtl.kadis.findings import ANOTHER, Check, Problem, listed, run_again
 from mtl.kadis.generate import EQUALIZATION, SOURCE
-from mtl.kadis.inspection import Fault, Inspected
 from mtl.kadis.plan import MANIFEST, Plan
 from mtl.kadis.recipes import validation_references
 from mtl.kadis.records import name_of
 from mtl.kadis.shards import NAME, SPLITS, STATS, record_file, stats_path
+from mtl.kadis.verification.findings import ANOTHER, Check, Problem, listed, run_again
+from mtl.kadis.verification.inspection import Fault, Inspected
 
 INFO = ("dataset_info.json", "features.json")
 TFDS_LICENSE = "LICENSE"  # TFDS writes it beside them

@@ -14,11 +14,11 @@ from jaxtyping import UInt8
 from distortions import distort
 from fr_metrics import score_all
 from mtl.curation.pristine import pristine_crop
-from mtl.kadis.findings import Problem, listed, made_again
-from mtl.kadis.inspection import Inspected, Row, opened_records, rows_of
 from mtl.kadis.plan import SCORE_TOLERANCE, Plan
 from mtl.kadis.records import PRISTINE
 from mtl.kadis.shards import Shard
+from mtl.kadis.verification.findings import Problem, listed, made_again
+from mtl.kadis.verification.inspection import Inspected, Row, opened_records, rows_of
 from mtl.runtime import compilation_cache
 from mtl.runtime.files import InputError
 from mtl.runtime.pictures import read_picture

@@ -17,11 +17,11 @@ from jaxtyping import Float32
 from tensorflow_datasets.core.features import FeaturesDict
 
 from distortions import DISTORTIONS
-from mtl.kadis.findings import is_planned, listed
 from mtl.kadis.plan import Plan
 from mtl.kadis.recipes import Version
 from mtl.kadis.records import PRISTINE, name_of
 from mtl.kadis.shards import STATS, Shard, number_of_records, stats_path
+from mtl.kadis.verification.findings import is_planned, listed
 from mtl.runtime.files import file_digest
 
 # Records that a thread decodes before it reports: a fraction of a second of work.
