@@ -23,13 +23,13 @@ from fr_metrics import METRICS
 from mlsp import brisque
 from mlsp.databases import Database
 from mlsp.sources import Source
+from mtl.file_tools.score_files import Pair, score_versions
 from mtl.kadis.metric_names import chosen_metrics
 from mtl.runtime import compilation_cache, pictures
 from mtl.runtime.contents import content_digests, digest_each, digest_of, program_digest
 from mtl.runtime.files import InputError, read_table, table_text, write_atomically
 from mtl.runtime.progress import progress_bar, say
 from mtl.runtime.threads import in_order
-from mtl.score_files import Pair, score_versions
 
 FULL_REFERENCE_FILE, BRISQUE_FILE = "full_reference.csv", "brisque.csv"
 BRISQUE_COLUMNS = tuple(f"f{n}" for n in range(1, brisque.LENGTH + 1))

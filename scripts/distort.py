@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlsp.figures import contact_sheet
-from mtl.distort_files import distort_file, distort_folder
+from mtl.file_tools.distort_files import distort_file, distort_folder
 from mtl.kadis.recipes import chosen_levels, chosen_types
 from mtl.runtime.files import InputError
 from mtl.runtime.outputs import check_output, check_output_folder

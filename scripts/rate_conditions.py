@@ -16,7 +16,7 @@ from pathlib import Path
 from distortions import DISTORTIONS
 from mlsp.kadid import condition_means
 from mtl.curation.pristine import pristine_crop
-from mtl.distort_files import distort_folder
+from mtl.file_tools.distort_files import distort_folder
 from mtl.kadis.recipes import LEVELS
 from mtl.runtime.files import InputError, table_text, write_atomically
 from mtl.runtime.pictures import encode_png, list_pictures, read_picture

@@ -24,19 +24,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fr_metrics import METRICS
-from mtl.kadis.metric_names import chosen_metrics
-from mtl.published_scores import agreement, pair_published, read_published
-from mtl.runtime.files import InputError, table_text, write_atomically
-from mtl.runtime.outputs import TABLE_SUFFIXES, check_text_output
-from mtl.runtime.pictures import Rejected
-from mtl.runtime.progress import say
-from mtl.score_files import (
+from mtl.file_tools.score_files import (
     Pair,
     Scored,
     pair_folders,
     read_pairs,
     score_pairs,
 )
+from mtl.kadis.metric_names import chosen_metrics
+from mtl.published_scores import agreement, pair_published, read_published
+from mtl.runtime.files import InputError, table_text, write_atomically
+from mtl.runtime.outputs import TABLE_SUFFIXES, check_text_output
+from mtl.runtime.pictures import Rejected
+from mtl.runtime.progress import say
 from scripts.command_line import parse
 
 NAMED = 10  # of the reasons why pictures are left out

@@ -17,7 +17,7 @@ from mlsp.baselines import (
 )
 from mlsp.brisque import brisque
 from mlsp.databases import open_database
-from mtl import score_files
+from mtl.file_tools import score_files
 from mtl.runtime.files import InputError, read_table
 from mtl.runtime.pictures import read_picture
 

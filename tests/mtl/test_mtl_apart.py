@@ -4,7 +4,7 @@ import cv2
 import pytest
 
 from mtl.curation.curate import CurateConfig, curate
-from mtl.distort_files import distort_folder
+from mtl.file_tools.distort_files import distort_folder
 from mtl.kadis.export import ExportConfig, export
 from mtl.kadis.generate import generate
 from mtl.kadis.plan import GenerateConfig

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from distortions import distort
-from mtl import distort_files
-from mtl.distort_files import distort_folder
+from mtl.file_tools import distort_files
+from mtl.file_tools.distort_files import distort_folder
 from mtl.kadis.recipes import named_seed
 from mtl.runtime.contents import content_digest
 from mtl.runtime.files import InputError, write_atomically

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mtl.distort_files import distort_folder
+from mtl.file_tools.distort_files import distort_folder
 from mtl.kadis.recipes import named_seed
 from mtl.runtime import folders
 from mtl.runtime.files import UNFINISHED, InputError, whole_file, write_atomically

@@ -7,11 +7,11 @@ import pytest
 
 from distortions import distort
 from fr_metrics import score_all
-from mtl.distort_files import distort_folder
-from mtl.pairing import pair_names
+from mtl.file_tools.distort_files import distort_folder
+from mtl.file_tools.pairing import pair_names
+from mtl.file_tools.score_files import pair_folders
 from mtl.runtime.files import InputError
 from mtl.runtime.pictures import read_picture
-from mtl.score_files import pair_folders
 from scripts.score import main
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from distortions import distort
 from fr_metrics.sff import load_matrix
+from mtl.file_tools.score_files import read_pairs, score_pairs
 from mtl.published_scores import agreement, pair_published, read_published
 from mtl.runtime.files import InputError
-from mtl.score_files import read_pairs, score_pairs
 from scripts.score import main
 
 METRICS = ("ssim", "gmsd")

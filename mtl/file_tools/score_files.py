@@ -10,7 +10,7 @@ import numpy as np
 
 from fr_metrics import METRICS, Metric, score_all
 from fr_metrics.sff import load_matrix, sff
-from mtl.pairing import pair_names
+from mtl.file_tools.pairing import pair_names
 from mtl.runtime import compilation_cache
 from mtl.runtime.files import InputError, read_table, table_header
 from mtl.runtime.pictures import Rejected, read_picture
@@ -41,7 +41,7 @@ class Scored:
 def pair_folders(
     references: Path, distorted: Path, tell: Callable[[str], None] | None = None
 ) -> tuple[list[Pair], list[Rejected]]:
-    """Pair the pictures of two folders by their names, as `mtl.pairing` says.
+    """Pair the pictures of two folders by their names, as `mtl.file_tools.pairing` says.
 
     Args:
         references: folder of pristine pictures.
@@ -52,7 +52,7 @@ def pair_folders(
         The pairs, and the pictures of either folder that belong to none, with the reason.
 
     Raises:
-        InputError: as `mtl.pairing.pair_names`.
+        InputError: as `mtl.file_tools.pairing.pair_names`.
     """
     found = pair_names(references, distorted, tell)
     paths = RealPaths()

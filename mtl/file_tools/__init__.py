@@ -1,0 +1,1 @@
+"""Distortions and metrics applied to files and folders."""
