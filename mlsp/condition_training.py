@@ -19,10 +19,10 @@ from mlsp.conditions import (
 from mlsp.extract import extract_to
 from mlsp.sources import DataSet
 from mlsp.store import Features
-from mtl.kadis.export import photographs_folder, pristine_again
 from mtl.kadis.plan import read_manifest
 from mtl.kadis.shards import file_digest
 from mtl.network.weights import WEIGHTS_FILE, load_model
+from mtl.published.export import photographs_folder, pristine_again
 from mtl.runtime.contents import content_digest, digest_of
 from mtl.runtime.files import InputError
 from mtl.runtime.progress import say, stage

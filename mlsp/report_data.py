@@ -25,10 +25,10 @@ from mlsp.web_page import (
     paragraph,
     table,
 )
-from mtl.kadis.export import photographs_folder, pristine_again
 from mtl.kadis.generate import EQUALIZATION
 from mtl.kadis.plan import read_manifest
 from mtl.kadis.records import DataSet
+from mtl.published.export import photographs_folder, pristine_again
 from mtl.runtime.files import InputError
 from mtl.runtime.pictures import picture_size
 from mtl.runtime.progress import progress_bar

@@ -13,7 +13,7 @@ Examples, with the data set that `deepfl demo` makes:
 
 from collections.abc import Sequence
 
-from mtl.kadis.export import DISTORTED_FOLDER, REFERENCE_FOLDER, ExportConfig, export
+from mtl.published.export import DISTORTED_FOLDER, REFERENCE_FOLDER, ExportConfig, export
 from mtl.runtime.progress import say
 from scripts.command_line import parse
 

@@ -14,8 +14,8 @@ Example, with what `deepfl export` writes:
 from collections.abc import Sequence
 
 from mtl.kadis.plan import MANIFEST
-from mtl.kadis.published import import_published
-from mtl.kadis.published_plan import ImportConfig
+from mtl.published.import_plan import ImportConfig
+from mtl.published.importing import import_published
 from mtl.runtime.progress import say
 from scripts.command_line import parse
 

@@ -32,7 +32,7 @@ from mtl.file_tools.score_files import (
     score_pairs,
 )
 from mtl.kadis.metric_names import chosen_metrics
-from mtl.published_scores import agreement, pair_published, read_published
+from mtl.published.score_tables import agreement, pair_published, read_published
 from mtl.runtime.files import InputError, table_text, write_atomically
 from mtl.runtime.outputs import TABLE_SUFFIXES, check_text_output
 from mtl.runtime.pictures import Rejected

@@ -5,9 +5,9 @@ import pytest
 
 from mtl.curation.curate import CurateConfig, curate
 from mtl.file_tools.distort_files import distort_folder
-from mtl.kadis.export import ExportConfig, export
 from mtl.kadis.generate import generate
 from mtl.kadis.plan import GenerateConfig
+from mtl.published.export import ExportConfig, export
 from mtl.runtime.apart import check_apart, names_apart
 from mtl.runtime.files import InputError
 from mtl.runtime.pictures import list_pictures

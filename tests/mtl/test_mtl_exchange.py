@@ -16,19 +16,19 @@ from folder_digests import digests
 from mlsp import sources
 from mtl.curation.pristine import pristine_crop
 from mtl.input_pipeline import ScoredImages, training_batches
-from mtl.kadis import export as exporting
-from mtl.kadis.export import ExportConfig, export
 from mtl.kadis.generate import EQUALIZATION, generate
 from mtl.kadis.making import make_shard
 from mtl.kadis.names import exported_stems, files_of, parse_version
 from mtl.kadis.plan import GenerateConfig, claim, make_plan, read_manifest
-from mtl.kadis.published import import_published
-from mtl.kadis.published_plan import ImportConfig
 from mtl.kadis.recipes import validation_references
 from mtl.kadis.records import DataSet, StoredImage
 from mtl.kadis.shards import NAME, ShardWriter
 from mtl.kadis.verification.verify import VerifyConfig, verify
-from mtl.published_scores import read_published
+from mtl.published import export as exporting
+from mtl.published.export import ExportConfig, export
+from mtl.published.import_plan import ImportConfig
+from mtl.published.importing import import_published
+from mtl.published.score_tables import read_published
 from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.pictures import list_pictures, read_picture
 from scripts.deepfl import main

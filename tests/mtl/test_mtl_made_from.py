@@ -11,7 +11,6 @@ import pytest
 from folder_digests import digests
 
 from mtl.curation.curate import JOURNAL, CurateConfig, curate
-from mtl.kadis.export import pristine_again
 from mtl.kadis.generate import generate
 from mtl.kadis.making import Tally, score_versions
 from mtl.kadis.plan import (
@@ -23,10 +22,11 @@ from mtl.kadis.plan import (
     plan_digest,
     read_manifest,
 )
-from mtl.kadis.published import import_published
-from mtl.kadis.published_plan import ImportConfig, plan_import
 from mtl.kadis.shards import stats_path
 from mtl.kadis.verification.verify import VerifyConfig, verify
+from mtl.published.export import pristine_again
+from mtl.published.import_plan import ImportConfig, plan_import
+from mtl.published.importing import import_published
 from mtl.runtime.files import InputError
 from mtl.runtime.pictures import Rejected
 

@@ -10,7 +10,7 @@ import pytest
 from distortions import distort
 from fr_metrics.sff import load_matrix
 from mtl.file_tools.score_files import read_pairs, score_pairs
-from mtl.published_scores import agreement, pair_published, read_published
+from mtl.published.score_tables import agreement, pair_published, read_published
 from mtl.runtime.files import InputError
 from scripts.score import main
 

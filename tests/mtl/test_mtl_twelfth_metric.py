@@ -15,11 +15,11 @@ import fr_metrics
 from fr_metrics import score_all
 from fr_metrics.gmsd import gmsd
 from mlsp.figures import score_histograms, training_curves
-from mtl.kadis.export import column_title
 from mtl.kadis.metric_names import chosen_metrics
 from mtl.kadis.plan import GenerateConfig, make_plan
 from mtl.learning_curves import distinct_colors, learning_curve
-from mtl.published_scores import read_published
+from mtl.published.export import column_title
+from mtl.published.score_tables import read_published
 from mtl.runtime.files import table_text
 from scripts import readme_table, report_metrics
 from scripts.bench_metrics import ALL

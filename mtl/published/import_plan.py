@@ -24,7 +24,7 @@ from mtl.kadis.plan import CONTENTS, PHOTOGRAPHS, check_layout, check_workers
 from mtl.kadis.recipes import Version, split_references
 from mtl.kadis.records import record_features
 from mtl.kadis.shards import Shard, plan_shards
-from mtl.published_scores import published_rows
+from mtl.published.score_tables import published_rows
 from mtl.runtime.contents import content_digest
 from mtl.runtime.files import InputError, file_digest
 from mtl.runtime.pictures import Rejected, picture_size

@@ -39,7 +39,7 @@ from mtl.kadis.plan import (
 )
 from mtl.kadis.records import DataSet
 from mtl.kadis.shards import AGAIN, Shard, read_stats
-from mtl.published_scores import DISTORTED, REFERENCE
+from mtl.published.score_tables import DISTORTED, REFERENCE
 from mtl.runtime.apart import check_apart
 from mtl.runtime.contents import content_digest
 from mtl.runtime.files import InputError, whole_file, write_atomically, write_rows

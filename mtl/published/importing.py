@@ -1,6 +1,6 @@
 """A data set of somebody else's: published scores and the pictures that were scored.
 
-The table is KADIS-700k's `kadis700k_friqa.csv` or one like it (`mtl.published_scores`); distortion
+The table is KADIS-700k's `kadis700k_friqa.csv` or one like it (`mtl.published.score_tables`); distortion
 and level come from the pictures' names (`mtl.kadis.names`). Pixels are those of the files and
 scores those of the table: nothing is distorted or scored again. A record's seed is 0, for it is not
 known. All pictures have one size, that of most references; others are left out, as are those that
@@ -25,9 +25,9 @@ from tqdm import tqdm
 from distortions import DISTORTIONS
 from mtl.kadis.generate import SOURCE, Finished, finish, finished_shards
 from mtl.kadis.plan import check_unchanged, claim
-from mtl.kadis.published_plan import ImportConfig, ImportPlan, Picture, other_size, plan_import
 from mtl.kadis.records import encoded_image
 from mtl.kadis.shards import Shard, ShardWriter, finish_shard, read_stats
+from mtl.published.import_plan import ImportConfig, ImportPlan, Picture, other_size, plan_import
 from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.pictures import Rejected, encode_png, read_picture
 from mtl.runtime.progress import progress_bar

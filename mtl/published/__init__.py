@@ -1,0 +1,1 @@
+"""KADIS-700k's own files: export, import, comparison."""
