@@ -43,7 +43,7 @@ from mtl.balancing import proportion_weights
 from mtl.evaluation.saved_splits import write_splits
 from mtl.evaluation.splits import Split
 from mtl.network.weights import FOLDER, TrainedModel, load_model
-from mtl.rated import AS_PUBLISHED
+from mtl.ratings.rated import AS_PUBLISHED
 from mtl.runtime.contents import content_digests
 from mtl.runtime.files import InputError
 from mtl.runtime.progress import say

@@ -25,7 +25,7 @@ from mtl.evaluation.splits import (
     check_split,
     with_validation,
 )
-from mtl.rated import TEST, TRAINING, VALIDATION
+from mtl.ratings.rated import TEST, TRAINING, VALIDATION
 from mtl.runtime.files import InputError
 from mtl.runtime.progress import say
 

@@ -29,7 +29,7 @@ from mtl.finetune import PREDICTIONS_FILE, FinetuneConfig, finetune
 from mtl.kadis.plan import read_manifest
 from mtl.network.inception_resnet_v2 import InceptionResNetV2
 from mtl.network.model import Body
-from mtl.rated import PARTS, Ratings, common_size
+from mtl.ratings.rated import PARTS, Ratings, common_size
 from mtl.runtime.files import InputError, read_table, table_text, write_atomically
 from mtl.runtime.pictures import picture_size
 from mtl.runtime.progress import say

@@ -20,7 +20,7 @@ from mlsp.sources import Files, Source, open_source
 from mtl.evaluation.seen import read_seen, seen_pictures
 from mtl.network.weights import load_model
 from mtl.opinion_losses import opinion_scores
-from mtl.rated import resized
+from mtl.ratings.rated import resized
 from mtl.runtime.files import InputError
 from mtl.runtime.memory import free_memory
 from mtl.runtime.pictures import Rejected

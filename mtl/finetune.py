@@ -59,7 +59,7 @@ from mtl.network.weights import (
     TrainedModel,
     fresh_weights,
 )
-from mtl.rated import PARTS, TRAINING, splits_text
+from mtl.ratings.rated import PARTS, TRAINING, splits_text
 from mtl.runtime import compilation_cache
 from mtl.runtime.contents import digest_of
 from mtl.runtime.files import InputError, file_digest, read_table, write_atomically

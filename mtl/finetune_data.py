@@ -14,7 +14,7 @@ from mtl.evaluation.splits import Split
 from mtl.finetune_config import FinetuneConfig
 from mtl.network.model import Opinion
 from mtl.opinion_losses import LOSSES, expected_score
-from mtl.rated import (
+from mtl.ratings.rated import (
     COUNTS,
     PARTS,
     TRAINING,

@@ -14,7 +14,7 @@ from mtl.finetune_config import FinetuneConfig
 from mtl.finetune_data import RatedData
 from mtl.network.weights import FOLDER, WEIGHTS_FILE, save_model
 from mtl.opinion_losses import LOSSES, line_onto, opinion_scores
-from mtl.rated import TEST, TRAINING, VALIDATION
+from mtl.ratings.rated import TEST, TRAINING, VALIDATION
 from mtl.runtime.files import read_arrays, table_text, write_atomically
 from mtl.runtime.progress import say
 from mtl.train_config import TrainConfig, as_json

@@ -10,7 +10,7 @@ from mtl.evaluation.look_alikes import look_alikes, perceptual_hashes, remark_on
 from mtl.evaluation.seen import SeenRatings, seen_pictures
 from mtl.finetune_config import FinetuneConfig
 from mtl.finetune_data import RatedData
-from mtl.rated import VALIDATION
+from mtl.ratings.rated import VALIDATION
 from mtl.runtime.files import InputError
 from mtl.runtime.progress import say
 

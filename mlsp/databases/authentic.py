@@ -14,8 +14,8 @@ from mlsp.databases.author_files import (
     same_number,
 )
 from mlsp.databases.database import Database
-from mtl.rated import AS_PUBLISHED, Ratings, read_ratings
-from mtl.rating_scales import SD
+from mtl.ratings.rated import AS_PUBLISHED, Ratings, read_ratings
+from mtl.ratings.rating_scales import SD
 from mtl.runtime.files import InputError
 from mtl.runtime.tables.columns import UNSAID, TableColumns, named_like
 
@@ -99,7 +99,7 @@ def read_koniq(finder: Finder, table: Path) -> Database:
 
 
 def read_csv(finder: Finder, table: Path, columns: TableColumns = UNSAID) -> Database:
-    """Any table that `mtl.rated.read_ratings` takes, with more columns if it has them.
+    """Any table that `mtl.ratings.rated.read_ratings` takes, with more columns if it has them.
 
     reference_file, distortion, level, and std, the standard deviation in the score's unit; a field
     may be empty save a std. Pictures of one reference_file belong together where there is no

@@ -21,8 +21,8 @@ from mlsp.databases.author_files import (
 from mlsp.databases.database import Database
 from mlsp.databases.layouts import DATABASES
 from mlsp.databases.spreadsheet import read_sheet
-from mtl.rated import AS_PUBLISHED
-from mtl.rating_scales import read_deviations
+from mtl.ratings.rated import AS_PUBLISHED
+from mtl.ratings.rating_scales import read_deviations
 from mtl.runtime.files import InputError, read_table
 
 # LIVE's folders in the order of its tables, and how many img%d.bmp each holds, copies of the

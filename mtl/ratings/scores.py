@@ -25,7 +25,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from mtl.opinion_losses import RATINGS
-from mtl.rated import COUNTS, IMAGE
+from mtl.ratings.rated import COUNTS, IMAGE
 from mtl.ratings.raw import RawRatings
 
 LOWEST, HIGHEST = 1.0, 100.0  # of rescaled scores
@@ -137,7 +137,7 @@ def _moments(image: np.ndarray, value: np.ndarray, images: int) -> tuple[np.ndar
 def table_rows_of(
     names: Sequence[str], scores: Scores, chosen: Bool[np.ndarray, " i"]
 ) -> list[dict[str, Any]]:
-    """Rows for `mtl.rated.read_ratings`: image, c1 ... c5, c_total, MOS, SD, std."""
+    """Rows for `mtl.ratings.rated.read_ratings`: image, c1 ... c5, c_total, MOS, SD, std."""
     return [
         {
             IMAGE: names[int(k)],

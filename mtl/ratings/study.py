@@ -1,6 +1,6 @@
 """From a table of raw ratings to scores that can be trusted, and how far.
 
-OUT/scores.csv        image, c1 ... c5, c_total, MOS, SD, std: what `mtl.rated.read_ratings` takes
+OUT/scores.csv        image, c1 ... c5, c_total, MOS, SD, std: what `mtl.ratings.rated.read_ratings` takes
 OUT/test_scores.csv   the same of the test questions, where there are any
 OUT/raters.csv        who was kept, with the figures by which
 OUT/removed.csv       who was removed, why, and the same figures
@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 
-from mtl.rated import read_ratings
 from mtl.ratings.figure import draw_study
 from mtl.ratings.groups import (
     FEWEST_REPETITIONS,
@@ -29,6 +28,7 @@ from mtl.ratings.groups import (
     Groups,
     compare_groups,
 )
+from mtl.ratings.rated import read_ratings
 from mtl.ratings.raw import IMAGE, RATER, Duplicates, RawRatings, read_raw
 from mtl.ratings.reliability import ExpertAgreement, IntraClass, against_experts, intra_class
 from mtl.ratings.scores import (

@@ -13,7 +13,7 @@ from PIL import Image
 from mlsp.databases import DATABASES, Database, download_help, open_database
 from mlsp.databases.authentic import read_koniq
 from mlsp.databases.author_files import Finder
-from mtl.rated import PARTS
+from mtl.ratings.rated import PARTS
 from mtl.runtime.files import read_table
 
 SHARED = Path("../shared/data")

@@ -11,7 +11,7 @@ import pytest
 from mlsp.databases import open_database
 from mlsp.predict import Prediction, predict_files
 from mlsp.sources import open_source
-from mtl.rated import common_size, read_ratings
+from mtl.ratings.rated import common_size, read_ratings
 from mtl.runtime.files import InputError
 from mtl.runtime.tables.columns import TableColumns
 

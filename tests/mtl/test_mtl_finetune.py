@@ -23,7 +23,7 @@ from mtl.evaluation.saved_splits import read_splits
 from mtl.evaluation.seen import read_seen
 from mtl.finetune import FinetuneConfig, finetune
 from mtl.learning_curves import LearningLog
-from mtl.rated import PARTS
+from mtl.ratings.rated import PARTS
 from mtl.runtime.contents import content_digest
 from mtl.runtime.files import InputError, file_digest, read_arrays, read_table
 from mtl.training_step import Placement

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mtl.evaluation.correlation import plcc, srocc
 from mtl.opinion_losses import expected_score
-from mtl.rated import (
+from mtl.ratings.rated import (
     PARTS,
     RatedImages,
     Ratings,

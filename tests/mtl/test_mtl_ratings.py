@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtl.evaluation.correlation import plcc, srocc
-from mtl.rated import read_ratings
 from mtl.ratings import ScreeningSettings, read_raw, run_ratings, score_images, screen, votes_of
 from mtl.ratings import study as study_module
+from mtl.ratings.rated import read_ratings
 from mtl.ratings.scores import rescale
 from mtl.ratings.simulation import (
     CHEATS,

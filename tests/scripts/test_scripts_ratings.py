@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from mlsp.databases import open_database
-from mtl.rated import read_ratings
+from mtl.ratings.rated import read_ratings
 from mtl.ratings.simulation import SimulationSettings, raw_text, simulate
 from scripts import bench_ratings
 from scripts.deepfl import main

@@ -27,7 +27,7 @@ from mtl.evaluation.splits import (
 )
 from mtl.network.inception_resnet_v2 import SMALLEST_SIDE
 from mtl.opinion_losses import RATINGS, expected_score
-from mtl.rating_scales import NO_STD, check_same_direction, scale_and_deviations
+from mtl.ratings.rating_scales import NO_STD, check_same_direction, scale_and_deviations
 from mtl.runtime.files import InputError, Row, read_table, table_text
 from mtl.runtime.pictures import picture_size, read_picture
 from mtl.runtime.tables.columns import (
