@@ -21,8 +21,8 @@ from skimage.restoration import denoise_nl_means
 from threadpoolctl import threadpool_limits
 
 from distortions.denoiser import load_denoiser
-from mtl.denoiser import split_names
-from mtl.denoiser_evaluation import evaluate
+from mtl.denoising.denoiser import split_names
+from mtl.denoising.denoiser_evaluation import evaluate
 from mtl.runtime.files import InputError, table_text, write_atomically
 from mtl.runtime.pictures import list_pictures
 from mtl.runtime.progress import say

@@ -33,7 +33,7 @@ from mlsp.regressor import MLPSettings, SVRSettings
 from mlsp.report_data import read_held
 from mlsp.sources import DataSet
 from mtl.curation.curate import CurateConfig, crop_of
-from mtl.denoiser_evaluation import psnr
+from mtl.denoising.denoiser_evaluation import psnr
 from mtl.evaluation.correlation import srocc
 from mtl.learning_curves import read_log
 from mtl.runtime.files import InputError, read_table, table_text, write_atomically

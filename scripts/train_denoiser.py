@@ -11,7 +11,7 @@ Example, hours on two cores:
 
 from collections.abc import Sequence
 
-from mtl.denoiser import RECORD_FILE, WEIGHTS_FILE, DenoiserConfig, train_denoiser
+from mtl.denoising.denoiser import RECORD_FILE, WEIGHTS_FILE, DenoiserConfig, train_denoiser
 from mtl.runtime.progress import say
 from scripts.command_line import parse, run_script
 

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from flax import nnx
 
-import mtl.denoiser
+import mtl.denoising.denoiser
 from distortions.denoiser import LAYERS, WEIGHTS, load_denoiser
-from mtl.denoiser import DenoiserConfig, train_denoiser
-from mtl.denoiser_evaluation import evaluate
-from mtl.denoising_unet import DenoisingUNet
+from mtl.denoising.denoiser import DenoiserConfig, train_denoiser
+from mtl.denoising.denoiser_evaluation import evaluate
+from mtl.denoising.denoising_unet import DenoisingUNet
 from mtl.runtime.files import InputError, read_arrays
 
 
@@ -37,9 +37,9 @@ def config(folder, tmp_path) -> DenoiserConfig:
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
-    monkeypatch.setattr(mtl.denoiser, "STEPS_BETWEEN_SAVES", 3)
-    monkeypatch.setattr(mtl.denoiser, "CALIBRATION_BATCHES", 2)
-    monkeypatch.setattr(mtl.denoiser, "REPORTED_SIGMAS", (25.0,))
+    monkeypatch.setattr(mtl.denoising.denoiser, "STEPS_BETWEEN_SAVES", 3)
+    monkeypatch.setattr(mtl.denoising.denoiser, "CALIBRATION_BATCHES", 2)
+    monkeypatch.setattr(mtl.denoising.denoiser, "REPORTED_SIGMAS", (25.0,))
 
 
 def test_the_shipped_weights_mean_the_same_in_jax(sample):
@@ -88,17 +88,17 @@ class Stopped(Exception):
 
 def test_a_stopped_run_ends_in_the_same_bytes(config, monkeypatch, tmp_path):
     train_denoiser(replace(config, out=tmp_path / "whole"))
-    draw = mtl.denoiser._draw_patches
+    draw = mtl.denoising.denoiser._draw_patches
 
     def draw_until(pictures, config, step):
         if step == 4:
             raise Stopped
         return draw(pictures, config, step)
 
-    monkeypatch.setattr(mtl.denoiser, "_draw_patches", draw_until)
+    monkeypatch.setattr(mtl.denoising.denoiser, "_draw_patches", draw_until)
     with pytest.raises(Stopped):
         train_denoiser(config)
-    monkeypatch.setattr(mtl.denoiser, "_draw_patches", draw)
+    monkeypatch.setattr(mtl.denoising.denoiser, "_draw_patches", draw)
     train_denoiser(config)
     whole = read_arrays(tmp_path / "whole" / "denoiser.npz")
     for name, array in read_arrays(config.out / "denoiser.npz").items():

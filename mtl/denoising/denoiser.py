@@ -1,6 +1,6 @@
 """Training of the blind denoiser of distortion 15, on any folder of photographs.
 
-The network is `mtl.denoising_unet`: a residual U-Net on the pixel-unshuffled picture, one
+The network is `mtl.denoising.denoising_unet`: a residual U-Net on the pixel-unshuffled picture, one
 channel at a time, blind to the noise level. As DnCNN (Zhang et al., "Beyond a Gaussian Denoiser",
 IEEE Trans. Image Processing 26(7), 2017) it predicts the noise, and is trained on Gaussian noise
 that is not clipped; the standard deviation is uniform from 0 to 100/255, since distortion 15 adds
@@ -31,8 +31,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Float32
 
 from distortions.denoiser import LAYERS, Denoiser
-from mtl.denoiser_evaluation import evaluate, read_scaled
-from mtl.denoising_unet import DenoisingUNet
+from mtl.denoising.denoiser_evaluation import evaluate, read_scaled
+from mtl.denoising.denoising_unet import DenoisingUNet
 from mtl.runtime import compilation_cache
 from mtl.runtime.files import InputError, read_arrays, table_text, write_arrays, write_atomically
 from mtl.runtime.pictures import list_pictures

@@ -1,0 +1,1 @@
+"""Training of the network that distortion type 15 uses."""
