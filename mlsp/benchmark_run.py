@@ -39,7 +39,6 @@ from mlsp.learning_curve import FEWEST_SIZES, even_sizes, learning_curve, write_
 from mlsp.quality_model import save_quality_model
 from mlsp.regressor import MLPSettings, SVRSettings, Weighting, settings_of
 from mlsp.store import Features
-from mtl.balancing import proportion_weights
 from mtl.evaluation.saved_splits import write_splits
 from mtl.evaluation.splits import Split
 from mtl.network.weights import FOLDER, TrainedModel, load_model
@@ -48,6 +47,7 @@ from mtl.runtime.contents import content_digests
 from mtl.runtime.files import InputError
 from mtl.runtime.progress import say
 from mtl.runtime.tables.columns import TableColumns
+from mtl.training.opinions.balancing import proportion_weights
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,6 @@ from mlsp.benchmark_splits import Opened, planned_splits
 from mlsp.databases import open_database
 from mlsp.regressor import Kind
 from mtl.evaluation.splits import FEWEST_PICTURES, Split, check_split
-from mtl.finetune import PREDICTIONS_FILE, FinetuneConfig, finetune
 from mtl.kadis.plan import read_manifest
 from mtl.network.inception_resnet_v2 import InceptionResNetV2
 from mtl.network.model import Body
@@ -34,7 +33,8 @@ from mtl.runtime.files import InputError, read_table, table_text, write_atomical
 from mtl.runtime.pictures import picture_size
 from mtl.runtime.progress import say
 from mtl.runtime.tables.columns import HigherIs, TableColumns
-from mtl.train import read_config, starting_folder, train
+from mtl.training.multitask.train import read_config, starting_folder, train
+from mtl.training.opinions.finetune import PREDICTIONS_FILE, FinetuneConfig, finetune
 
 IMAGENET_BODY, WEAK_BODY = "imagenet", "weakly supervised"
 

@@ -33,11 +33,11 @@ from mtl.evaluation.correlation import plcc, srocc
 from mtl.kadis.generate import generate
 from mtl.kadis.plan import GenerateConfig
 from mtl.kadis.recipes import LEVELS
-from mtl.learning_curves import read_log
 from mtl.network.weights import INCLUDED, MODEL_FILE, load_model
 from mtl.runtime.files import InputError, read_table, table_text, write_atomically
 from mtl.runtime.progress import say
-from mtl.train import TrainConfig, train
+from mtl.training.learning_curves import read_log
+from mtl.training.multitask.train import TrainConfig, train
 
 SETTINGS_FILE, TIMES_FILE = "demo.json", "seconds.json"
 SHOWN = "chelsea.png"  # on the contact sheet

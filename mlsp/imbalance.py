@@ -3,11 +3,11 @@
 D. Yuan, L. Wang, "KonIQ-10k-LT: Overcoming Score Priors in Blind Image Quality Assessment Under
 Imbalanced Distributions", section III: the scores, 0..100, fall into 20 bins of width 5; of the
 lowest bin 0.1 is for training and 0.9 for testing, of the highest 0.9 and 0.1. Its remedy,
-Proportion Weighted Balancing, is `mtl.balancing.proportion_weights`.
+Proportion Weighted Balancing, is `mtl.training.opinions.balancing.proportion_weights`.
 
 What the paper leaves open: the shares between the two ends, here rising evenly from bin to bin; the
 draw, here at random within each bin; halves of pictures, here rounded up for training; the edges,
-here in the bin below, as in mtl.balancing; and the validation part, as "validation" and "test" name
+here in the bin below, as in mtl.training.opinions.balancing; and the validation part, as "validation" and "test" name
 the same there. Here it is a share of each bin's training pictures, so that it is distributed as the
 training part is: whoever chooses by it knows no more than whoever trains.
 """
@@ -17,9 +17,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from mtl.balancing import segments_of
 from mtl.evaluation.splits import VALIDATION_SHARE, Split
 from mtl.runtime.files import InputError
+from mtl.training.opinions.balancing import segments_of
 
 BINS = 20
 LOWEST, HIGHEST = 0.0, 100.0  # of KonIQ-10k's published scores

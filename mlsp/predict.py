@@ -19,12 +19,12 @@ from mlsp.quality_model import load_quality
 from mlsp.sources import Files, Source, open_source
 from mtl.evaluation.seen import read_seen, seen_pictures
 from mtl.network.weights import load_model
-from mtl.opinion_losses import opinion_scores
 from mtl.ratings.rated import resized
 from mtl.runtime.files import InputError
 from mtl.runtime.memory import free_memory
 from mtl.runtime.pictures import Rejected
 from mtl.runtime.progress import progress_bar
+from mtl.training.opinions.opinion_losses import opinion_scores
 
 
 @dataclass(frozen=True)

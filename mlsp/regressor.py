@@ -53,7 +53,7 @@ KINDS: tuple[Kind, ...] = ("mlp", "mlp-bn", "svr", "svr-linear")
 
 Settings = MLPSettings | SVRSettings
 
-# Weights of a training part's pictures from their scores: mtl.balancing.proportion_weights.
+# Weights of a training part's pictures from their scores: mtl.training.opinions.balancing.proportion_weights.
 Weighting = Callable[[Float[np.ndarray, " n"]], Float[np.ndarray, " n"]]
 
 
@@ -195,7 +195,7 @@ def train_and_test(
         others: features of other databases, all of whose pictures are predicted for each split.
         seed: of the first split.
         weighting: weights of a training part's pictures from their scores, such as
-            mtl.balancing.proportion_weights; validation and test have none.
+            mtl.training.opinions.balancing.proportion_weights; validation and test have none.
         memory: bytes for the networks that train together; most of what the device has left where
             not given. At least one trains, whatever it takes.
         after_epoch: called after each epoch of each group of networks, which time themselves by it.

@@ -19,12 +19,12 @@ from mlsp.report_tables import Tables, best_row, read_benchmark, trained_rows
 from mlsp.report_training import Log, best_epoch, training_section
 from mlsp.web_page import GENERATOR, Markup, Section, bullets, element, missing, page, paragraph
 from mtl.kadis.plan import plan_digest, read_manifest
-from mtl.learning_curves import read_log
 from mtl.network.weights import FOLDER, MODEL_FILE
 from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.progress import stage
-from mtl.train import CONFIG_FILE, PLAN_DIGEST, read_config
-from mtl.train_config import as_json
+from mtl.training.learning_curves import read_log
+from mtl.training.multitask.train import CONFIG_FILE, PLAN_DIGEST, read_config
+from mtl.training.multitask.train_config import as_json
 
 PAGE, REPORT = "index.html", "report"
 

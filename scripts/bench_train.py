@@ -28,8 +28,6 @@ import jax
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 from fr_metrics import HistogramEqualization
-from mtl.input_pipeline import PREFETCHED_BATCHES as READ_AHEAD
-from mtl.input_pipeline import Batch, ScoredImages, training_batches
 from mtl.kadis.generate import EQUALIZATION
 from mtl.kadis.plan import read_manifest
 from mtl.network.inception_resnet_v2 import InceptionResNetV2
@@ -38,9 +36,11 @@ from mtl.network.weights import fresh_weights
 from mtl.runtime.files import InputError, read_table, table_text, write_atomically
 from mtl.runtime.progress import progress_bar, say, stage
 from mtl.runtime.stopping import NOTHING
-from mtl.train_config import TrainConfig, check
-from mtl.training_loop import STEPS_AHEAD
-from mtl.training_step import Placement, Programs, State, computing_as
+from mtl.training.multitask.input_pipeline import PREFETCHED_BATCHES as READ_AHEAD
+from mtl.training.multitask.input_pipeline import Batch, ScoredImages, training_batches
+from mtl.training.multitask.train_config import TrainConfig, check
+from mtl.training.training_loop import STEPS_AHEAD
+from mtl.training.training_step import Placement, Programs, State, computing_as
 from scripts.command_line import parse, run_script
 from scripts.provenance import provenance
 

@@ -35,10 +35,10 @@ from mlsp.sources import DataSet
 from mtl.curation.curate import CurateConfig, crop_of
 from mtl.denoising.denoiser_evaluation import psnr
 from mtl.evaluation.correlation import srocc
-from mtl.learning_curves import read_log
 from mtl.runtime.files import InputError, read_table, table_text, write_atomically
 from mtl.runtime.pictures import Rejected, list_pictures, read_picture
 from mtl.runtime.progress import say
+from mtl.training.learning_curves import read_log
 from scripts.bench_ratings import BenchConfig, screening_rates
 from scripts.command_line import parse, run_script
 from scripts.provenance import provenance

@@ -24,8 +24,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mtl.finetune import SUMMARY_FILE, FinetuneConfig, finetune
 from mtl.runtime.progress import say
+from mtl.training.opinions.finetune import SUMMARY_FILE, FinetuneConfig, finetune
 from scripts.command_line import parse
 
 

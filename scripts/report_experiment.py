@@ -16,10 +16,10 @@ from matplotlib import pyplot
 from fr_metrics import METRICS
 from mlsp.benchmark_results import SUMMARY_FILE
 from mlsp.figures import AFTER, BEFORE, DOTS_PER_INCH, save
-from mtl.learning_curves import read_log
 from mtl.runtime.files import InputError, read_table, table_text, write_atomically
 from mtl.runtime.progress import say
-from mtl.train import read_config
+from mtl.training.learning_curves import read_log
+from mtl.training.multitask.train import read_config
 from scripts.command_line import parse, run_script
 from scripts.provenance import provenance
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtl.kadis.plan import read_manifest
-from mtl.learning_curves import learning_curve, read_log
 from mtl.runtime.files import InputError, table_text, write_atomically
 from mtl.runtime.progress import say
-from mtl.train import read_config
-from mtl.train_config import FREE, TrainConfig, as_json
+from mtl.training.learning_curves import learning_curve, read_log
+from mtl.training.multitask.train import read_config
+from mtl.training.multitask.train_config import FREE, TrainConfig, as_json
 from scripts.command_line import parse, run_script
 from scripts.provenance import provenance
 

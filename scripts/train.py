@@ -22,10 +22,10 @@ from dataclasses import dataclass, fields
 
 from mlsp.condition_training import PICTURES, add_conditions
 from mlsp.conditions import CONDITIONS_FILE, has_conditions
-from mtl.distributed import leads
 from mtl.runtime.files import InputError
 from mtl.runtime.progress import say
-from mtl.train import Run, TrainConfig, train
+from mtl.training.distributed import leads
+from mtl.training.multitask.train import Run, TrainConfig, train
 from scripts.command_line import parse
 
 

@@ -58,8 +58,8 @@ def test_dependencies_point_one_way():
     above = {
         "distortions": ("fr_metrics", "mtl", "mlsp", "jax", "ray", *heavy),
         "fr_metrics": ("distortions", "mtl", "mlsp", "cv2", "ray", *heavy),
-        "mtl.train": ("mlsp", *heavy),
-        "mtl.finetune": ("mlsp", *heavy),
+        "mtl.training.multitask.train": ("mlsp", *heavy),
+        "mtl.training.opinions.finetune": ("mlsp", *heavy),
         "mtl.network.imports.pretrained": ("mlsp", *heavy),
         "mlsp": heavy,
     }

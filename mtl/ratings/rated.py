@@ -26,7 +26,6 @@ from mtl.evaluation.splits import (
     with_validation,
 )
 from mtl.network.inception_resnet_v2 import SMALLEST_SIDE
-from mtl.opinion_losses import RATINGS, expected_score
 from mtl.ratings.rating_scales import NO_STD, check_same_direction, scale_and_deviations
 from mtl.runtime.files import InputError, Row, read_table, table_text
 from mtl.runtime.pictures import picture_size, read_picture
@@ -48,6 +47,7 @@ from mtl.runtime.tables.columns import (
     picture_names,
 )
 from mtl.runtime.tables.file_names import plain_path
+from mtl.training.opinions.opinion_losses import RATINGS, expected_score
 
 TRAINING, VALIDATION, TEST = PARTS = ("training", "validation", "test")
 

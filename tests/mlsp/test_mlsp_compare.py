@@ -10,9 +10,9 @@ import pytest
 from small_network import SmallBody
 
 from mlsp.compare import SchemesConfig, TasksConfig, compare_schemes, compare_tasks
-from mtl import finetune as finetuning
 from mtl.runtime.files import InputError
-from mtl.train import TrainConfig, read_config, train
+from mtl.training.multitask.train import TrainConfig, read_config, train
+from mtl.training.opinions import finetune as finetuning
 
 pytestmark = pytest.mark.usefixtures("quick_features")
 

@@ -28,7 +28,7 @@ from mtl.kadis.plan import GenerateConfig
 from mtl.kadis.shards import file_digest
 from mtl.network.weights import load_model
 from mtl.runtime.files import InputError, read_arrays, write_arrays
-from mtl.train import Run, TrainConfig
+from mtl.training.multitask.train import Run, TrainConfig
 from scripts import predict as command
 from scripts import train as train_command
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mlsp.imbalance import BINS, gap, opposing_split, training_shares
-from mtl.balancing import proportion_weights
 from mtl.evaluation.splits import VALIDATION_SHARE
 from mtl.runtime.files import InputError, read_table
+from mtl.training.opinions.balancing import proportion_weights
 
 KONIQ = Path(
     os.environ.get("DEEPFL_KONIQ_TABLE")

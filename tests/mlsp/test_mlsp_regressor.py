@@ -26,9 +26,9 @@ from mlsp.regressor import (
     settings_of,
     train_and_test,
 )
-from mtl.balancing import proportion_weights
 from mtl.evaluation.splits import Split, split_by_group
 from mtl.runtime.files import InputError
+from mtl.training.opinions.balancing import proportion_weights
 
 SMALL = (64, 32, 16)
 NETWORK = MLPSettings((1e-2, 1e-3), epochs=3, batch_size=16, units=SMALL)

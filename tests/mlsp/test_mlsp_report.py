@@ -21,8 +21,8 @@ from mlsp.web_page import Number, Section, element, page, table
 from mtl.kadis.plan import plan_digest, read_manifest
 from mtl.runtime.files import InputError, read_table, table_text
 from mtl.runtime.pictures import read_picture
-from mtl.train import PLAN_DIGEST
-from mtl.train_config import TrainConfig, as_json
+from mtl.training.multitask.train import PLAN_DIGEST
+from mtl.training.multitask.train_config import TrainConfig, as_json
 from scripts.deepfl import main
 
 # Whatever comes from files may be hostile: names of folders, databases, photographs.

@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from mtl.input_pipeline import ScoredImages
 from mtl.network.inception_layers import ConvUnit, max_pool
-from mtl.train import Run, TrainConfig, train
+from mtl.training.multitask.input_pipeline import ScoredImages
+from mtl.training.multitask.train import Run, TrainConfig, train
 
 # A process that finds these in its environment sends itself the signal when it has read so many
 # images of the data set, once: it leaves the file as a mark.

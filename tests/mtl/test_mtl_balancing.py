@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mtl.balancing import (
+from mtl.training.opinions.balancing import (
     SEGMENTS,
     class_centres,
     class_weights,

@@ -14,9 +14,9 @@ import pytest
 import small_network
 from small_network import FatedBody, small_run
 
-from mtl import distributed
-from mtl.learning_curves import read_log
 from mtl.runtime.files import InputError
+from mtl.training import distributed
+from mtl.training.learning_curves import read_log
 
 SETTINGS = {"epochs": 3, "flip": True, "ema": 0.5, "accumulate": 1}
 READ_PER_EPOCH = 6  # images, by each of two processes: three batches of four

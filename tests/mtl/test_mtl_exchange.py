@@ -15,7 +15,6 @@ from folder_digests import digests
 
 from mlsp import sources
 from mtl.curation.pristine import pristine_crop
-from mtl.input_pipeline import ScoredImages, training_batches
 from mtl.kadis.generate import EQUALIZATION, generate
 from mtl.kadis.making import make_shard
 from mtl.kadis.names import exported_stems, files_of, parse_version
@@ -31,6 +30,7 @@ from mtl.published.importing import import_published
 from mtl.published.score_tables import read_published
 from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.pictures import list_pictures, read_picture
+from mtl.training.multitask.input_pipeline import ScoredImages, training_batches
 from scripts.deepfl import main
 
 LONG = "x" * 300 + "_25_01.png"  # more bytes than a name may have

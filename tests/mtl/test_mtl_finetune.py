@@ -17,16 +17,16 @@ import pytest
 import scipy.stats
 from small_network import SmallBody
 
-import mtl.finetune
-import mtl.finetune_loop
+import mtl.training.opinions.finetune
+import mtl.training.opinions.finetune_loop
 from mtl.evaluation.saved_splits import read_splits
 from mtl.evaluation.seen import read_seen
-from mtl.finetune import FinetuneConfig, finetune
-from mtl.learning_curves import LearningLog
 from mtl.ratings.rated import PARTS
 from mtl.runtime.contents import content_digest
 from mtl.runtime.files import InputError, file_digest, read_arrays, read_table
-from mtl.training_step import Placement
+from mtl.training.learning_curves import LearningLog
+from mtl.training.opinions.finetune import FinetuneConfig, finetune
+from mtl.training.training_step import Placement
 
 # Twenty pictures train, in five steps an epoch; two batches of validation follow.
 STAGES = ((1e-3, 2), (5e-4, 1), (1e-4, 1))
@@ -155,7 +155,7 @@ def test_a_run_records_what_it_has_seen_and_its_split_for_benchmarks(table, whol
 def test_weights_are_not_tested_on_what_they_were_trained_on(table, whole, monkeypatch, tmp_path):
     fields = {"scaling": "inception", "width": 1.0, "opinion": None, "metrics": ()}
     given = SimpleNamespace(folder=whole.model, config=SimpleNamespace(**fields), weights={})
-    monkeypatch.setattr(mtl.finetune, "starting_model", lambda init: given)
+    monkeypatch.setattr(mtl.training.opinions.finetune, "starting_model", lambda init: given)
     config = replace(small(table, tmp_path / "next", seed=1), init=str(whole.out))
     with pytest.raises(InputError, match=r"was trained on 5 of the 5 test pictures.*splits\.csv"):
         finetune(config, body=SmallBody)
@@ -265,7 +265,11 @@ def test_a_stage_starts_from_the_best_weights_with_a_new_optimizer(table, tmp_pa
     for best, moved in ((1, False), (2, True)):
         with monkeypatch.context() as patch:
             order = {best: 1, 3 - best: 0, 3: 2}
-            patch.setattr(mtl.finetune_loop, "_rank", lambda row, order=order: order[row["epoch"]])
+            patch.setattr(
+                mtl.training.opinions.finetune_loop,
+                "_rank",
+                lambda row, order=order: order[row["epoch"]],
+            )
             two = run(table, tmp_path / f"best {best}", stages=stages)
         assert two.test["epoch"] == 3
         a, b = (read_arrays(r.model / "weights.npz") for r in (first, two))
@@ -306,7 +310,7 @@ class Died(Exception):
 def test_a_run_that_dies_between_model_and_log_keeps_its_best_weights(table, tmp_path, monkeypatch):
     """The model may be newer than the log, when its stage must not begin with it."""
     stages = ((1e-3, 1), (5e-4, 2))
-    monkeypatch.setattr(mtl.finetune_loop, "_rank", lambda row: row["epoch"])
+    monkeypatch.setattr(mtl.training.opinions.finetune_loop, "_rank", lambda row: row["epoch"])
     undisturbed = run(table, tmp_path / "undisturbed", stages=stages)
 
     def die(self, row, step):

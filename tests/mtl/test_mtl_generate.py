@@ -20,13 +20,13 @@ from folder_digests import digests
 from distortions import distort
 from fr_metrics import METRICS, HistogramEqualization, score_all
 from mtl.curation.pristine import pristine_crop
-from mtl.input_pipeline import ScoredImages
 from mtl.kadis.generate import generate
 from mtl.kadis.plan import SCORE_TOLERANCE, GenerateConfig, read_manifest
 from mtl.kadis.records import DataSet
 from mtl.kadis.shards import NAME
 from mtl.runtime.files import InputError
 from mtl.runtime.pictures import read_picture
+from mtl.training.multitask.input_pipeline import ScoredImages
 from scripts.deepfl import main
 
 pytestmark = pytest.mark.usefixtures("local_ray")

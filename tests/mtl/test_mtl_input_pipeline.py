@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fr_metrics import HistogramEqualization
-from mtl.input_pipeline import ScoredImages, training_batches, validation_batches
+from mtl.training.multitask.input_pipeline import ScoredImages, training_batches, validation_batches
 
 CROP = (80, 80)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mtl.network.model import Opinion
-from mtl.opinion_losses import (
+from mtl.training.opinions.opinion_losses import (
     HUBER_DELTA,
     LOSSES,
     RATINGS,

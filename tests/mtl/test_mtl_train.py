@@ -12,7 +12,7 @@ from tensorboardX.proto.event_pb2 import Event
 
 from mtl.network.weights import load_model
 from mtl.runtime.files import InputError
-from mtl.train import TrainConfig, train
+from mtl.training.multitask.train import TrainConfig, train
 
 
 def test_the_network_learns_and_starts_from_a_model(scored, untrained, tmp_path, capsys):
@@ -136,7 +136,7 @@ def test_what_is_no_data_set_is_said(tmp_path, scored):
 
 @pytest.mark.parametrize("at", [1, 5])
 def test_a_loss_that_is_not_finite_stops_at_its_step(scored, tmp_path, monkeypatch, at):
-    from mtl.training_step import Placement
+    from mtl.training.training_step import Placement
 
     shared, steps = Placement.shared, []
 

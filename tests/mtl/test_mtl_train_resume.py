@@ -12,10 +12,10 @@ import orbax.checkpoint as ocp
 import pytest
 from small_network import small_run
 
-from mtl.learning_curves import read_log
 from mtl.runtime.files import InputError
 from mtl.runtime.stopping import NOTHING, SAVE, STOP, Requests
-from mtl.training_step import Placement
+from mtl.training.learning_curves import read_log
+from mtl.training.training_step import Placement
 
 # Seven steps an epoch.
 SETTINGS = {"epochs": 2, "batch_size": 2, "ema": 0.9, "schedule": "cosine"}

@@ -16,8 +16,8 @@ from mtl.network.inception_resnet_v2 import InceptionResNetV2
 from mtl.network.model import Functional, ModelConfig, mtl_loss
 from mtl.network.weights import fresh_weights
 from mtl.runtime.files import InputError
-from mtl.train_config import TrainConfig
-from mtl.training_step import Placement, Programs, computing_as, make_optimizer
+from mtl.training.multitask.train_config import TrainConfig
+from mtl.training.training_step import Placement, Programs, computing_as, make_optimizer
 
 CONFIG = TrainConfig(Path("data"), Path("run"), batch_size=4, learning_rate=1e-3)
 

@@ -1,19 +1,19 @@
 """End-to-end training on human scores: KonCept512, and two schemes of DeepFL-IQA's table II.
 
 KonIQ-10k, doi:10.1109/TIP.2020.2967829, sections 5 and 6.1 (KonCept512): the whole network with a
-head of FC 2048, 1024 and 256 (mtl.network.model), its five losses and others (mtl.opinion_losses), Adam
+head of FC 2048, 1024 and 256 (mtl.network.model), its five losses and others (mtl.training.opinions.opinion_losses), Adam
 (beta1 0.9, beta2 0.999) at 1e-4 for 40 epochs, 5e-5 for 20 and 1e-5 for 10; each stage starts from
 the weights with the best PLCC on the validation part so far, and those are tested at the end.
 
 DeepFL-IQA, arXiv:2001.08113, section V-D1, schemes of table II, by what `init` is: (1) a body
-trained on ImageNet; (2) a body trained weakly supervised, by `mtl.train`. There the head is one
+trained on ImageNet; (2) a body trained weakly supervised, by `mtl.training.multitask.train`. There the head is one
 linear layer (--head linear). Schemes 3 and 4 are features and a regressor; mlsp.compare does all.
 
 DeepBIQ, arXiv:1602.05531, sections 2.3 and 3.3: --loss classes sorts the scores into five classes
 of equal width, which are learned with cross-entropy and weights against their frequencies; the
 predicted score is here the expectation over the classes' centres. On a scale of 0..100, as there,
 it is --scale 0 100. KonIQ-10k-LT, section V: --balance proportion weighs the pictures of any other
-loss against the frequency of their scores (both mtl.balancing). Weights are for training alone;
+loss against the frequency of their scores (both mtl.training.opinions.balancing). Weights are for training alone;
 validation and test have none. The losses plcc and norm-in-norm compare the pictures of a batch and
 leave scale and offset open: after each epoch a straight line that is fitted to the validation part
 brings the predictions onto the scale, and it is part of the model that is kept.
@@ -40,15 +40,9 @@ from pathlib import Path
 import numpy as np
 import optax
 
-from mtl.checkpoints import Checkpoints
 from mtl.evaluation.saved_splits import SPLITS_FILE as SAVED_SPLITS_FILE
 from mtl.evaluation.saved_splits import write_splits
 from mtl.evaluation.seen import joined, read_seen
-from mtl.finetune_config import FinetuneConfig, differing, step_settings
-from mtl.finetune_data import RatedData, open_table
-from mtl.finetune_loop import PREDICTIONS_FILE, SUMMARY_FILE, Stages
-from mtl.finetune_pictures import check_unseen, look_at_pictures
-from mtl.learning_curves import read_log
 from mtl.network.inception_resnet_v2 import InceptionResNetV2
 from mtl.network.model import Body, ModelConfig, functional_model
 from mtl.network.weights import (
@@ -65,10 +59,16 @@ from mtl.runtime.contents import digest_of
 from mtl.runtime.files import InputError, file_digest, read_table, write_atomically
 from mtl.runtime.progress import say, stage
 from mtl.runtime.stopping import signals_call
-from mtl.train import CONFIG_FILE, claim, starting_model
-from mtl.train_config import TrainConfig, as_json, check
-from mtl.training_loop import CHECKPOINTS, starting_point
-from mtl.training_step import Placement, Programs, computing_as
+from mtl.training.checkpoints import Checkpoints
+from mtl.training.learning_curves import read_log
+from mtl.training.multitask.train import CONFIG_FILE, claim, starting_model
+from mtl.training.multitask.train_config import TrainConfig, as_json, check
+from mtl.training.opinions.finetune_config import FinetuneConfig, differing, step_settings
+from mtl.training.opinions.finetune_data import RatedData, open_table
+from mtl.training.opinions.finetune_loop import PREDICTIONS_FILE, SUMMARY_FILE, Stages
+from mtl.training.opinions.finetune_pictures import check_unseen, look_at_pictures
+from mtl.training.training_loop import CHECKPOINTS, starting_point
+from mtl.training.training_step import Placement, Programs, computing_as
 
 __all__ = ["PREDICTIONS_FILE", "SUMMARY_FILE", "FinetuneConfig", "Finetuned", "finetune"]
 

@@ -8,18 +8,18 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from mtl.checkpoints import Checkpoints
 from mtl.evaluation.correlation import plcc, srocc
-from mtl.finetune_config import FinetuneConfig
-from mtl.finetune_data import RatedData
 from mtl.network.weights import FOLDER, WEIGHTS_FILE, save_model
-from mtl.opinion_losses import LOSSES, line_onto, opinion_scores
 from mtl.ratings.rated import TEST, TRAINING, VALIDATION
 from mtl.runtime.files import read_arrays, table_text, write_atomically
 from mtl.runtime.progress import say
-from mtl.train_config import TrainConfig, as_json
-from mtl.training_loop import Data, Loop, Start, versions
-from mtl.training_step import Placement, Programs
+from mtl.training.checkpoints import Checkpoints
+from mtl.training.multitask.train_config import TrainConfig, as_json
+from mtl.training.opinions.finetune_config import FinetuneConfig
+from mtl.training.opinions.finetune_data import RatedData
+from mtl.training.opinions.opinion_losses import LOSSES, line_onto, opinion_scores
+from mtl.training.training_loop import Data, Loop, Start, versions
+from mtl.training.training_step import Placement, Programs
 
 PREDICTIONS_FILE, SUMMARY_FILE = "predictions.csv", "summary.csv"
 

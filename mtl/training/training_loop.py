@@ -12,19 +12,19 @@ import numpy as np
 from tqdm import tqdm
 
 from fr_metrics import HistogramEqualization
-from mtl.checkpoints import Checkpoints
-from mtl.distributed import leads
 from mtl.evaluation.correlation import plcc, srocc
 from mtl.evaluation.seen import SeenRatings, read_seen
-from mtl.input_pipeline import Images, training_batches, validation_batches
-from mtl.learning_curves import LOG_FILE, LearningLog
 from mtl.network.model import Body, ModelConfig, Weights, functional_model
 from mtl.network.weights import FOLDER, TrainedModel, fresh_weights, save_model
 from mtl.runtime.files import InputError
 from mtl.runtime.progress import progress_bar, say, stage
 from mtl.runtime.stopping import NOTHING, SAVE, STOP, Requests, signals_call
-from mtl.train_config import TrainConfig, as_json
-from mtl.training_step import Outcome, Placement, Programs, State, computing_as
+from mtl.training.checkpoints import Checkpoints
+from mtl.training.distributed import leads
+from mtl.training.learning_curves import LOG_FILE, LearningLog
+from mtl.training.multitask.input_pipeline import Images, training_batches, validation_batches
+from mtl.training.multitask.train_config import TrainConfig, as_json
+from mtl.training.training_step import Outcome, Placement, Programs, State, computing_as
 
 CHECKPOINTS = "checkpoints"
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from mtl.network.inception_resnet_v2 import BATCH_NORM_MOMENTUM
 from mtl.runtime.tables.columns import HigherIs
-from mtl.train_config import TrainConfig
+from mtl.training.multitask.train_config import TrainConfig
 
 Loss = Literal["mae", "mse", "cross_entropy", "huber", "emd", "plcc", "norm-in-norm", "classes"]
 

@@ -3,7 +3,7 @@
 KonIQ-10k, doi:10.1109/TIP.2020.2967829 (arXiv:1910.06180), section 5.2. A picture's ratings 1..N
 (N = 5) have the shares p = (p_1, ..., p_N); the network predicts p̂ by a soft-max, or the score q̂ by
 a linear output. These losses are means over the pictures of a batch, in float32 or wider; with
-weights w_i (mtl.balancing) the mean of w_i L_i.
+weights w_i (mtl.training.opinions.balancing) the mean of w_i L_i.
 
 `plcc_loss` and `norm_in_norm` compare a batch as a whole. They do not see a positive slope or an
 offset of the predictions, which `line_onto` finds afterwards. With weights a picture of weight w
@@ -19,8 +19,8 @@ import numpy as np
 import scipy.special
 from jaxtyping import Array, Float
 
-from mtl.balancing import CLASSES, class_centres
 from mtl.network.model import Opinion
+from mtl.training.opinions.balancing import CLASSES, class_centres
 
 RATINGS = 5  # steps of the absolute category rating scale, 1 (bad) to 5 (excellent)
 
@@ -228,7 +228,7 @@ def _softmax_cross_entropy(outputs, target, weights=None):
     return cross_entropy(jax.nn.log_softmax(outputs), target, weights)
 
 
-# KonIQ-10k's five, in its order; two of a batch as a whole; DeepBIQ's classes (mtl.balancing).
+# KonIQ-10k's five, in its order; two of a batch as a whole; DeepBIQ's classes (mtl.training.opinions.balancing).
 LOSSES: Mapping[str, OpinionLoss] = {
     "mae": OpinionLoss(1, mean_absolute_error),
     "mse": OpinionLoss(1, mean_squared_error),

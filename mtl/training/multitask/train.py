@@ -20,12 +20,9 @@ from typing import Any
 import jax
 
 from fr_metrics import HistogramEqualization
-from mtl import distributed
-from mtl.input_pipeline import ScoredImages
 from mtl.kadis.generate import EQUALIZATION
 from mtl.kadis.plan import plan_digest, read_manifest
 from mtl.kadis.shards import AGAIN
-from mtl.learning_curves import LOG_FILE, read_log
 from mtl.network.inception_resnet_v2 import InceptionResNetV2
 from mtl.network.model import Body
 from mtl.network.weights import (
@@ -42,7 +39,10 @@ from mtl.runtime import compilation_cache
 from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.progress import say
 from mtl.runtime.stopping import STOP_FILE
-from mtl.train_config import (
+from mtl.training import distributed
+from mtl.training.learning_curves import LOG_FILE, read_log
+from mtl.training.multitask.input_pipeline import ScoredImages
+from mtl.training.multitask.train_config import (
     RANDOM,
     TrainConfig,
     as_json,
@@ -51,7 +51,7 @@ from mtl.train_config import (
     differing,
     train_config,
 )
-from mtl.training_loop import CHECKPOINTS, Data, train_on
+from mtl.training.training_loop import CHECKPOINTS, Data, train_on
 
 CONFIG_FILE, RAY = "config.json", "ray"
 PLAN_DIGEST = "plan_sha256"  # in config.json: which data set the run is of

@@ -18,7 +18,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from mtl.network.model import Body, Functional, ModelConfig, Weights, dropout_keys, mtl_loss
 from mtl.runtime.files import InputError
-from mtl.train_config import TrainConfig
+from mtl.training.multitask.train_config import TrainConfig
 
 AXIS = "data"  # of the mesh
 

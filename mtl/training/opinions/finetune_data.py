@@ -8,12 +8,9 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from mtl.balancing import CLASSES, class_weights, segment_weights, segments_of
 from mtl.evaluation.seen import CHOSEN, TRAINED, SeenRatings
 from mtl.evaluation.splits import Split
-from mtl.finetune_config import FinetuneConfig
 from mtl.network.model import Opinion
-from mtl.opinion_losses import LOSSES, expected_score
 from mtl.ratings.rated import (
     COUNTS,
     PARTS,
@@ -27,6 +24,9 @@ from mtl.ratings.rated import (
 from mtl.runtime.contents import content_digests
 from mtl.runtime.files import InputError, file_digest
 from mtl.runtime.tables.columns import TableColumns
+from mtl.training.opinions.balancing import CLASSES, class_weights, segment_weights, segments_of
+from mtl.training.opinions.finetune_config import FinetuneConfig
+from mtl.training.opinions.opinion_losses import LOSSES, expected_score
 
 # Two pictures always correlate with 1 or -1.
 FEWEST_COMPARED = 3

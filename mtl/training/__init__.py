@@ -1,0 +1,1 @@
+"""Training: one engine, and an objective for each kind of target."""

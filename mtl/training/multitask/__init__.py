@@ -1,0 +1,1 @@
+"""Multi-task training on the scores of a KADIS data set."""
