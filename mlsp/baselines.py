@@ -22,7 +22,7 @@ import fr_metrics
 from fr_metrics import METRICS
 from mlsp import brisque
 from mlsp.databases import Database
-from mlsp.sources import Source
+from mlsp.features.sources import Source
 from mtl.file_tools.score_files import Pair, score_versions
 from mtl.kadis.metric_names import chosen_metrics
 from mtl.runtime import compilation_cache, pictures

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-from mlsp.crops import Pool, pool_features
+from mlsp.features.crops import Pool, pool_features
 from mlsp.protocol import (
     CORRELATIONS,
     distortion_table,

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlsp.benchmark_splits import Protocol
-from mlsp.crops import CROP_SIZE, CropPool, Pool
-from mlsp.pooling import Kind as FeatureKind
+from mlsp.features.crops import CROP_SIZE, CropPool, Pool
+from mlsp.features.pooling import Kind as FeatureKind
 from mlsp.regressor import Kind, MLPSettings
 from mlsp.regressor_training import Loss
 from mtl.network.weights import INCLUDED

@@ -31,14 +31,14 @@ from mlsp.benchmark import Method, Rated, compare_methods, fit_for_use, split_fo
 from mlsp.benchmark_config import BenchmarkConfig, check_config
 from mlsp.benchmark_results import BRISQUE, Judged, draw_cross, draw_scatter, write_results
 from mlsp.benchmark_splits import Opened, planned_splits, restricted, usable_splits
-from mlsp.crops import Crops
 from mlsp.databases import Database, open_database
-from mlsp.extract import extract_to
+from mlsp.features.crops import Crops
+from mlsp.features.extraction import extract_to
+from mlsp.features.store import Features
 from mlsp.leaks import UNRECORDED, Planned, check_unseen, remarks_on, seen_by, unrecorded
 from mlsp.learning_curve import FEWEST_SIZES, even_sizes, learning_curve, write_learning_curves
 from mlsp.quality_model import save_quality_model
 from mlsp.regressor import MLPSettings, SVRSettings, Weighting, settings_of
-from mlsp.store import Features
 from mtl.evaluation.saved_splits import write_splits
 from mtl.evaluation.splits import Split
 from mtl.network.weights import FOLDER, TrainedModel, load_model

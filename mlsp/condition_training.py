@@ -16,9 +16,9 @@ from mlsp.conditions import (
     fit_conditions,
     save_conditions,
 )
-from mlsp.extract import extract_to
-from mlsp.sources import DataSet
-from mlsp.store import Features
+from mlsp.features.extraction import extract_to
+from mlsp.features.sources import DataSet
+from mlsp.features.store import Features
 from mtl.kadis.plan import read_manifest
 from mtl.kadis.shards import file_digest
 from mtl.network.weights import WEIGHTS_FILE, load_model

@@ -19,7 +19,8 @@ from fr_metrics import METRICS
 from mlsp import figures
 from mlsp.benchmark import Method, Task, benchmark, fit_for_use
 from mlsp.benchmark_results import SUMMARY_FILE, Judged, write_results
-from mlsp.extract import extract_to
+from mlsp.features.extraction import extract_to
+from mlsp.features.sources import DataSet
 from mlsp.kadid import mean_ratings
 from mlsp.predict import Prediction, Predictor, predict_files
 from mlsp.quality_model import save_quality_model
@@ -27,7 +28,6 @@ from mlsp.regressor import MLPSettings, SVRSettings
 from mlsp.report import PAGE, Remarks, ReportConfig, write_report
 from mlsp.report_data import beside, read_held
 from mlsp.samples import copy_photographs
-from mlsp.sources import DataSet
 from mlsp.web_page import Number, Section, figure, paragraph, table
 from mtl.evaluation.correlation import plcc, srocc
 from mtl.kadis.generate import generate

@@ -10,13 +10,13 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from fr_metrics import METRICS
-from mlsp.canvases import batch_size, canvas_for, check_size, on_canvas
 from mlsp.conditions import Likely, load_conditions
-from mlsp.describing import describer, on_device
+from mlsp.features.canvases import batch_size, canvas_for, check_size, on_canvas
+from mlsp.features.describing import describer, on_device
+from mlsp.features.pooling import Kind
+from mlsp.features.sources import Files, Source, open_source
 from mlsp.leaks import unrecorded
-from mlsp.pooling import Kind
 from mlsp.quality_model import load_quality
-from mlsp.sources import Files, Source, open_source
 from mtl.evaluation.seen import read_seen, seen_pictures
 from mtl.network.weights import load_model
 from mtl.ratings.rated import resized

@@ -10,7 +10,7 @@ from typing import get_args
 import numpy as np
 from jaxtyping import Float
 
-from mlsp.pooling import Kind
+from mlsp.features.pooling import Kind
 from mlsp.regressor import Regressor, load_regressor, save_regressor
 from mtl.evaluation.seen import SEEN_FILE, SeenRatings, joined, read_seen, write_seen
 from mtl.network.weights import MODEL_FILE

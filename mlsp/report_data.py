@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from distortions import DISTORTIONS
 from fr_metrics import METRICS, HistogramEqualization
 from mlsp import figures
-from mlsp.sources import shard_stats
+from mlsp.features.sources import shard_stats
 from mlsp.web_page import (
     Markup,
     Number,

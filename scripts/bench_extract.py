@@ -26,7 +26,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from mlsp.extract import extractor
+from mlsp.features.extraction import extractor
 from mtl.network.model import SCALINGS, ModelConfig, functional_model
 from mtl.network.weights import TrainedModel, fresh_weights, load_model
 from mtl.runtime.files import InputError, table_text, write_arrays, write_atomically

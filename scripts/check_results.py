@@ -27,11 +27,11 @@ from mlsp.brisque import brisque
 from mlsp.choosing.indicators import measured
 from mlsp.choosing.selection import equal_bins, select
 from mlsp.demo import QUALITIES_FILE, DemoConfig, run_demo
+from mlsp.features.sources import DataSet
 from mlsp.kadid import mean_ratings
 from mlsp.protocol import CORRELATIONS
 from mlsp.regressor import MLPSettings, SVRSettings
 from mlsp.report_data import read_held
-from mlsp.sources import DataSet
 from mtl.curation.curate import CurateConfig, crop_of
 from mtl.denoising.denoiser_evaluation import psnr
 from mtl.evaluation.correlation import srocc

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from mlsp.choosing.indicators import DIGITS, INDICATORS, measured
-from mlsp.extract import extract_to
+from mlsp.features.extraction import extract_to
 from mtl.curation.curate import CurateConfig, crop_of
 from mtl.kadis.shards import file_digest
 from mtl.network.weights import WEIGHTS_FILE, load_model

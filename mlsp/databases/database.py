@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from mlsp.sources import Files
+from mlsp.features.sources import Files
 
 # Fields that are not one entry per picture.
 TEXTS = ("name", "root", "transformation", "lowest", "highest", "no_deviations")

@@ -15,7 +15,7 @@ import scipy.io
 
 from distortions import distort
 from mlsp import benchmark_run
-from mlsp.store import Features
+from mlsp.features.store import Features
 from mtl.runtime.files import InputError, table_text
 
 LIVE_COUNTS = {"jp2k": 227, "jpeg": 233, "wn": 174, "gblur": 174, "fastfading": 174}

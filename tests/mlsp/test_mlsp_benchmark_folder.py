@@ -19,7 +19,7 @@ from mlsp.benchmark_run import run_benchmark
 from mtl.network.model import ModelConfig
 from mtl.runtime.files import InputError
 
-EXTRACT = sys.modules["mlsp.extract"]  # the package has a function of this name
+EXTRACT = sys.modules["mlsp.features.extraction"]  # the package has a function of this name
 LENGTH = 2_116
 TABLES = ("summary.csv", "repetitions.csv", "predictions.csv", "splits/ratings-random.json")
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mlsp import Predictor, condition_training, extract
+from mlsp import Predictor, condition_training
 from mlsp.condition_training import add_conditions
 from mlsp.conditions import (
     CONDITIONS_FILE,
@@ -21,8 +21,9 @@ from mlsp.conditions import (
     load_conditions,
     save_conditions,
 )
+from mlsp.features import extraction as extract
+from mlsp.features.sources import DataSet
 from mlsp.predict import Prediction
-from mlsp.sources import DataSet
 from mtl.kadis.generate import generate
 from mtl.kadis.plan import GenerateConfig
 from mtl.kadis.shards import file_digest
@@ -33,7 +34,7 @@ from scripts import predict as command
 from scripts import train as train_command
 
 LENGTH = 2_116
-EXTRACT = sys.modules["mlsp.extract"]  # the package has a function of this name
+EXTRACT = sys.modules["mlsp.features.extraction"]  # the package has a function of this name
 
 
 def clusters(rng, per_condition, spread):

@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlsp.canvases import BYTES_PER_PIXEL
-from mlsp.crops import CropRows, Crops, pool_features, pool_predictions
-from mlsp.extract import extract_to
-from mlsp.sources import open_source
+from mlsp.features.canvases import BYTES_PER_PIXEL
+from mlsp.features.crops import CropRows, Crops, pool_features, pool_predictions
+from mlsp.features.extraction import extract_to
+from mlsp.features.sources import open_source
 from mtl.network.model import ModelConfig
 from mtl.runtime.files import InputError
 from scripts import extract as command
 
 LENGTH = 16_928
-EXTRACT = sys.modules["mlsp.extract"]  # the package has a function of this name
+EXTRACT = sys.modules["mlsp.features.extraction"]  # the package has a function of this name
 
 
 @given(st.integers(75, 400), st.integers(75, 400), st.integers(0, 3))
@@ -145,7 +145,7 @@ def test_crops_are_pooled_into_one_row_of_each_picture(cheap, pictures, tmp_path
 
 
 def test_a_stopped_extraction_of_crops_continues(cheap, pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr("mlsp.store.SECONDS_BETWEEN_FLUSHES", 0.0)
+    monkeypatch.setattr("mlsp.features.store.SECONDS_BETWEEN_FLUSHES", 0.0)
     crops = Crops(20, 100, "avg")
     whole = extract_to(cheap, open_source(pictures), tmp_path / "whole", crops=crops)
     source = open_source(pictures)

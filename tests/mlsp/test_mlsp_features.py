@@ -8,14 +8,15 @@ import cv2
 import numpy as np
 import pytest
 
-from mlsp import BLOCKS, Predictor, extract
+from mlsp import BLOCKS, Predictor
 from mlsp.benchmark import Method, fit_for_use
-from mlsp.blocks import LENGTH
-from mlsp.extract import extract_to
+from mlsp.features import extraction as extract
+from mlsp.features.blocks import LENGTH
+from mlsp.features.extraction import extract_to
+from mlsp.features.sources import Files, open_source, rated_files
+from mlsp.features.store import load_features
 from mlsp.quality_model import save_quality_model
 from mlsp.regressor import SVRSettings
-from mlsp.sources import Files, open_source, rated_files
-from mlsp.store import load_features
 from mtl.evaluation.seen import SeenRatings, write_seen
 from mtl.network.model import ModelConfig
 from mtl.network.weights import load_model, save_model
@@ -100,15 +101,15 @@ def test_a_stopped_extraction_continues(model, pictures, tmp_path):
 
     source = open_source(pictures)
     stopped = Stopped(source.root, source.names, source.columns)
-    import mlsp.store
+    import mlsp.features.store
 
-    flushes = mlsp.store.SECONDS_BETWEEN_FLUSHES
-    mlsp.store.SECONDS_BETWEEN_FLUSHES = 0.0
+    flushes = mlsp.features.store.SECONDS_BETWEEN_FLUSHES
+    mlsp.features.store.SECONDS_BETWEEN_FLUSHES = 0.0
     try:
         with pytest.raises(KeyboardInterrupt):
             extract_to(model, stopped, tmp_path / "parts")
     finally:
-        mlsp.store.SECONDS_BETWEEN_FLUSHES = flushes
+        mlsp.features.store.SECONDS_BETWEEN_FLUSHES = flushes
     state = json.loads((tmp_path / "parts" / "partial.json").read_text())
     assert 0 < len(state["done"]) < 5
     with pytest.raises(InputError, match="not a finished feature folder"):

@@ -12,20 +12,20 @@ import cv2
 import numpy as np
 import pytest
 
-from mlsp import store
 from mlsp.choosing import measuring
 from mlsp.choosing.measuring import CroppedFiles, deep_features
-from mlsp.crops import Crops
-from mlsp.extract import extract_to
-from mlsp.pooling import feature_shape
-from mlsp.sources import DataSet, open_source, rated_files
-from mlsp.store import load_features
+from mlsp.features import store
+from mlsp.features.crops import Crops
+from mlsp.features.extraction import extract_to
+from mlsp.features.pooling import feature_shape
+from mlsp.features.sources import DataSet, open_source, rated_files
+from mlsp.features.store import load_features
 from mtl.curation.curate import CurateConfig
 from mtl.network.model import ModelConfig
 from mtl.runtime.contents import content_digest
 from mtl.runtime.files import InputError
 
-EXTRACT = sys.modules["mlsp.extract"]  # the package has a function of this name
+EXTRACT = sys.modules["mlsp.features.extraction"]  # the package has a function of this name
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from folder_digests import digests
 
-from mlsp import sources
+from mlsp.features import sources
 from mtl.curation.pristine import pristine_crop
 from mtl.kadis.generate import EQUALIZATION, generate
 from mtl.kadis.making import make_shard

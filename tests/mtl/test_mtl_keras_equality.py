@@ -15,7 +15,7 @@ import pytest
 
 os.environ["KERAS_BACKEND"] = "jax"
 
-from mlsp.blocks import BLOCKS
+from mlsp.features.blocks import BLOCKS
 from mtl.network.imports.keras_files import KerasFile, StoredLayer, open_keras_file
 from mtl.network.imports.keras_layers import body_weights
 from mtl.network.imports.pretrained import ImportConfig, import_keras

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mlsp.sources import open_source
+from mlsp.features.sources import open_source
 from mtl.runtime.files import InputError
 from mtl.runtime.outputs import check_output, check_output_folder, check_text_output
 

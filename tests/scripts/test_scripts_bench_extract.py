@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from mlsp.blocks import LENGTH
+from mlsp.features.blocks import LENGTH
 from mtl.runtime.files import InputError
 from scripts import bench_extract
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fr_metrics import HistogramEqualization
-from mlsp.blocks import BLOCKS
+from mlsp.features.blocks import BLOCKS
 from mtl.network.model import ModelConfig, functional_model
 from mtl.network.weights import fresh_weights, load_model, save_model
 from mtl.runtime.files import read_arrays

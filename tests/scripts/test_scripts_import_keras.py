@@ -8,8 +8,8 @@ import jax
 import numpy as np
 import pytest
 
-from mlsp.blocks import BLOCKS
-from mlsp.store import load_features
+from mlsp.features.blocks import BLOCKS
+from mlsp.features.store import load_features
 from mtl.network.imports.keras_layers import keras_convolutions
 from mtl.network.model import ModelConfig, functional_model
 from mtl.network.weights import fresh_weights, load_model

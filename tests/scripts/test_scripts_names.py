@@ -7,7 +7,7 @@ import os
 import pytest
 from PIL import Image
 
-from mlsp.store import load_features
+from mlsp.features.store import load_features
 from mtl.runtime.files import read_table
 from scripts.deepfl import main
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from mlsp.pooling import Kind, pooled
+from mlsp.features.pooling import Kind, pooled
 from mtl.network.weights import TrainedModel
 from mtl.runtime import compilation_cache
 

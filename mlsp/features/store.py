@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from mlsp.matrix_files import new_matrix
-from mlsp.sources import Source
+from mlsp.features.matrix_files import new_matrix
+from mlsp.features.sources import Source
 from mtl.runtime.contents import digest_each
 from mtl.runtime.files import InputError, file_digest, read_table, table_text, write_atomically
 from mtl.runtime.progress import say

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from mlsp.blocks import BLOCKS, LENGTH
+from mlsp.features.blocks import BLOCKS, LENGTH
 from mtl.network.inception_resnet_v2 import FEATURES, Map
 
 Kind = Literal["mlsp", "gap", "spp", "mlsp-wide"]

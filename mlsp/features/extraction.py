@@ -1,8 +1,8 @@
 """Features of pictures: pooled activations of InceptionResNetV2, 16,928 numbers by default.
 
-DeepFL-IQA, arXiv:2001.08113, section IV-C; other kinds are in `mlsp.pooling`. Pictures keep their
+DeepFL-IQA, arXiv:2001.08113, section IV-C; other kinds are in `mlsp.features.pooling`. Pictures keep their
 own size (75×75 at least), since pooling over the picture makes the length independent of it. They
-are laid on canvases of few shapes (`mlsp.canvases`), which changes nothing but rounding.
+are laid on canvases of few shapes (`mlsp.features.canvases`), which changes nothing but rounding.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,12 +12,12 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Num
 
-from mlsp.canvases import Size, batch_size, canvases, check_size, on_canvas
-from mlsp.crops import CropRows, Crops, pool_features
-from mlsp.describing import describer, on_device
-from mlsp.pooling import Kind, feature_shape
-from mlsp.sources import Source
-from mlsp.store import Features, FeatureWriter
+from mlsp.features.canvases import Size, batch_size, canvases, check_size, on_canvas
+from mlsp.features.crops import CropRows, Crops, pool_features
+from mlsp.features.describing import describer, on_device
+from mlsp.features.pooling import Kind, feature_shape
+from mlsp.features.sources import Source
+from mlsp.features.store import Features, FeatureWriter
 from mtl.kadis.shards import file_digest
 from mtl.network.weights import WEIGHTS_FILE, TrainedModel
 from mtl.runtime.files import InputError
@@ -45,7 +45,7 @@ def extract(
     Args:
         model: read by `mtl.network.weights.load_model`.
         images: pixels 0..255, RGB, at least 75×75.
-        kind: see `mlsp.pooling`.
+        kind: see `mlsp.features.pooling`.
 
     Raises:
         ValueError: the shape is not (n, h, w, 3) or the pictures are too small.
@@ -81,7 +81,7 @@ def extract_to(
         source: the pictures.
         out: the feature folder; one that was begun with the same settings is continued, and what it
             holds of pictures whose content has changed is made again.
-        kind: of the features, see `mlsp.pooling`.
+        kind: of the features, see `mlsp.features.pooling`.
         crops: describe random crops in the place of whole pictures.
         progress: report on standard error.
 

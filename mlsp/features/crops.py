@@ -19,8 +19,8 @@ from typing import Literal, get_args
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from mlsp.canvases import check_size
-from mlsp.sources import Source
+from mlsp.features.canvases import check_size
+from mlsp.features.sources import Source
 from mtl.network.inception_resnet_v2 import SMALLEST_SIDE
 from mtl.runtime.files import InputError
 

@@ -1,0 +1,6 @@
+"""MLSP features: the blocks of a network, pooled, for pictures of any size."""
+
+from mlsp.features.blocks import BLOCKS
+from mlsp.features.extraction import extract
+
+__all__ = ["BLOCKS", "extract"]
