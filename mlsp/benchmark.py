@@ -19,7 +19,14 @@ from mlsp.protocol import (
     share_within,
     srocc_by_distortion,
 )
-from mlsp.regressor import Regressor, Settings, SVRSettings, Weighting, fit, train_and_test
+from mlsp.regression.regressor import (
+    Regressor,
+    Settings,
+    SVRSettings,
+    Weighting,
+    fit,
+    train_and_test,
+)
 from mtl.evaluation.splits import FEWEST_GROUPS, Split, split_by_group
 from mtl.runtime.files import InputError
 from mtl.runtime.progress import say

@@ -38,7 +38,7 @@ from mlsp.features.store import Features
 from mlsp.leaks import UNRECORDED, Planned, check_unseen, remarks_on, seen_by, unrecorded
 from mlsp.learning_curve import FEWEST_SIZES, even_sizes, learning_curve, write_learning_curves
 from mlsp.quality_model import save_quality_model
-from mlsp.regressor import MLPSettings, SVRSettings, Weighting, settings_of
+from mlsp.regression.regressor import MLPSettings, SVRSettings, Weighting, settings_of
 from mtl.evaluation.saved_splits import write_splits
 from mtl.evaluation.splits import Split
 from mtl.network.weights import FOLDER, TrainedModel, load_model

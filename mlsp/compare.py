@@ -23,7 +23,7 @@ from mlsp.benchmark_results import Judged, draw_scatter, write_results
 from mlsp.benchmark_run import run_benchmark
 from mlsp.benchmark_splits import Opened, planned_splits
 from mlsp.databases import open_database
-from mlsp.regressor import Kind
+from mlsp.regression.regressor import Kind
 from mtl.evaluation.splits import FEWEST_PICTURES, Split, check_split
 from mtl.kadis.plan import read_manifest
 from mtl.network.inception_resnet_v2 import InceptionResNetV2

@@ -24,7 +24,7 @@ from mlsp.features.sources import DataSet
 from mlsp.kadid import mean_ratings
 from mlsp.predict import Prediction, Predictor, predict_files
 from mlsp.quality_model import save_quality_model
-from mlsp.regressor import MLPSettings, SVRSettings
+from mlsp.regression.regressor import MLPSettings, SVRSettings
 from mlsp.report import PAGE, Remarks, ReportConfig, write_report
 from mlsp.report_data import beside, read_held
 from mlsp.samples import copy_photographs

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mlsp.features.pooling import Kind
-from mlsp.regressor import Regressor, load_regressor, save_regressor
+from mlsp.regression.regressor import Regressor, load_regressor, save_regressor
 from mtl.evaluation.seen import SEEN_FILE, SeenRatings, joined, read_seen, write_seen
 from mtl.network.weights import MODEL_FILE
 from mtl.runtime.files import InputError, whole_file, write_atomically

@@ -24,8 +24,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from mlsp.regressor import MLPSettings, Outcome, Settings, SVRSettings, train_and_test
-from mlsp.regressor_training import member_bytes
+from mlsp.regression.regressor import MLPSettings, Outcome, Settings, SVRSettings, train_and_test
+from mlsp.regression.regressor_training import member_bytes
 from mtl.evaluation.splits import Split, split_by_group
 from mtl.runtime.files import InputError, table_text, write_atomically
 from mtl.runtime.progress import say, stage

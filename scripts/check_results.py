@@ -30,7 +30,7 @@ from mlsp.demo import QUALITIES_FILE, DemoConfig, run_demo
 from mlsp.features.sources import DataSet
 from mlsp.kadid import mean_ratings
 from mlsp.protocol import CORRELATIONS
-from mlsp.regressor import MLPSettings, SVRSettings
+from mlsp.regression.regressor import MLPSettings, SVRSettings
 from mlsp.report_data import read_held
 from mtl.curation.curate import CurateConfig, crop_of
 from mtl.denoising.denoiser_evaluation import psnr

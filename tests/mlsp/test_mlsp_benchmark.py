@@ -14,7 +14,7 @@ from mlsp.benchmark_config import BenchmarkConfig
 from mlsp.benchmark_run import run_benchmark
 from mlsp.protocol import judge
 from mlsp.quality_model import load_quality, save_quality_model
-from mlsp.regressor import MLPSettings, SVRSettings
+from mlsp.regression.regressor import MLPSettings, SVRSettings
 from mtl.evaluation.splits import Split
 from mtl.runtime.files import InputError
 

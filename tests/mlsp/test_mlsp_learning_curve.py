@@ -19,7 +19,7 @@ from mlsp.learning_curve import (
     nested_splits,
     write_learning_curves,
 )
-from mlsp.regressor import SVRSettings
+from mlsp.regression.regressor import SVRSettings
 from mtl.evaluation.splits import Split, split_by_group
 from mtl.runtime.files import InputError
 

@@ -14,8 +14,8 @@ import pytest
 import scipy.stats
 from sklearn.svm import SVR
 
-import mlsp.regressor_training as training
-from mlsp.regressor import (
+import mlsp.regression.regressor_training as training
+from mlsp.regression.regressor import (
     KINDS,
     MLPSettings,
     Standard,

@@ -15,7 +15,7 @@ import pytest
 
 from mlsp.benchmark import Method, Rated, compare_methods, random_splits
 from mlsp.benchmark_results import Judged, draw_cross, draw_scatter, write_results
-from mlsp.regressor import SVRSettings
+from mlsp.regression.regressor import SVRSettings
 from mlsp.report import PAGE, Remarks, ReportConfig, write_report
 from mlsp.web_page import Number, Section, element, page, table
 from mtl.kadis.plan import plan_digest, read_manifest

@@ -17,7 +17,7 @@ from mlsp.conditions import fit_conditions, save_conditions
 from mlsp.kadid import condition_means
 from mlsp.predict import Predictor
 from mlsp.quality_model import save_quality_model
-from mlsp.regressor import SVRSettings
+from mlsp.regression.regressor import SVRSettings
 from mtl.kadis.shards import file_digest
 from mtl.network.weights import INCLUDED, load_model, model_folder
 from mtl.runtime.files import InputError, read_arrays, read_table

@@ -22,7 +22,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
-from mlsp.regressor_network import (
+from mlsp.regression.regressor_network import (
     UNITS,
     Parameters,
     initial_parameters,
@@ -57,7 +57,7 @@ class MLPSettings:
     units: tuple[int, int, int] = UNITS
     """Of the hidden layers; the paper's."""
     batch_norm: bool = False
-    """The published program's variant, see mlsp.regressor_network."""
+    """The published program's variant, see mlsp.regression.regressor_network."""
     momentum: float = 0.99
     """Of batch normalisation's running statistics; below it for runs of under 500 steps."""
     loss: Loss = "mse"

@@ -1,7 +1,7 @@
 """Shallow regressors from features to human scores: networks, and support vectors.
 
-DeepFL-IQA, arXiv:2001.08113, sections IV-D, V-B and V-D1; mlsp.regressor_network and
-mlsp.support_vectors say what each kind is.
+DeepFL-IQA, arXiv:2001.08113, sections IV-D, V-B and V-D1; mlsp.regression.regressor_network and
+mlsp.regression.support_vectors say what each kind is.
 
 Features and scores are standardised with the training part's mean and deviation, which the paper
 does not mention: bodies trained for different lengths have features of very different scale.
@@ -17,10 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from mlsp.regressor_network import network
-from mlsp.regressor_training import MLPSettings, Trained, train_networks
-from mlsp.standardisation import Standard
-from mlsp.support_vectors import (
+from mlsp.regression.regressor_network import network
+from mlsp.regression.regressor_training import MLPSettings, Trained, train_networks
+from mlsp.regression.standardisation import Standard
+from mlsp.regression.support_vectors import (
     SVRSettings,
     fit_machine,
     kernel_matrix,
@@ -89,7 +89,7 @@ class Regressor:
     kind: Kind
     standard: Standard
     arrays: Mapping[str, np.ndarray]
-    """As in mlsp.regressor_network.network, or as mlsp.support_vectors.machine_arrays has them."""
+    """As in mlsp.regression.regressor_network.network, or as mlsp.regression.support_vectors.machine_arrays has them."""
     chosen: float
     """Learning rate or C that validated best."""
     validation_loss: float

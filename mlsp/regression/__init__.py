@@ -1,0 +1,1 @@
+"""Regressors from features to scores: the paper's network, support vectors."""
