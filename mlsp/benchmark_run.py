@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mlsp.baselines import brisque_features, full_reference_scores
+from mlsp.baselines.database_tables import brisque_features, full_reference_scores
 from mlsp.benchmark import Method, Rated, compare_methods, fit_for_use, split_for_use
 from mlsp.benchmark_config import BenchmarkConfig, check_config
 from mlsp.benchmark_results import BRISQUE, Judged, draw_cross, draw_scatter, write_results

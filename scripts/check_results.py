@@ -21,9 +21,9 @@ import numpy as np
 from distortions import DISTORTIONS, distort
 from distortions.denoiser import load_denoiser
 from fr_metrics import METRICS
-from mlsp.baselines import brisque_features
+from mlsp.baselines.brisque import brisque
+from mlsp.baselines.database_tables import brisque_features
 from mlsp.benchmark import Task, benchmark
-from mlsp.brisque import brisque
 from mlsp.choosing.indicators import measured
 from mlsp.choosing.selection import equal_bins, select
 from mlsp.demo import QUALITIES_FILE, DemoConfig, run_demo

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from fr_metrics import METRICS, score
-from mlsp import baselines
-from mlsp.baselines import (
+from mlsp.baselines.brisque import brisque
+from mlsp.baselines.database_tables import (
     BRISQUE_COLUMNS,
     BRISQUE_FILE,
     FULL_REFERENCE_FILE,
     brisque_features,
     full_reference_scores,
 )
-from mlsp.brisque import brisque
+from mlsp.baselines.database_tables import database_tables as baselines
 from mlsp.databases import open_database
 from mtl.file_tools import score_files
 from mtl.runtime.files import InputError, read_table

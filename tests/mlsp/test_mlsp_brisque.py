@@ -11,7 +11,16 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlsp.brisque import LENGTH, SHAPES, aggd_fit, aggd_mean, brisque, ggd_fit, halved, mscn
+from mlsp.baselines.brisque import (
+    LENGTH,
+    SHAPES,
+    aggd_fit,
+    aggd_mean,
+    brisque,
+    ggd_fit,
+    halved,
+    mscn,
+)
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "brisque" / "features.csv"
 

@@ -1,0 +1,1 @@
+"""Methods without deep features, to compare with."""
