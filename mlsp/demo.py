@@ -19,9 +19,9 @@ from fr_metrics import METRICS
 from mlsp import figures
 from mlsp.benchmark import Method, Task, benchmark, fit_for_use
 from mlsp.benchmark_results import SUMMARY_FILE, Judged, write_results
+from mlsp.databases.condition_means import mean_ratings
 from mlsp.features.extraction import extract_to
 from mlsp.features.sources import DataSet
-from mlsp.kadid import mean_ratings
 from mlsp.predict import Prediction, Predictor, predict_files
 from mlsp.quality_model import save_quality_model
 from mlsp.regression.regressor import MLPSettings, SVRSettings

@@ -26,9 +26,9 @@ from mlsp.baselines.database_tables import brisque_features
 from mlsp.benchmark import Task, benchmark
 from mlsp.choosing.indicators import measured
 from mlsp.choosing.selection import equal_bins, select
+from mlsp.databases.condition_means import mean_ratings
 from mlsp.demo import QUALITIES_FILE, DemoConfig, run_demo
 from mlsp.features.sources import DataSet
-from mlsp.kadid import mean_ratings
 from mlsp.protocol import CORRELATIONS
 from mlsp.regression.regressor import MLPSettings, SVRSettings
 from mlsp.report_data import read_held

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distortions import DISTORTIONS
-from mlsp.kadid import condition_means
+from mlsp.databases.condition_means import condition_means
 from mtl.curation.pristine import pristine_crop
 from mtl.file_tools.distort_files import distort_folder
 from mtl.kadis.recipes import LEVELS

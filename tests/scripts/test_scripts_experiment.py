@@ -14,7 +14,7 @@ from distortions import distort
 from fr_metrics import METRICS
 from mlsp.benchmark import Method, fit_for_use
 from mlsp.conditions import fit_conditions, save_conditions
-from mlsp.kadid import condition_means
+from mlsp.databases.condition_means import condition_means
 from mlsp.predict import Predictor
 from mlsp.quality_model import save_quality_model
 from mlsp.regression.regressor import SVRSettings
