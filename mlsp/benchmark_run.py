@@ -35,9 +35,9 @@ from mlsp.databases import Database, open_database
 from mlsp.features.crops import Crops
 from mlsp.features.extraction import extract_to
 from mlsp.features.store import Features
-from mlsp.leaks import UNRECORDED, Planned, check_unseen, remarks_on, seen_by, unrecorded
 from mlsp.learning_curve import FEWEST_SIZES, even_sizes, learning_curve, write_learning_curves
-from mlsp.quality_model import save_quality_model
+from mlsp.prediction.leaks import UNRECORDED, Planned, check_unseen, remarks_on, seen_by, unrecorded
+from mlsp.prediction.quality_model import save_quality_model
 from mlsp.regression.regressor import MLPSettings, SVRSettings, Weighting, settings_of
 from mtl.evaluation.saved_splits import write_splits
 from mtl.evaluation.splits import Split

@@ -22,8 +22,8 @@ from mlsp.benchmark_results import SUMMARY_FILE, Judged, write_results
 from mlsp.databases.condition_means import mean_ratings
 from mlsp.features.extraction import extract_to
 from mlsp.features.sources import DataSet
-from mlsp.predict import Prediction, Predictor, predict_files
-from mlsp.quality_model import save_quality_model
+from mlsp.prediction.predictor import Prediction, Predictor, predict_files
+from mlsp.prediction.quality_model import save_quality_model
 from mlsp.regression.regressor import MLPSettings, SVRSettings
 from mlsp.report import PAGE, Remarks, ReportConfig, write_report
 from mlsp.report_data import beside, read_held

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlsp.condition_training import PICTURES, add_conditions
-from mlsp.conditions import CONDITIONS_FILE
+from mlsp.prediction.condition_training import PICTURES, add_conditions
+from mlsp.prediction.conditions import CONDITIONS_FILE
 from mtl.network.weights import model_folder
 from mtl.runtime.progress import say
 from scripts.command_line import parse

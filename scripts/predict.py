@@ -10,7 +10,7 @@ Pictures that the model was trained on, known by their content, are left out, fo
 of them is no prediction; --seen judges them as well.
 
 --explain adds what has most likely been done to each picture: the three likeliest distortions and
-levels, `pristine` among them, each with its share of the whole (mlsp/conditions.py says how). It
+levels, `pristine` among them, each with its share of the whole (mlsp/prediction/conditions.py says how). It
 needs what `deepfl train` or `deepfl conditions` puts into the model folder.
 
 --json writes one object: format (1), model, scale, explanation (null, or held_out, type_accuracy
@@ -31,9 +31,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mlsp.conditions import Likely
-from mlsp.leaks import UNRECORDED
-from mlsp.predict import Prediction, Predictor, SeenPicture, predict_files
+from mlsp.prediction.conditions import Likely
+from mlsp.prediction.leaks import UNRECORDED
+from mlsp.prediction.predictor import Prediction, Predictor, SeenPicture, predict_files
 from mtl.network.weights import INCLUDED
 from mtl.runtime.files import InputError, json_text, table_text, write_atomically
 from mtl.runtime.outputs import check_text_output

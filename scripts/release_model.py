@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mlsp.conditions import CONDITIONS_FILE, load_conditions, save_conditions
-from mlsp.predict import Prediction, Predictor, predict_files
-from mlsp.quality_model import RATINGS_FILE, REGRESSOR_FILE, load_quality
+from mlsp.prediction.conditions import CONDITIONS_FILE, load_conditions, save_conditions
+from mlsp.prediction.predictor import Prediction, Predictor, predict_files
+from mlsp.prediction.quality_model import RATINGS_FILE, REGRESSOR_FILE, load_quality
 from mtl.evaluation.correlation import srocc
 from mtl.evaluation.seen import read_seen
 from mtl.kadis.shards import file_digest

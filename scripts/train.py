@@ -20,8 +20,8 @@ see the folder of --out:
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
-from mlsp.condition_training import PICTURES, add_conditions
-from mlsp.conditions import CONDITIONS_FILE, has_conditions
+from mlsp.prediction.condition_training import PICTURES, add_conditions
+from mlsp.prediction.conditions import CONDITIONS_FILE, has_conditions
 from mtl.runtime.files import InputError
 from mtl.runtime.progress import say
 from mtl.training.distributed import leads

@@ -10,9 +10,12 @@ import cv2
 import numpy as np
 import pytest
 
-from mlsp import Predictor, condition_training
-from mlsp.condition_training import add_conditions
-from mlsp.conditions import (
+from mlsp import Predictor
+from mlsp.features import extraction as extract
+from mlsp.features.sources import DataSet
+from mlsp.prediction import condition_training
+from mlsp.prediction.condition_training import add_conditions
+from mlsp.prediction.conditions import (
     CONDITIONS_FILE,
     PRISTINE,
     Conditions,
@@ -21,9 +24,7 @@ from mlsp.conditions import (
     load_conditions,
     save_conditions,
 )
-from mlsp.features import extraction as extract
-from mlsp.features.sources import DataSet
-from mlsp.predict import Prediction
+from mlsp.prediction.predictor import Prediction
 from mtl.kadis.generate import generate
 from mtl.kadis.plan import GenerateConfig
 from mtl.kadis.shards import file_digest

@@ -15,7 +15,7 @@ from mlsp.features.blocks import LENGTH
 from mlsp.features.extraction import extract_to
 from mlsp.features.sources import Files, open_source, rated_files
 from mlsp.features.store import load_features
-from mlsp.quality_model import save_quality_model
+from mlsp.prediction.quality_model import save_quality_model
 from mlsp.regression.regressor import SVRSettings
 from mtl.evaluation.seen import SeenRatings, write_seen
 from mtl.network.model import ModelConfig

@@ -9,7 +9,7 @@ import pytest
 
 from mlsp.benchmark_config import BenchmarkConfig
 from mlsp.benchmark_run import run_benchmark
-from mlsp.leaks import unrecorded
+from mlsp.prediction.leaks import unrecorded
 from mtl.evaluation.saved_splits import write_splits
 from mtl.evaluation.seen import SeenRatings, read_seen, write_seen
 from mtl.evaluation.splits import Split, split_by_group

@@ -10,7 +10,7 @@ import pytest
 
 from mlsp.databases import open_database
 from mlsp.features.sources import open_source
-from mlsp.predict import Prediction, predict_files
+from mlsp.prediction.predictor import Prediction, predict_files
 from mtl.ratings.rated import common_size, read_ratings
 from mtl.runtime.files import InputError
 from mtl.runtime.tables.columns import TableColumns

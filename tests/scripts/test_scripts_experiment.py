@@ -13,10 +13,10 @@ from small_network import SmallBody
 from distortions import distort
 from fr_metrics import METRICS
 from mlsp.benchmark import Method, fit_for_use
-from mlsp.conditions import fit_conditions, save_conditions
 from mlsp.databases.condition_means import condition_means
-from mlsp.predict import Predictor
-from mlsp.quality_model import save_quality_model
+from mlsp.prediction.conditions import fit_conditions, save_conditions
+from mlsp.prediction.predictor import Predictor
+from mlsp.prediction.quality_model import save_quality_model
 from mlsp.regression.regressor import SVRSettings
 from mtl.kadis.shards import file_digest
 from mtl.network.weights import INCLUDED, load_model, model_folder

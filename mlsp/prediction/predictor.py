@@ -10,13 +10,13 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from fr_metrics import METRICS
-from mlsp.conditions import Likely, load_conditions
 from mlsp.features.canvases import batch_size, canvas_for, check_size, on_canvas
 from mlsp.features.describing import describer, on_device
 from mlsp.features.pooling import Kind
 from mlsp.features.sources import Files, Source, open_source
-from mlsp.leaks import unrecorded
-from mlsp.quality_model import load_quality
+from mlsp.prediction.conditions import Likely, load_conditions
+from mlsp.prediction.leaks import unrecorded
+from mlsp.prediction.quality_model import load_quality
 from mtl.evaluation.seen import read_seen, seen_pictures
 from mtl.network.weights import load_model
 from mtl.ratings.rated import resized
@@ -50,7 +50,7 @@ class Predictor:
 
     Args:
         folder: the model folder, or the run that holds it.
-        explain: say of each picture which conditions are the likeliest, see `mlsp.conditions`.
+        explain: say of each picture which conditions are the likeliest, see `mlsp.prediction.conditions`.
 
     Raises:
         InputError: the folder is not a model, or one that can only describe pictures, or holds no

@@ -7,7 +7,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from mlsp.conditions import (
+from mlsp.features.extraction import extract_to
+from mlsp.features.sources import DataSet
+from mlsp.features.store import Features
+from mlsp.prediction.conditions import (
     CONDITIONS_FILE,
     PRISTINE,
     Condition,
@@ -16,9 +19,6 @@ from mlsp.conditions import (
     fit_conditions,
     save_conditions,
 )
-from mlsp.features.extraction import extract_to
-from mlsp.features.sources import DataSet
-from mlsp.features.store import Features
 from mtl.kadis.plan import read_manifest
 from mtl.kadis.shards import file_digest
 from mtl.network.weights import WEIGHTS_FILE, load_model

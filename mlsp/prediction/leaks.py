@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from mlsp.databases import Database
-from mlsp.quality_model import REGRESSOR_FILE
+from mlsp.prediction.quality_model import REGRESSOR_FILE
 from mtl.evaluation.look_alikes import look_alikes, perceptual_hashes, remark_on_look_alikes
 from mtl.evaluation.saved_splits import SPLITS_FILE, read_splits
 from mtl.evaluation.seen import CHOSEN, TRAINED, SeenRatings, has_record, read_seen, seen_pictures

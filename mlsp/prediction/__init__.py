@@ -1,0 +1,1 @@
+"""Quality models on disk, and predictions with them."""
