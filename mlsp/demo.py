@@ -17,9 +17,9 @@ from jaxtyping import Float
 from distortions import DISTORTIONS
 from fr_metrics import METRICS
 from mlsp import figures
-from mlsp.benchmark import Method, Task, benchmark, fit_for_use
-from mlsp.benchmark_results import SUMMARY_FILE, Judged, write_results
 from mlsp.databases.condition_means import mean_ratings
+from mlsp.evaluation.benchmark_results import SUMMARY_FILE, Judged, write_results
+from mlsp.evaluation.benchmarking import Method, Task, benchmark, fit_for_use
 from mlsp.features.extraction import extract_to
 from mlsp.features.sources import DataSet
 from mlsp.prediction.predictor import Prediction, Predictor, predict_files

@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 
 from distortions import DISTORTIONS, Distortion, distort
 from fr_metrics import METRICS
-from mlsp.protocol import fit_logistic5, logistic5
+from mlsp.evaluation.measures import fit_logistic5, logistic5
 from mtl.kadis.recipes import LEVELS, named_seed
 from mtl.runtime.files import write_atomically
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from mlsp import figures
-from mlsp.benchmark_results import (
+from mlsp.evaluation.benchmark_results import (
     CROSS_FILE,
     DISTORTIONS_FILE,
     PLACES_FILE,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 
-from mlsp.benchmark_results import (
+from mlsp.evaluation.benchmark_results import (
     BRISQUE,
     CROSS_FILE,
     DISTORTIONS_FILE,

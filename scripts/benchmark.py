@@ -17,8 +17,9 @@ Several databases give the cross-database matrix, several models a row each:
 
 from collections.abc import Sequence
 
-from mlsp.benchmark_config import BenchmarkConfig
-from mlsp.benchmark_results import (
+from mlsp.databases import download_help
+from mlsp.evaluation.benchmark_config import BenchmarkConfig
+from mlsp.evaluation.benchmark_results import (
     CROSS_FILE,
     DISTORTIONS_FILE,
     PLACES_FILE,
@@ -27,9 +28,8 @@ from mlsp.benchmark_results import (
     SUMMARY_FILE,
     Judged,
 )
-from mlsp.benchmark_run import run_benchmark
-from mlsp.databases import download_help
-from mlsp.protocol import CORRELATIONS
+from mlsp.evaluation.benchmark_run import run_benchmark
+from mlsp.evaluation.measures import CORRELATIONS
 from mtl.network.weights import FOLDER
 from mtl.runtime.outputs import check_output, check_output_folder
 from mtl.runtime.progress import say

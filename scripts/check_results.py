@@ -23,13 +23,13 @@ from distortions.denoiser import load_denoiser
 from fr_metrics import METRICS
 from mlsp.baselines.brisque import brisque
 from mlsp.baselines.database_tables import brisque_features
-from mlsp.benchmark import Task, benchmark
 from mlsp.choosing.indicators import measured
 from mlsp.choosing.selection import equal_bins, select
 from mlsp.databases.condition_means import mean_ratings
 from mlsp.demo import QUALITIES_FILE, DemoConfig, run_demo
+from mlsp.evaluation.benchmarking import Task, benchmark
+from mlsp.evaluation.measures import CORRELATIONS
 from mlsp.features.sources import DataSet
-from mlsp.protocol import CORRELATIONS
 from mlsp.regression.regressor import MLPSettings, SVRSettings
 from mlsp.report_data import read_held
 from mtl.curation.curate import CurateConfig, crop_of

@@ -10,7 +10,7 @@ Example:
 
 from collections.abc import Sequence
 
-from mlsp.compare import TasksConfig, compare_tasks
+from mlsp.evaluation.compare import TasksConfig, compare_tasks
 from mtl.runtime.progress import say
 from scripts.benchmark import print_summary
 from scripts.command_line import parse

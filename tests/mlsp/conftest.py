@@ -14,7 +14,7 @@ import pytest
 import scipy.io
 
 from distortions import distort
-from mlsp import benchmark_run
+from mlsp.evaluation import benchmark_run
 from mlsp.features.store import Features
 from mtl.runtime.files import InputError, table_text
 

@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
-from mlsp.benchmark import Method, Rated, compare_methods, fit_for_use, random_splits
-from mlsp.benchmark_config import BenchmarkConfig
-from mlsp.benchmark_run import run_benchmark
+from mlsp.evaluation.benchmark_config import BenchmarkConfig
+from mlsp.evaluation.benchmark_run import run_benchmark
+from mlsp.evaluation.benchmarking import Method, Rated, compare_methods, fit_for_use, random_splits
+from mlsp.evaluation.measures import judge
 from mlsp.prediction.quality_model import load_quality, save_quality_model
-from mlsp.protocol import judge
 from mlsp.regression.regressor import MLPSettings, SVRSettings
 from mtl.evaluation.splits import Split
 from mtl.runtime.files import InputError

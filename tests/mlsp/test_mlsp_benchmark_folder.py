@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mlsp import benchmark_run
-from mlsp.benchmark_config import BenchmarkConfig
-from mlsp.benchmark_run import run_benchmark
+from mlsp.evaluation import benchmark_run
+from mlsp.evaluation.benchmark_config import BenchmarkConfig
+from mlsp.evaluation.benchmark_run import run_benchmark
 from mtl.network.model import ModelConfig
 from mtl.runtime.files import InputError
 

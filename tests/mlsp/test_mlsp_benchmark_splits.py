@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlsp import benchmark_run
-from mlsp.benchmark_config import BenchmarkConfig
-from mlsp.benchmark_run import run_benchmark
 from mlsp.databases import open_database
-from mlsp.imbalance import opposing_split
+from mlsp.evaluation import benchmark_run
+from mlsp.evaluation.benchmark_config import BenchmarkConfig
+from mlsp.evaluation.benchmark_run import run_benchmark
+from mlsp.evaluation.imbalance import opposing_split
 from mtl.evaluation.saved_splits import read_splits
 from mtl.evaluation.splits import Split
 from mtl.runtime.files import InputError

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from small_network import SmallBody
 
-from mlsp.compare import SchemesConfig, TasksConfig, compare_schemes, compare_tasks
+from mlsp.evaluation.compare import SchemesConfig, TasksConfig, compare_schemes, compare_tasks
 from mtl.runtime.files import InputError
 from mtl.training.multitask.train import TrainConfig, read_config, train
 from mtl.training.opinions import finetune as finetuning

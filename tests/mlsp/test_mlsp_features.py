@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mlsp import BLOCKS, Predictor
-from mlsp.benchmark import Method, fit_for_use
+from mlsp.evaluation.benchmarking import Method, fit_for_use
 from mlsp.features import extraction as extract
 from mlsp.features.blocks import LENGTH
 from mlsp.features.extraction import extract_to

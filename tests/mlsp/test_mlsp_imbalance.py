@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mlsp.imbalance import BINS, gap, opposing_split, training_shares
+from mlsp.evaluation.imbalance import BINS, gap, opposing_split, training_shares
 from mtl.evaluation.splits import VALIDATION_SHARE
 from mtl.runtime.files import InputError, read_table
 from mtl.training.opinions.balancing import proportion_weights

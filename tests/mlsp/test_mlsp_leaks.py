@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mlsp.benchmark_config import BenchmarkConfig
-from mlsp.benchmark_run import run_benchmark
+from mlsp.evaluation.benchmark_config import BenchmarkConfig
+from mlsp.evaluation.benchmark_run import run_benchmark
 from mlsp.prediction.leaks import unrecorded
 from mtl.evaluation.saved_splits import write_splits
 from mtl.evaluation.seen import SeenRatings, read_seen, write_seen

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlsp.benchmark import Method, Rated, random_splits
-from mlsp.learning_curve import (
+from mlsp.evaluation.benchmarking import Method, Rated, random_splits
+from mlsp.evaluation.learning_curve import (
     Curve,
     even_sizes,
     extrapolate,

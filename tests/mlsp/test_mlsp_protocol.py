@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mlsp.protocol import (
+from mlsp.evaluation.measures import (
     FEWEST_PICTURES,
     MEASURES,
     distortion_table,

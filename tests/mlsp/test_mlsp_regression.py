@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.svm import SVR
 
-from mlsp.benchmark import Method, Task, benchmark, fit_for_use
-from mlsp.benchmark_results import Judged, write_results
-from mlsp.protocol import MEASURES, judge
+from mlsp.evaluation.benchmark_results import Judged, write_results
+from mlsp.evaluation.benchmarking import Method, Task, benchmark, fit_for_use
+from mlsp.evaluation.measures import MEASURES, judge
 from mlsp.regression.regressor import MLPSettings, SVRSettings, fit, load_regressor, save_regressor
 from mtl.evaluation.splits import split_by_group
 from mtl.runtime.files import InputError, read_table

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mlsp.benchmark import Method, Rated, compare_methods, random_splits
-from mlsp.benchmark_results import Judged, draw_cross, draw_scatter, write_results
+from mlsp.evaluation.benchmark_results import Judged, draw_cross, draw_scatter, write_results
+from mlsp.evaluation.benchmarking import Method, Rated, compare_methods, random_splits
 from mlsp.regression.regressor import SVRSettings
 from mlsp.report import PAGE, Remarks, ReportConfig, write_report
 from mlsp.web_page import Number, Section, element, page, table

@@ -12,8 +12,8 @@ from small_network import SmallBody
 
 from distortions import distort
 from fr_metrics import METRICS
-from mlsp.benchmark import Method, fit_for_use
 from mlsp.databases.condition_means import condition_means
+from mlsp.evaluation.benchmarking import Method, fit_for_use
 from mlsp.prediction.conditions import fit_conditions, save_conditions
 from mlsp.prediction.predictor import Predictor
 from mlsp.prediction.quality_model import save_quality_model

@@ -7,7 +7,7 @@ the weights with the best PLCC on the validation part so far, and those are test
 
 DeepFL-IQA, arXiv:2001.08113, section V-D1, schemes of table II, by what `init` is: (1) a body
 trained on ImageNet; (2) a body trained weakly supervised, by `mtl.training.multitask.train`. There the head is one
-linear layer (--head linear). Schemes 3 and 4 are features and a regressor; mlsp.compare does all.
+linear layer (--head linear). Schemes 3 and 4 are features and a regressor; mlsp.evaluation.compare does all.
 
 DeepBIQ, arXiv:1602.05531, sections 2.3 and 3.3: --loss classes sorts the scores into five classes
 of equal width, which are learned with cross-entropy and weights against their frequencies; the

@@ -15,7 +15,7 @@ OUT/learning_curves/  test SROCC against training-set size, with --learning-curv
 OUT/model/            network and regressor, what `deepfl predict` takes
 
 Protocols: random, 60/20/20 by reference (DeepFL-IQA, section V-B); official, the sets of the
-database's table; opposing, KonIQ-10k-LT's (mlsp.imbalance), beside which the gap to the first
+database's table; opposing, KonIQ-10k-LT's (mlsp.evaluation.imbalance), beside which the gap to the first
 other protocol is shown.
 """
 
@@ -27,15 +27,26 @@ from pathlib import Path
 import numpy as np
 
 from mlsp.baselines.database_tables import brisque_features, full_reference_scores
-from mlsp.benchmark import Method, Rated, compare_methods, fit_for_use, split_for_use
-from mlsp.benchmark_config import BenchmarkConfig, check_config
-from mlsp.benchmark_results import BRISQUE, Judged, draw_cross, draw_scatter, write_results
-from mlsp.benchmark_splits import Opened, planned_splits, restricted, usable_splits
 from mlsp.databases import Database, open_database
+from mlsp.evaluation.benchmark_config import BenchmarkConfig, check_config
+from mlsp.evaluation.benchmark_results import (
+    BRISQUE,
+    Judged,
+    draw_cross,
+    draw_scatter,
+    write_results,
+)
+from mlsp.evaluation.benchmark_splits import Opened, planned_splits, restricted, usable_splits
+from mlsp.evaluation.benchmarking import Method, Rated, compare_methods, fit_for_use, split_for_use
+from mlsp.evaluation.learning_curve import (
+    FEWEST_SIZES,
+    even_sizes,
+    learning_curve,
+    write_learning_curves,
+)
 from mlsp.features.crops import Crops
 from mlsp.features.extraction import extract_to
 from mlsp.features.store import Features
-from mlsp.learning_curve import FEWEST_SIZES, even_sizes, learning_curve, write_learning_curves
 from mlsp.prediction.leaks import UNRECORDED, Planned, check_unseen, remarks_on, seen_by, unrecorded
 from mlsp.prediction.quality_model import save_quality_model
 from mlsp.regression.regressor import MLPSettings, SVRSettings, Weighting, settings_of

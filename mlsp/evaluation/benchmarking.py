@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-from mlsp.features.crops import Pool, pool_features
-from mlsp.protocol import (
+from mlsp.evaluation.measures import (
     CORRELATIONS,
     distortion_table,
     judge,
@@ -19,6 +18,7 @@ from mlsp.protocol import (
     share_within,
     srocc_by_distortion,
 )
+from mlsp.features.crops import Pool, pool_features
 from mlsp.regression.regressor import (
     Regressor,
     Settings,

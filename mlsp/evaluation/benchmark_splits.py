@@ -1,7 +1,7 @@
 """The splits of a benchmark: made and checked before anything expensive begins.
 
 Protocols: random, 60/20/20 by reference (DeepFL-IQA, section V-B); official, the sets of the
-database's table; opposing, KonIQ-10k-LT's (mlsp.imbalance).
+database's table; opposing, KonIQ-10k-LT's (mlsp.evaluation.imbalance).
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,9 +13,9 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Int
 
-from mlsp.benchmark import random_splits
 from mlsp.databases import Database
-from mlsp.imbalance import opposing_split
+from mlsp.evaluation.benchmarking import random_splits
+from mlsp.evaluation.imbalance import opposing_split
 from mtl.evaluation.saved_splits import read_splits
 from mtl.evaluation.splits import (
     FEWEST_GROUPS,

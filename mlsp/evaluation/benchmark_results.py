@@ -1,4 +1,4 @@
-"""The tables and pictures that benchmarks leave behind; `mlsp.benchmark_run` lists the files."""
+"""The tables and pictures that benchmarks leave behind; `mlsp.evaluation.benchmark_run` lists the files."""
 
 import json
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float
 
 from mlsp import figures
-from mlsp.benchmark import Benchmark, Row
-from mlsp.imbalance import gap
+from mlsp.evaluation.benchmarking import Benchmark, Row
+from mlsp.evaluation.imbalance import gap
 from mtl.evaluation.splits import Split
 from mtl.runtime.files import table_text, write_atomically
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlsp.benchmark_splits import Protocol
+from mlsp.evaluation.benchmark_splits import Protocol
 from mlsp.features.crops import CROP_SIZE, CropPool, Pool
 from mlsp.features.pooling import Kind as FeatureKind
 from mlsp.regression.regressor import Kind, MLPSettings

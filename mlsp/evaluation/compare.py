@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 
 from fr_metrics import METRICS
-from mlsp.benchmark import Benchmark, Rated, judged_tests, merged
-from mlsp.benchmark_config import BenchmarkConfig, check_config
-from mlsp.benchmark_results import Judged, draw_scatter, write_results
-from mlsp.benchmark_run import run_benchmark
-from mlsp.benchmark_splits import Opened, planned_splits
 from mlsp.databases import open_database
+from mlsp.evaluation.benchmark_config import BenchmarkConfig, check_config
+from mlsp.evaluation.benchmark_results import Judged, draw_scatter, write_results
+from mlsp.evaluation.benchmark_run import run_benchmark
+from mlsp.evaluation.benchmark_splits import Opened, planned_splits
+from mlsp.evaluation.benchmarking import Benchmark, Rated, judged_tests, merged
 from mlsp.regression.regressor import Kind
 from mtl.evaluation.splits import FEWEST_PICTURES, Split, check_split
 from mtl.kadis.plan import read_manifest

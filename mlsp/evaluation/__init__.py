@@ -1,0 +1,1 @@
+"""Benchmarks of regressors on rated pictures: measures, splits, results."""
