@@ -16,7 +16,6 @@ from jaxtyping import Float
 
 from distortions import DISTORTIONS
 from fr_metrics import METRICS
-from mlsp import figures
 from mlsp.databases.condition_means import mean_ratings
 from mlsp.evaluation.benchmark_results import SUMMARY_FILE, Judged, write_results
 from mlsp.evaluation.benchmarking import Method, Task, benchmark, fit_for_use
@@ -25,10 +24,10 @@ from mlsp.features.sources import DataSet
 from mlsp.prediction.predictor import Prediction, Predictor, predict_files
 from mlsp.prediction.quality_model import save_quality_model
 from mlsp.regression.regressor import MLPSettings, SVRSettings
-from mlsp.report import PAGE, Remarks, ReportConfig, write_report
-from mlsp.report_data import beside, read_held
+from mlsp.report.report import PAGE, Remarks, ReportConfig, figures, write_report
+from mlsp.report.report_data import beside, read_held
+from mlsp.report.web_page import Number, Section, figure, paragraph, table
 from mlsp.samples import copy_photographs
-from mlsp.web_page import Number, Section, figure, paragraph, table
 from mtl.evaluation.correlation import plcc, srocc
 from mtl.kadis.generate import generate
 from mtl.kadis.plan import GenerateConfig

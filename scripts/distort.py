@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlsp.figures import contact_sheet
+from mlsp.report.figures import contact_sheet
 from mtl.file_tools.distort_files import distort_file, distort_folder
 from mtl.kadis.recipes import chosen_levels, chosen_types
 from mtl.runtime.files import InputError

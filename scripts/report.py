@@ -11,7 +11,7 @@ Examples, with what `deepfl demo` makes:
 
 from collections.abc import Sequence
 
-from mlsp.report import ReportConfig, write_report
+from mlsp.report.report import ReportConfig, write_report
 from mtl.runtime.progress import say
 from scripts.command_line import parse
 

@@ -15,7 +15,7 @@ from matplotlib import pyplot
 
 from fr_metrics import METRICS
 from mlsp.evaluation.benchmark_results import SUMMARY_FILE
-from mlsp.figures import AFTER, BEFORE, DOTS_PER_INCH, save
+from mlsp.report.figures import AFTER, BEFORE, DOTS_PER_INCH, save
 from mtl.runtime.files import InputError, read_table, table_text, write_atomically
 from mtl.runtime.progress import say
 from mtl.training.learning_curves import read_log

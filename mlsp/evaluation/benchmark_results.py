@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from mlsp import figures
 from mlsp.evaluation.benchmarking import Benchmark, Row
 from mlsp.evaluation.imbalance import gap
+from mlsp.report.report import figures
 from mtl.evaluation.splits import Split
 from mtl.runtime.files import table_text, write_atomically
 

@@ -28,8 +28,8 @@ import scipy.optimize
 from jaxtyping import Float
 from matplotlib import pyplot
 
-from mlsp import figures
 from mlsp.evaluation.benchmarking import Method, Rated, Row, compare_methods
+from mlsp.report.report import figures
 from mtl.evaluation.splits import Split
 from mtl.runtime.files import InputError, json_text, table_text, write_atomically
 from mtl.runtime.progress import say, stage

@@ -16,8 +16,8 @@ import pytest
 from mlsp.evaluation.benchmark_results import Judged, draw_cross, draw_scatter, write_results
 from mlsp.evaluation.benchmarking import Method, Rated, compare_methods, random_splits
 from mlsp.regression.regressor import SVRSettings
-from mlsp.report import PAGE, Remarks, ReportConfig, write_report
-from mlsp.web_page import Number, Section, element, page, table
+from mlsp.report.report import PAGE, Remarks, ReportConfig, write_report
+from mlsp.report.web_page import Number, Section, element, page, table
 from mtl.kadis.plan import plan_digest, read_manifest
 from mtl.runtime.files import InputError, read_table, table_text
 from mtl.runtime.pictures import read_picture

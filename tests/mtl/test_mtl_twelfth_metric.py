@@ -14,7 +14,7 @@ from small_network import small_run
 import fr_metrics
 from fr_metrics import score_all
 from fr_metrics.gmsd import gmsd
-from mlsp.figures import score_histograms, training_curves
+from mlsp.report.figures import score_histograms, training_curves
 from mtl.kadis.metric_names import chosen_metrics
 from mtl.kadis.plan import GenerateConfig, make_plan
 from mtl.published.export import column_title

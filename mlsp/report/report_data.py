@@ -11,9 +11,9 @@ from jaxtyping import UInt8
 
 from distortions import DISTORTIONS
 from fr_metrics import METRICS, HistogramEqualization
-from mlsp import figures
 from mlsp.features.sources import shard_stats
-from mlsp.web_page import (
+from mlsp.report.report import figures
+from mlsp.report.web_page import (
     Markup,
     Number,
     Picture,

@@ -13,11 +13,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlsp.report_benchmarks import WORST, benchmark_section
-from mlsp.report_data import Held, data_section, read_held
-from mlsp.report_tables import Tables, best_row, read_benchmark, trained_rows
-from mlsp.report_training import Log, best_epoch, training_section
-from mlsp.web_page import GENERATOR, Markup, Section, bullets, element, missing, page, paragraph
+from mlsp.report.report_benchmarks import WORST, benchmark_section
+from mlsp.report.report_data import Held, data_section, read_held
+from mlsp.report.report_tables import Tables, best_row, read_benchmark, trained_rows
+from mlsp.report.report_training import Log, best_epoch, training_section
+from mlsp.report.web_page import (
+    GENERATOR,
+    Markup,
+    Section,
+    bullets,
+    element,
+    missing,
+    page,
+    paragraph,
+)
 from mtl.kadis.plan import plan_digest, read_manifest
 from mtl.network.weights import FOLDER, MODEL_FILE
 from mtl.runtime.files import InputError, write_atomically
