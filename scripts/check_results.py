@@ -26,7 +26,7 @@ from mlsp.baselines.database_tables import brisque_features
 from mlsp.choosing.indicators import measured
 from mlsp.choosing.selection import equal_bins, select
 from mlsp.databases.condition_means import mean_ratings
-from mlsp.demo import QUALITIES_FILE, DemoConfig, run_demo
+from mlsp.demonstration.demo import QUALITIES_FILE, DemoConfig, run_demo
 from mlsp.evaluation.benchmarking import Task, benchmark
 from mlsp.evaluation.measures import CORRELATIONS
 from mlsp.features.sources import DataSet

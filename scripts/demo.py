@@ -9,7 +9,7 @@ Example:
 
 from collections.abc import Sequence
 
-from mlsp.demo import DemoConfig, run_demo
+from mlsp.demonstration.demo import DemoConfig, run_demo
 from scripts.command_line import parse
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from distortions import DISTORTIONS
 from mlsp.databases.condition_means import HIGHEST, LOWEST, condition_means
-from mlsp.demo import DemoConfig, _claim, run_demo
-from mlsp.samples import PHOTOGRAPHS, copy_photographs
+from mlsp.demonstration.demo import DemoConfig, _claim, run_demo
+from mlsp.demonstration.samples import PHOTOGRAPHS, copy_photographs
 from mtl.runtime.files import InputError
 from mtl.runtime.pictures import read_picture
 

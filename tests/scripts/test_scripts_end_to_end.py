@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mlsp.samples import PHOTOGRAPHS
+from mlsp.demonstration.samples import PHOTOGRAPHS
 from scripts.check_results import check_rows, differences
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from distortions import DISTORTIONS
 from fr_metrics import METRICS
 from mlsp.databases.condition_means import mean_ratings
+from mlsp.demonstration.samples import copy_photographs
 from mlsp.evaluation.benchmark_results import SUMMARY_FILE, Judged, write_results
 from mlsp.evaluation.benchmarking import Method, Task, benchmark, fit_for_use
 from mlsp.features.extraction import extract_to
@@ -27,7 +28,6 @@ from mlsp.regression.regressor import MLPSettings, SVRSettings
 from mlsp.report.report import PAGE, Remarks, ReportConfig, figures, write_report
 from mlsp.report.report_data import beside, read_held
 from mlsp.report.web_page import Number, Section, figure, paragraph, table
-from mlsp.samples import copy_photographs
 from mtl.evaluation.correlation import plcc, srocc
 from mtl.kadis.generate import generate
 from mtl.kadis.plan import GenerateConfig
