@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from deepfl.command_line import parse, run_script
 
 from mlsp.choosing.choose import trimming
 from mlsp.choosing.indicators import INDICATORS
@@ -24,7 +25,6 @@ from mlsp.choosing.selection import equal_bins, select
 from mlsp.choosing.settings import BINS, SPARE
 from mtl.runtime.files import InputError, table_text, write_atomically
 from mtl.runtime.progress import say, stage
-from scripts.command_line import parse, run_script
 from scripts.provenance import provenance
 
 SHARE = 10  # one of so many photographs is chosen

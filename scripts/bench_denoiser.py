@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from deepfl.command_line import parse, run_script
 from skimage.restoration import denoise_nl_means
 from threadpoolctl import threadpool_limits
 
@@ -26,7 +27,6 @@ from mtl.denoising.denoiser_evaluation import evaluate
 from mtl.runtime.files import InputError, table_text, write_atomically
 from mtl.runtime.pictures import list_pictures
 from mtl.runtime.progress import say
-from scripts.command_line import parse, run_script
 from scripts.provenance import provenance
 
 SIGMAS = (15.0, 25.0, 50.0)  # grey levels; those of the published figures

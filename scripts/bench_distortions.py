@@ -15,6 +15,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from deepfl.command_line import parse, run_script
 from jaxtyping import UInt8
 from skimage import data
 from threadpoolctl import threadpool_limits
@@ -23,7 +24,6 @@ from distortions import DISTORTIONS, distort
 from distortions.table import LEVELS
 from mtl.runtime.files import table_text, write_atomically
 from mtl.runtime.progress import progress_bar, say
-from scripts.command_line import parse, run_script
 from scripts.provenance import provenance
 
 SIZE = (512, 384)  # width, height: the size of KADID-10k

@@ -18,6 +18,7 @@ from statistics import median
 from typing import Any
 
 import cv2
+from deepfl.command_line import parse, run_script
 from skimage import data
 
 from distortions import DISTORTIONS
@@ -30,7 +31,6 @@ from mtl.runtime.pictures import list_pictures, picture_size
 from mtl.runtime.progress import say
 from mtl.runtime.ray_connection import ray_connection
 from scripts.bench_distortions import DENOISE
-from scripts.command_line import parse, run_script
 from scripts.provenance import provenance
 
 STEPS = ("read", "distort", "score", "encode", "write")

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
+from deepfl.command_line import parse, run_script
 from jaxtyping import UInt8
 
 from distortions import distort
@@ -30,7 +31,6 @@ from fr_metrics import METRICS, score_all
 from mtl.runtime.files import table_text, write_atomically
 from mtl.runtime.progress import progress_bar, say
 from scripts.bench_distortions import SIZE, photograph
-from scripts.command_line import parse, run_script
 from scripts.other_libraries import LIBRARIES, Library, installed_libraries, packages
 from scripts.provenance import provenance
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from deepfl.command_line import parse, run_script
 
 from mtl.ratings import ScreeningSettings, run_ratings, screen
 from mtl.ratings.raw import IMAGE
@@ -29,7 +30,6 @@ from mtl.ratings.simulation import SimulationSettings, raw_text, simulate
 from mtl.ratings.study import PREDICTED, RatingsConfig
 from mtl.runtime.files import InputError, table_text, write_atomically
 from mtl.runtime.progress import progress_bar, say
-from scripts.command_line import parse, run_script
 from scripts.provenance import provenance
 
 # KonIQ-10k: workers who passed the quiz, images, and votes per image before the later steps; the

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jax
+from deepfl.command_line import parse, run_script
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 from fr_metrics import HistogramEqualization
@@ -41,7 +42,6 @@ from mtl.training.multitask.input_pipeline import Batch, ScoredImages, training_
 from mtl.training.multitask.train_config import TrainConfig, check
 from mtl.training.training_loop import STEPS_AHEAD
 from mtl.training.training_step import Placement, Programs, State, computing_as
-from scripts.command_line import parse, run_script
 from scripts.provenance import provenance
 
 # Peak in TFLOP/s of what JAX calls the device, from the makers' data sheets, without sparsity:

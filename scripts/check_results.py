@@ -17,6 +17,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from deepfl.command_line import parse, run_script
 
 from distortions import DISTORTIONS, distort
 from distortions.denoiser import load_denoiser
@@ -40,7 +41,6 @@ from mtl.runtime.pictures import Rejected, list_pictures, read_picture
 from mtl.runtime.progress import say
 from mtl.training.learning_curves import read_log
 from scripts.bench_ratings import BenchConfig, screening_rates
-from scripts.command_line import parse, run_script
 from scripts.provenance import provenance
 
 # The demonstration that is re-run.

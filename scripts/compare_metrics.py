@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from deepfl.command_line import parse, run_script
 from jaxtyping import Float, UInt8
 
 from distortions import DISTORTIONS, distort
@@ -26,7 +27,6 @@ from mtl.runtime import compilation_cache
 from mtl.runtime.files import InputError, read_table, table_text, write_atomically
 from mtl.runtime.pictures import list_pictures, read_picture
 from mtl.runtime.progress import progress_bar, say
-from scripts.command_line import parse, run_script
 from scripts.provenance import provenance
 
 Condition = tuple[int, int]

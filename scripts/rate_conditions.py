@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from deepfl.command_line import parse, run_script
+
 from distortions import DISTORTIONS
 from mlsp.databases.condition_means import condition_means
 from mtl.curation.pristine import pristine_crop
@@ -21,7 +23,6 @@ from mtl.kadis.recipes import LEVELS
 from mtl.runtime.files import InputError, table_text, write_atomically
 from mtl.runtime.pictures import encode_png, list_pictures, read_picture
 from mtl.runtime.progress import progress_bar, say
-from scripts.command_line import parse, run_script
 
 PRISTINE, DISTORTED, TABLE = "pristine", "distorted", "ratings.csv"
 

@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from deepfl.command_line import parse, run_script
+
 from fr_metrics import METRICS
 from mtl.runtime.files import InputError, read_table, write_atomically
 from mtl.runtime.progress import say
 from scripts.bench_metrics import ALL
-from scripts.command_line import parse, run_script
 from scripts.other_libraries import LIBRARIES
 
 # KADIS-700k: 140,000 photographs, one of 25 types at five levels (arXiv:2001.08113, section III-A).

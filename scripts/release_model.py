@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from deepfl.command_line import parse, run_script
 
 from mlsp.prediction.conditions import CONDITIONS_FILE, load_conditions, save_conditions
 from mlsp.prediction.predictor import Prediction, Predictor, predict_files
@@ -25,7 +26,6 @@ from mtl.kadis.shards import file_digest
 from mtl.network.weights import INCLUDED, MODEL_FILE, WEIGHTS_FILE, load_model, save_model
 from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.progress import say
-from scripts.command_line import parse, run_script
 from scripts.report_training import PLACES
 
 LARGEST = 30_000_000  # bytes of all files together

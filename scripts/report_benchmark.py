@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from deepfl.command_line import parse, run_script
+
 from mlsp.evaluation.benchmark_results import SUMMARY_FILE
 from mtl.runtime.files import InputError, read_table, table_text, write_atomically
 from mtl.runtime.progress import say
-from scripts.command_line import parse, run_script
 from scripts.provenance import provenance
 
 

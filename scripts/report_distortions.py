@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from deepfl.command_line import parse, run_script
 from jaxtyping import UInt8
 
 from distortions import DISTORTIONS, distort
@@ -30,7 +31,6 @@ from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.pictures import read_picture
 from mtl.runtime.progress import progress_bar, say
 from scripts.bench_distortions import DENOISE
-from scripts.command_line import parse, run_script
 from scripts.provenance import provenance
 
 # Colour shift: suffix of a reference output, direction (rows, columns).

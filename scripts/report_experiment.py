@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from deepfl.command_line import parse, run_script
 from matplotlib import pyplot
 
 from fr_metrics import METRICS
@@ -20,7 +21,6 @@ from mtl.runtime.files import InputError, read_table, table_text, write_atomical
 from mtl.runtime.progress import say
 from mtl.training.learning_curves import read_log
 from mtl.training.multitask.train import read_config
-from scripts.command_line import parse, run_script
 from scripts.provenance import provenance
 
 TRAINING = "training"  # the experiment that compares the two runs

@@ -15,13 +15,13 @@ from typing import Any
 
 import jax
 import numpy as np
+from deepfl.command_line import parse, run_script
 
 from fr_metrics import METRICS, score_all
 from mtl.runtime import compilation_cache
 from mtl.runtime.files import InputError, read_table, table_text, write_atomically
 from mtl.runtime.pictures import read_picture
 from mtl.runtime.progress import progress_bar, say
-from scripts.command_line import parse, run_script
 from scripts.other_libraries import LIBRARIES, Library, installed_libraries, packages
 from scripts.provenance import provenance
 

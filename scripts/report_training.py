@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from deepfl.command_line import parse, run_script
+
 from mtl.kadis.plan import read_manifest
 from mtl.runtime.files import InputError, table_text, write_atomically
 from mtl.runtime.progress import say
 from mtl.training.learning_curves import learning_curve, read_log
 from mtl.training.multitask.train import read_config
 from mtl.training.multitask.train_config import FREE, TrainConfig, as_json
-from scripts.command_line import parse, run_script
 from scripts.provenance import provenance
 
 # Settings that say where a run is and how it was launched, not what is computed.

@@ -11,9 +11,10 @@ Example, hours on two cores:
 
 from collections.abc import Sequence
 
+from deepfl.command_line import parse, run_script
+
 from mtl.denoising.denoiser import RECORD_FILE, WEIGHTS_FILE, DenoiserConfig, train_denoiser
 from mtl.runtime.progress import say
-from scripts.command_line import parse, run_script
 
 
 def main(arguments: Sequence[str]) -> None:

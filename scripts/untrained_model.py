@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from deepfl.command_line import parse, run_script
+
 from mtl.network.inception_resnet_v2 import WIDTHS
 from mtl.network.model import ModelConfig, functional_model
 from mtl.network.weights import fresh_weights, save_model
 from mtl.runtime.files import InputError
 from mtl.runtime.progress import say
-from scripts.command_line import parse, run_script
 
 
 @dataclass(frozen=True)

@@ -227,7 +227,7 @@ def test_splits_of_a_file_are_checked_too(rated, tmp_path):
 
 
 def test_constant_predictions_are_counted_and_in_no_median(rated, tmp_path, monkeypatch, capsys):
-    from scripts import benchmark as command
+    from deepfl.commands import benchmark as command
 
     fit = benchmark_run.compare_methods
 

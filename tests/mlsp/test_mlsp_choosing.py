@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from deepfl.program import main
 from PIL import Image
 
 from mlsp.choosing import DiverseConfig, curate_diverse
@@ -20,7 +21,6 @@ from mtl.curation.curate import CurateConfig, curate
 from mtl.runtime.files import InputError, read_table, write_atomically
 from mtl.runtime.pictures import Rejected, read_picture
 from scripts import report_choosing
-from scripts.deepfl import main
 
 SIZE = (80, 96)
 NUMBER = 10

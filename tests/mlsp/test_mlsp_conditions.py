@@ -9,6 +9,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from deepfl.commands import predict as command
+from deepfl.commands import train as train_command
 
 from mlsp import Predictor
 from mlsp.features import extraction as extract
@@ -31,8 +33,6 @@ from mtl.kadis.shards import file_digest
 from mtl.network.weights import load_model
 from mtl.runtime.files import InputError, read_arrays, write_arrays
 from mtl.training.multitask.train import Run, TrainConfig
-from scripts import predict as command
-from scripts import train as train_command
 
 LENGTH = 2_116
 EXTRACT = sys.modules["mlsp.features.extraction"]  # the package has a function of this name

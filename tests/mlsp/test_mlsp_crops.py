@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+from deepfl.commands import extract as command
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +17,6 @@ from mlsp.features.extraction import extract_to
 from mlsp.features.sources import open_source
 from mtl.network.model import ModelConfig
 from mtl.runtime.files import InputError
-from scripts import extract as command
 
 LENGTH = 16_928
 EXTRACT = sys.modules["mlsp.features.extraction"]  # the package has a function of this name

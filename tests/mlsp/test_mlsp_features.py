@@ -7,6 +7,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from deepfl.program import main
 
 from mlsp import BLOCKS, Predictor
 from mlsp.evaluation.benchmarking import Method, fit_for_use
@@ -22,7 +23,6 @@ from mtl.network.model import ModelConfig
 from mtl.network.weights import load_model, save_model
 from mtl.runtime.contents import content_digest
 from mtl.runtime.files import InputError
-from scripts.deepfl import main
 
 
 @pytest.fixture(scope="module")

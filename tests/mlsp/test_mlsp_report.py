@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from deepfl.program import main
 
 from mlsp.evaluation.benchmark_results import Judged, draw_cross, draw_scatter, write_results
 from mlsp.evaluation.benchmarking import Method, Rated, compare_methods, random_splits
@@ -23,7 +24,6 @@ from mtl.runtime.files import InputError, read_table, table_text
 from mtl.runtime.pictures import read_picture
 from mtl.training.multitask.train import PLAN_DIGEST
 from mtl.training.multitask.train_config import TrainConfig, as_json
-from scripts.deepfl import main
 
 # Whatever comes from files may be hostile: names of folders, databases, photographs.
 FOLDER = "<script>document.title='hacked'<b>&'"

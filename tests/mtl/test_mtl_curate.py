@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from deepfl.program import main
 from PIL import Image
 
 from mtl.curation import curate as module
@@ -20,7 +21,6 @@ from mtl.curation.duplicates import perceptual_hash
 from mtl.curation.pristine import pristine_crop
 from mtl.runtime.files import InputError
 from mtl.runtime.pictures import read_picture
-from scripts.deepfl import main
 
 SIZE = (192, 256)
 
@@ -162,7 +162,7 @@ def test_a_killed_program_continues_and_ends_in_the_same_bytes(photographs, tmp_
         shifted = np.roll(sample["china"], 16 * k, axis=1)
         cv2.imwrite(str(photographs / f"shifted-{k:02d}.png"), shifted[..., ::-1])
     command = [
-        *(sys.executable, "-m", "scripts.deepfl", "curate", str(photographs)),
+        *(sys.executable, "-m", "deepfl.program", "curate", str(photographs)),
         *("--size", *map(str, SIZE), "--num-workers", "1", "--crop", "salient", "--out"),
     ]
     out = tmp_path / "killed"

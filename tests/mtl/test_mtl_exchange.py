@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from deepfl.program import main
 from folder_digests import digests
 
 from mlsp.features import sources
@@ -31,7 +32,6 @@ from mtl.published.score_tables import read_published
 from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.pictures import list_pictures, read_picture
 from mtl.training.multitask.input_pipeline import ScoredImages, training_batches
-from scripts.deepfl import main
 
 LONG = "x" * 300 + "_25_01.png"  # more bytes than a name may have
 SIZE = (96, 128)

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordReader
+from deepfl.program import main
 from folder_digests import digests
 
 from distortions import distort
@@ -27,7 +28,6 @@ from mtl.kadis.shards import NAME
 from mtl.runtime.files import InputError
 from mtl.runtime.pictures import read_picture
 from mtl.training.multitask.input_pipeline import ScoredImages
-from scripts.deepfl import main
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
@@ -260,7 +260,7 @@ def test_a_killed_run_continues_and_ends_in_the_same_bytes(made, tmp_path, capsy
         *("--shards", "4", "--validation", "0.3", "--num-workers", "1", "--license", "CC0"),
     ]
     with (tmp_path / "log").open("wb") as log:
-        command = [sys.executable, "-m", "scripts.deepfl", *arguments]
+        command = [sys.executable, "-m", "deepfl.program", *arguments]
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         deadline = time.monotonic() + 120
         while not list((tmp_path / "out").glob("stats/*.json")):

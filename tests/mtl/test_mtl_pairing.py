@@ -4,6 +4,7 @@ from pathlib import Path
 
 import cv2
 import pytest
+from deepfl.commands.score import main
 
 from distortions import distort
 from fr_metrics import score_all
@@ -12,7 +13,6 @@ from mtl.file_tools.pairing import pair_names
 from mtl.file_tools.score_files import pair_folders
 from mtl.runtime.files import InputError
 from mtl.runtime.pictures import read_picture
-from scripts.score import main
 
 
 def paired(place: Path, references: str, distorted: str):

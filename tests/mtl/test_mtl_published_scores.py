@@ -6,13 +6,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from deepfl.commands.score import main
 
 from distortions import distort
 from fr_metrics.sff import load_matrix
 from mtl.file_tools.score_files import read_pairs, score_pairs
 from mtl.published.score_tables import agreement, pair_published, read_published
 from mtl.runtime.files import InputError
-from scripts.score import main
 
 METRICS = ("ssim", "gmsd")
 

@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 import pytest
 from array_record.python.array_record_module import ArrayRecordReader
+from deepfl.commands.verify import SHOWN, summary
+from deepfl.program import main
 from folder_digests import digests
 from tensorflow_datasets.proto import tf_example_pb2
 
@@ -23,8 +25,6 @@ from mtl.kadis.verification import verify
 from mtl.kadis.verification.findings import Check, Problem
 from mtl.runtime.files import InputError
 from mtl.runtime.pictures import encode_png
-from scripts.deepfl import main
-from scripts.verify import SHOWN, summary
 
 SIZE = (96, 128)
 SHARDS = 4
@@ -500,7 +500,7 @@ def test_what_is_named_can_be_made_again(made, data):
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "scripts.deepfl", "verify", *map(str, arguments)]
+    command = [sys.executable, "-m", "deepfl.program", "verify", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

@@ -3,8 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-
-from scripts.deepfl import COMMANDS, main
+from deepfl.program import COMMANDS, main
 
 
 @pytest.fixture

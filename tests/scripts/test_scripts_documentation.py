@@ -21,9 +21,9 @@ import cv2
 import pytest
 import tyro
 import yaml
+from deepfl.program import COMMANDS, main
 
 from distortions import distort
-from scripts.deepfl import COMMANDS, main
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

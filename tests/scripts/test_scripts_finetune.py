@@ -7,13 +7,13 @@ import cv2
 import jax
 import numpy as np
 import pytest
+from deepfl.program import main
 
 from fr_metrics import HistogramEqualization
 from mlsp.features.blocks import BLOCKS
 from mtl.network.model import ModelConfig, functional_model
 from mtl.network.weights import fresh_weights, load_model, save_model
 from mtl.runtime.files import read_arrays
-from scripts.deepfl import main
 
 SIDE, WIDTH = 80, 0.125
 

@@ -7,13 +7,13 @@ import h5py
 import jax
 import numpy as np
 import pytest
+from deepfl.program import main
 
 from mlsp.features.blocks import BLOCKS
 from mlsp.features.store import load_features
 from mtl.network.imports.keras_layers import keras_convolutions
 from mtl.network.model import ModelConfig, functional_model
 from mtl.network.weights import fresh_weights, load_model
-from scripts.deepfl import main
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,11 @@ import json
 import os
 
 import pytest
+from deepfl.program import main
 from PIL import Image
 
 from mlsp.features.store import load_features
 from mtl.runtime.files import read_table
-from scripts.deepfl import main
 
 STRANGE = "Z\udcfcrich.png"  # how Python writes the byte 0xfc of Z\374rich.png
 RAW = b"Z\xfcrich.png"

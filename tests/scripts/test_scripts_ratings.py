@@ -11,12 +11,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from deepfl.program import main
 
 from mlsp.databases import open_database
 from mtl.ratings.rated import read_ratings
 from mtl.ratings.simulation import SimulationSettings, raw_text, simulate
 from scripts import bench_ratings
-from scripts.deepfl import main
 
 STUDY = SimulationSettings(raters=40, images=60, votes=36.0, tests=20)
 
@@ -44,7 +44,7 @@ def place(tmp_path, monkeypatch) -> Path:
 
 
 def test_a_study_from_raw_ratings_to_a_table_for_training(place):
-    command = [sys.executable, "-m", "scripts.deepfl", "ratings", "raw.csv", "--out", "rated"]
+    command = [sys.executable, "-m", "deepfl.program", "ratings", "raw.csv", "--out", "rated"]
     command += ["--experts", "experts.csv", "--predictions", "predicted.csv"]
     command += ["--pictures", "pictures", "--repetitions", "40"]
     root = str(Path(__file__).resolve().parents[2])

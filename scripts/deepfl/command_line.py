@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import tyro
+from deepfl.program import USAGE_ERROR, accept_any_name
 
 from mtl.runtime.files import InputError
 from mtl.runtime.outputs import check_place
-from scripts.deepfl import USAGE_ERROR, accept_any_name
 
 Config = TypeVar("Config")
 

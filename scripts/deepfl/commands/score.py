@@ -23,6 +23,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from deepfl.command_line import parse
+
 from fr_metrics import METRICS
 from mtl.file_tools.score_files import (
     Pair,
@@ -37,7 +39,6 @@ from mtl.runtime.files import InputError, table_text, write_atomically
 from mtl.runtime.outputs import TABLE_SUFFIXES, check_text_output
 from mtl.runtime.pictures import Rejected
 from mtl.runtime.progress import say
-from scripts.command_line import parse
 
 NAMED = 10  # of the reasons why pictures are left out
 

@@ -17,6 +17,8 @@ Several databases give the cross-database matrix, several models a row each:
 
 from collections.abc import Sequence
 
+from deepfl.command_line import parse
+
 from mlsp.databases import download_help
 from mlsp.evaluation.benchmark_config import BenchmarkConfig
 from mlsp.evaluation.benchmark_results import (
@@ -33,7 +35,6 @@ from mlsp.evaluation.measures import CORRELATIONS
 from mtl.network.weights import FOLDER
 from mtl.runtime.outputs import check_output, check_output_folder
 from mtl.runtime.progress import say
-from scripts.command_line import parse
 
 HELP = "--download-help"
 

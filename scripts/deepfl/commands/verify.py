@@ -9,9 +9,10 @@ Example, with the data set that `deepfl demo` makes:
 
 from collections.abc import Sequence
 
+from deepfl.command_line import parse
+from deepfl.program import FAILURE
+
 from mtl.kadis.verification.verify import Check, Verification, VerifyConfig, verify
-from scripts.command_line import parse
-from scripts.deepfl import FAILURE
 
 SHOWN = 20  # problems that are printed; usually they have few causes
 

@@ -17,13 +17,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from deepfl.command_line import parse
+
 from mlsp.features.crops import CROP_SIZE, CropPool, Crops
 from mlsp.features.extraction import extract_to
 from mlsp.features.pooling import Kind
 from mlsp.features.sources import open_source
 from mtl.network.weights import INCLUDED, load_model
 from mtl.runtime.progress import say
-from scripts.command_line import parse
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,11 @@ Example:
 
 from collections.abc import Sequence
 
+from deepfl.command_line import parse
+from deepfl.commands.benchmark import print_summary
+
 from mlsp.evaluation.compare import SchemesConfig, compare_schemes
 from mtl.runtime.progress import say
-from scripts.benchmark import print_summary
-from scripts.command_line import parse
 
 
 def main(arguments: Sequence[str]) -> None:

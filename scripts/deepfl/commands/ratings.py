@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from deepfl.command_line import parse
 
 from mtl.ratings.reliability import Estimate
 from mtl.ratings.simulation import SimulationSettings, raw_text, simulate
@@ -35,7 +36,6 @@ from mtl.ratings.study import (
 from mtl.runtime.files import write_atomically
 from mtl.runtime.outputs import check_output, check_output_folder, check_text_output
 from mtl.runtime.progress import say
-from scripts.command_line import parse
 
 SIMULATE = "--simulate"
 

@@ -31,6 +31,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from deepfl.command_line import parse
+
 from mlsp.prediction.conditions import Likely
 from mlsp.prediction.leaks import UNRECORDED
 from mlsp.prediction.predictor import Prediction, Predictor, SeenPicture, predict_files
@@ -39,7 +41,6 @@ from mtl.runtime.files import InputError, json_text, table_text, write_atomicall
 from mtl.runtime.outputs import check_text_output
 from mtl.runtime.pictures import Rejected
 from mtl.runtime.progress import say
-from scripts.command_line import parse
 
 JSON_FORMAT = 1
 STANDARD_OUTPUT = "-"

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from deepfl.command_line import parse
+
 from mlsp.prediction.condition_training import PICTURES, add_conditions
 from mlsp.prediction.conditions import CONDITIONS_FILE
 from mtl.network.weights import model_folder
 from mtl.runtime.progress import say
-from scripts.command_line import parse
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from deepfl.command_line import parse
+
 from mlsp.report.figures import contact_sheet
 from mtl.file_tools.distort_files import distort_file, distort_folder
 from mtl.kadis.recipes import chosen_levels, chosen_types
@@ -21,7 +23,6 @@ from mtl.runtime.files import InputError
 from mtl.runtime.outputs import check_output, check_output_folder
 from mtl.runtime.pictures import read_picture
 from mtl.runtime.progress import say
-from scripts.command_line import parse
 
 
 @dataclass(frozen=True)

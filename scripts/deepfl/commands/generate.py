@@ -9,12 +9,13 @@ Example, with the photographs that `deepfl demo` lays out:
 
 from collections.abc import Sequence
 
+from deepfl.command_line import parse
+
 from distortions import DISTORTIONS
 from mtl.kadis.generate import generate
 from mtl.kadis.making import Tally
 from mtl.kadis.plan import GenerateConfig
 from mtl.runtime.progress import say
-from scripts.command_line import parse
 
 
 def main(arguments: Sequence[str]) -> None:

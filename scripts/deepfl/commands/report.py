@@ -11,9 +11,10 @@ Examples, with what `deepfl demo` makes:
 
 from collections.abc import Sequence
 
+from deepfl.command_line import parse
+
 from mlsp.report.report import ReportConfig, write_report
 from mtl.runtime.progress import say
-from scripts.command_line import parse
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -13,10 +13,11 @@ Examples:
 
 from collections.abc import Sequence
 
+from deepfl.command_line import parse
+
 from mtl.network.imports.pretrained import FORMULAS, ImportConfig, import_keras
 from mtl.network.weights import IMAGENET, imagenet_folder
 from mtl.runtime.progress import say
-from scripts.command_line import parse
 
 SHOWN = 5  # layers left out that are named
 

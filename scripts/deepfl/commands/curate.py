@@ -19,6 +19,8 @@ Examples, with the photographs that `deepfl demo` lays out:
 
 from collections.abc import Sequence
 
+from deepfl.command_line import parse
+
 from mlsp.choosing import Chosen, DiverseConfig, curate_diverse
 from mlsp.choosing.choose import HISTOGRAMS_FILE, INDICATORS_FILE
 from mlsp.choosing.settings import only_for_diverse
@@ -26,7 +28,6 @@ from mtl.curation.curate import CURATED, REJECTED, Curation, curate
 from mtl.curation.pristine import SIZE
 from mtl.runtime.files import InputError
 from mtl.runtime.progress import say
-from scripts.command_line import parse
 
 SHOWN = 10  # photographs left out that are named on the screen; the table names them all
 

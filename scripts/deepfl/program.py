@@ -86,8 +86,9 @@ def _run(command: str, arguments: list[str]) -> int:
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     module = importlib.import_module(f"scripts.{command.replace('-', '_')}")
 
+    from deepfl.command_line import one_line
+
     from mtl.runtime.files import InputError
-    from scripts.command_line import one_line
 
     try:
         return module.main(arguments) or 0

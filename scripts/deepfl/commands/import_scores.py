@@ -13,11 +13,12 @@ Example, with what `deepfl export` writes:
 
 from collections.abc import Sequence
 
+from deepfl.command_line import parse
+
 from mtl.kadis.plan import MANIFEST
 from mtl.published.import_plan import ImportConfig
 from mtl.published.importing import import_published
 from mtl.runtime.progress import say
-from scripts.command_line import parse
 
 SHOWN = 10  # pictures left out that are named on the screen; the manifest names them all
 

@@ -9,8 +9,9 @@ Example:
 
 from collections.abc import Sequence
 
+from deepfl.command_line import parse
+
 from mlsp.demonstration.demo import DemoConfig, run_demo
-from scripts.command_line import parse
 
 
 def main(arguments: Sequence[str]) -> None:

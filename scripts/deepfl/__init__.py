@@ -1,0 +1,1 @@
+"""The deepfl program and its public names."""
