@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from deepfl.command_line import parse, run_script
 
+from deepfl.command_line import parse, run_script
 from mlsp.choosing.choose import trimming
 from mlsp.choosing.indicators import INDICATORS
 from mlsp.choosing.near_duplicates import unit_scaled, without_nearest

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from deepfl.command_line import parse, run_script
 from skimage.restoration import denoise_nl_means
 from threadpoolctl import threadpool_limits
 
+from deepfl.command_line import parse, run_script
 from distortions.denoiser import load_denoiser
 from mtl.denoising.denoiser import split_names
 from mtl.denoising.denoiser_evaluation import evaluate

@@ -15,11 +15,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-from deepfl.command_line import parse, run_script
 from jaxtyping import UInt8
 from skimage import data
 from threadpoolctl import threadpool_limits
 
+from deepfl.command_line import parse, run_script
 from distortions import DISTORTIONS, distort
 from distortions.table import LEVELS
 from mtl.runtime.files import table_text, write_atomically

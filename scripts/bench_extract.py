@@ -25,8 +25,8 @@ from typing import Any
 
 import jax
 import numpy as np
-from deepfl.command_line import parse, run_script
 
+from deepfl.command_line import parse, run_script
 from mlsp.features.extraction import extractor
 from mtl.network.model import SCALINGS, ModelConfig, functional_model
 from mtl.network.weights import TrainedModel, fresh_weights, load_model

@@ -18,9 +18,9 @@ from statistics import median
 from typing import Any
 
 import cv2
-from deepfl.command_line import parse, run_script
 from skimage import data
 
+from deepfl.command_line import parse, run_script
 from distortions import DISTORTIONS
 from mtl.curation.pristine import SIZE, too_small
 from mtl.kadis.generate import generate

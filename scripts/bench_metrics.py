@@ -22,9 +22,9 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
-from deepfl.command_line import parse, run_script
 from jaxtyping import UInt8
 
+from deepfl.command_line import parse, run_script
 from distortions import distort
 from distortions.table import LEVELS
 from fr_metrics import METRICS, score_all

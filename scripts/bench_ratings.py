@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from deepfl.command_line import parse, run_script
 
+from deepfl.command_line import parse, run_script
 from mtl.ratings import ScreeningSettings, run_ratings, screen
 from mtl.ratings.raw import IMAGE
 from mtl.ratings.simulation import SimulationSettings, raw_text, simulate

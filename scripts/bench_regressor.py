@@ -23,8 +23,8 @@ from typing import Any
 
 import jax
 import numpy as np
-from deepfl.command_line import parse, run_script
 
+from deepfl.command_line import parse, run_script
 from mlsp.regression.regressor import MLPSettings, Outcome, Settings, SVRSettings, train_and_test
 from mlsp.regression.regressor_training import member_bytes
 from mtl.evaluation.splits import Split, split_by_group

@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jax
-from deepfl.command_line import parse, run_script
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
+from deepfl.command_line import parse, run_script
 from fr_metrics import HistogramEqualization
 from mtl.kadis.generate import EQUALIZATION
 from mtl.kadis.plan import read_manifest

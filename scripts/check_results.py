@@ -17,8 +17,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from deepfl.command_line import parse, run_script
 
+from deepfl.command_line import parse, run_script
 from distortions import DISTORTIONS, distort
 from distortions.denoiser import load_denoiser
 from fr_metrics import METRICS

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from deepfl.command_line import parse, run_script
 from jaxtyping import Float, UInt8
 
+from deepfl.command_line import parse, run_script
 from distortions import DISTORTIONS, distort
 from fr_metrics import METRICS, score_all
 from mtl.curation.pristine import pristine_crop, too_small

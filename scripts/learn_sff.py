@@ -9,7 +9,6 @@ Example, a minute on one core:
 from collections.abc import Sequence
 
 from deepfl.command_line import parse, run_script
-
 from mtl.learn_sff import MATRIX_FILE, RECORD_FILE, LearnSffConfig, learn_sff
 from mtl.runtime.progress import say
 

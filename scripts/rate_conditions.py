@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepfl.command_line import parse, run_script
-
 from distortions import DISTORTIONS
 from mlsp.databases.condition_means import condition_means
 from mtl.curation.pristine import pristine_crop

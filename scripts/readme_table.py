@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepfl.command_line import parse, run_script
-
 from fr_metrics import METRICS
 from mtl.runtime.files import InputError, read_table, write_atomically
 from mtl.runtime.progress import say

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from deepfl.command_line import parse, run_script
 
+from deepfl.command_line import parse, run_script
 from mlsp.prediction.conditions import CONDITIONS_FILE, load_conditions, save_conditions
 from mlsp.prediction.predictor import Prediction, Predictor, predict_files
 from mlsp.prediction.quality_model import RATINGS_FILE, REGRESSOR_FILE, load_quality

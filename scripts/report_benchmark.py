@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepfl.command_line import parse, run_script
-
 from mlsp.evaluation.benchmark_results import SUMMARY_FILE
 from mtl.runtime.files import InputError, read_table, table_text, write_atomically
 from mtl.runtime.progress import say

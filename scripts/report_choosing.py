@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepfl.command_line import parse, run_script
-
 from mlsp.choosing.choose import HISTOGRAMS_FILE, STATE_FILE
 from mtl.runtime.files import InputError, table_text, write_atomically
 from mtl.runtime.progress import say

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from deepfl.command_line import parse, run_script
 from jaxtyping import UInt8
 
+from deepfl.command_line import parse, run_script
 from distortions import DISTORTIONS, distort
 from distortions._matlab import MAX_8BIT, rescale, round_half_away, to_8bit
 from distortions.blur import motion_blur

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deepfl.command_line import parse, run_script
 from matplotlib import pyplot
 
+from deepfl.command_line import parse, run_script
 from fr_metrics import METRICS
 from mlsp.evaluation.benchmark_results import SUMMARY_FILE
-from mlsp.report.figures import AFTER, BEFORE, DOTS_PER_INCH, save
+from mlsp.figures.drawing import AFTER, BEFORE, DOTS_PER_INCH, save
 from mtl.runtime.files import InputError, read_table, table_text, write_atomically
 from mtl.runtime.progress import say
 from mtl.training.learning_curves import read_log

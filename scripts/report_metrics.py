@@ -15,8 +15,8 @@ from typing import Any
 
 import jax
 import numpy as np
-from deepfl.command_line import parse, run_script
 
+from deepfl.command_line import parse, run_script
 from fr_metrics import METRICS, score_all
 from mtl.runtime import compilation_cache
 from mtl.runtime.files import InputError, read_table, table_text, write_atomically

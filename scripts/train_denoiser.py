@@ -12,7 +12,6 @@ Example, hours on two cores:
 from collections.abc import Sequence
 
 from deepfl.command_line import parse, run_script
-
 from mtl.denoising.denoiser import RECORD_FILE, WEIGHTS_FILE, DenoiserConfig, train_denoiser
 from mtl.runtime.progress import say
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepfl.command_line import parse, run_script
-
 from mtl.network.inception_resnet_v2 import WIDTHS
 from mtl.network.model import ModelConfig, functional_model
 from mtl.network.weights import fresh_weights, save_model

@@ -20,7 +20,7 @@ from jaxtyping import Float64
 
 import fr_metrics
 from fr_metrics import METRICS
-from mlsp.baselines.database_tables import brisque
+from mlsp.baselines import brisque
 from mlsp.databases import Database
 from mlsp.features.sources import Source
 from mtl.file_tools.score_files import Pair, score_versions

@@ -10,7 +10,7 @@ from matplotlib import pyplot
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from mlsp.report.figures import AFTER, BEFORE, DOTS_PER_INCH, PANEL_COLUMNS, save
+from mlsp.figures.drawing import AFTER, BEFORE, DOTS_PER_INCH, PANEL_COLUMNS, save
 
 # As in the paper's figure: blue is what there was, red what was chosen.
 ALL, CHOSEN = AFTER, BEFORE

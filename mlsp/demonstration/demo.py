@@ -22,10 +22,11 @@ from mlsp.evaluation.benchmark_results import SUMMARY_FILE, Judged, write_result
 from mlsp.evaluation.benchmarking import Method, Task, benchmark, fit_for_use
 from mlsp.features.extraction import extract_to
 from mlsp.features.sources import DataSet
+from mlsp.figures.sheets import sheet
 from mlsp.prediction.predictor import Prediction, Predictor, predict_files
 from mlsp.prediction.quality_model import save_quality_model
 from mlsp.regression.regressor import MLPSettings, SVRSettings
-from mlsp.report.report import PAGE, Remarks, ReportConfig, figures, write_report
+from mlsp.report.report import PAGE, Remarks, ReportConfig, write_report
 from mlsp.report.report_data import beside, read_held
 from mlsp.report.web_page import Number, Section, figure, paragraph, table
 from mtl.evaluation.correlation import plcc, srocc
@@ -220,7 +221,7 @@ def _ranking(
     write_atomically(config.out / QUALITIES_FILE, table_text(table_of))
     places.report.mkdir(parents=True, exist_ok=True)
     path = places.report / RANKING
-    figures.sheet(path, rows, source.size(0))
+    sheet(path, rows, source.size(0))
     return Section(
         "ranking",
         "What the included model says",

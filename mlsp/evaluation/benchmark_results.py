@@ -1,4 +1,7 @@
-"""The tables and pictures that benchmarks leave behind; `mlsp.evaluation.benchmark_run` lists the files."""
+"""Tables and pictures of benchmarks.
+
+`mlsp.evaluation.benchmark_run` lists the files.
+"""
 
 import json
 from collections.abc import Sequence
@@ -8,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from mlsp.evaluation import figures
 from mlsp.evaluation.benchmarking import Benchmark, Row
 from mlsp.evaluation.imbalance import gap
-from mlsp.report.report import figures
 from mtl.evaluation.splits import Split
 from mtl.runtime.files import table_text, write_atomically
 

@@ -15,8 +15,8 @@ OUT/learning_curves/  test SROCC against training-set size, with --learning-curv
 OUT/model/            network and regressor, what `deepfl predict` takes
 
 Protocols: random, 60/20/20 by reference (DeepFL-IQA, section V-B); official, the sets of the
-database's table; opposing, KonIQ-10k-LT's (mlsp.evaluation.imbalance), beside which the gap to the first
-other protocol is shown.
+database's table; opposing, KonIQ-10k-LT's (mlsp.evaluation.imbalance), beside which the gap to the
+first other protocol is shown.
 """
 
 from collections.abc import Mapping, Sequence

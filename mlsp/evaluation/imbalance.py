@@ -7,9 +7,10 @@ Proportion Weighted Balancing, is `mtl.training.opinions.balancing.proportion_we
 
 What the paper leaves open: the shares between the two ends, here rising evenly from bin to bin; the
 draw, here at random within each bin; halves of pictures, here rounded up for training; the edges,
-here in the bin below, as in mtl.training.opinions.balancing; and the validation part, as "validation" and "test" name
-the same there. Here it is a share of each bin's training pictures, so that it is distributed as the
-training part is: whoever chooses by it knows no more than whoever trains.
+here in the bin below, as in mtl.training.opinions.balancing; and the validation part, as
+"validation" and "test" name the same there. Here it is a share of each bin's training pictures, so
+that it is distributed as the training part is: whoever chooses by it knows no more than whoever
+trains.
 """
 
 from collections.abc import Mapping, Sequence

@@ -29,7 +29,7 @@ from jaxtyping import Float
 from matplotlib import pyplot
 
 from mlsp.evaluation.benchmarking import Method, Rated, Row, compare_methods
-from mlsp.report.report import figures
+from mlsp.figures import drawing
 from mtl.evaluation.splits import Split
 from mtl.runtime.files import InputError, json_text, table_text, write_atomically
 from mtl.runtime.progress import say, stage
@@ -357,7 +357,7 @@ def write_learning_curves(
 def draw_learning_curves(out: Path, rows: Sequence[Row], bounds: Mapping[str, Bounds]) -> None:
     """Points, fitted curves and their observational bounds, as a PNG file."""
     figure, axes = pyplot.subplots(
-        figsize=(7.5, 4.6), dpi=figures.DOTS_PER_INCH, layout="constrained"
+        figsize=(7.5, 4.6), dpi=drawing.DOTS_PER_INCH, layout="constrained"
     )
     for place, (name, each) in enumerate(bounds.items()):
         color = COLORS[place % len(COLORS)]
@@ -379,7 +379,7 @@ def draw_learning_curves(out: Path, rows: Sequence[Row], bounds: Mapping[str, Bo
     axes.set_xlabel("training pictures")
     axes.set_ylabel("SROCC on the test part")
     axes.legend(frameon=False, fontsize=8)
-    figures.save(out, figure)
+    drawing.save(out, figure)
 
 
 def _words(sizes: Sequence[int]) -> str:

@@ -1,8 +1,9 @@
 """Features of pictures: pooled activations of InceptionResNetV2, 16,928 numbers by default.
 
-DeepFL-IQA, arXiv:2001.08113, section IV-C; other kinds are in `mlsp.features.pooling`. Pictures keep their
-own size (75×75 at least), since pooling over the picture makes the length independent of it. They
-are laid on canvases of few shapes (`mlsp.features.canvases`), which changes nothing but rounding.
+DeepFL-IQA, arXiv:2001.08113, section IV-C; other kinds are in `mlsp.features.pooling`. Pictures
+keep their own size (75×75 at least), since pooling over the picture makes the length independent of
+it. They are laid on canvases of few shapes (`mlsp.features.canvases`), which changes nothing but
+rounding.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -167,7 +167,8 @@ def open_source(path: str | os.PathLike, tell: Callable[[str], None] | None = No
 def rated_files(table: Path) -> Files:
     """Return the picture files that a CSV file names, with its other columns.
 
-    The names are in the column `image`, or one that `mtl.runtime.tables.columns.USUAL` takes for it.
+    The names are in the column `image`, or one that `mtl.runtime.tables.columns.USUAL` takes for
+    it.
 
     Raises:
         InputError: the file is missing, has another header or no rows, or names a picture twice.

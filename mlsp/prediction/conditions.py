@@ -1,10 +1,10 @@
 """What has most likely been done to a picture: the nearest known conditions in feature space.
 
 A condition is a distortion at a level, or `pristine`. The overview of CNN-based blind quality
-assessment of consumer photographs by the authors of DeepBIQ (see `mlsp.features.crops`) asks a quality model
-to name "the type and severity of the distortions", and shows that deep features already lie apart
-by them (figure 4). Here, features of some pictures of each condition of a data set are
-standardised, reduced by principal components, made white within conditions, and averaged; a
+assessment of consumer photographs by the authors of DeepBIQ (see `mlsp.features.crops`) asks a
+quality model to name "the type and severity of the distortions", and shows that deep features
+already lie apart by them (figure 4). Here, features of some pictures of each condition of a data
+set are standardised, reduced by principal components, made white within conditions, and averaged; a
 picture's distances to these centroids become shares.
 
 Kept in the model folder as conditions.npz, with the accuracy measured on the data set's validation

@@ -50,7 +50,8 @@ class Predictor:
 
     Args:
         folder: the model folder, or the run that holds it.
-        explain: say of each picture which conditions are the likeliest, see `mlsp.prediction.conditions`.
+        explain: say of each picture which conditions are the likeliest, see
+        `mlsp.prediction.conditions`.
 
     Raises:
         InputError: the folder is not a model, or one that can only describe pictures, or holds no

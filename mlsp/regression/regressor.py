@@ -53,7 +53,8 @@ KINDS: tuple[Kind, ...] = ("mlp", "mlp-bn", "svr", "svr-linear")
 
 Settings = MLPSettings | SVRSettings
 
-# Weights of a training part's pictures from their scores: mtl.training.opinions.balancing.proportion_weights.
+# Weights of a training part's pictures from their scores:
+# mtl.training.opinions.balancing.proportion_weights.
 Weighting = Callable[[Float[np.ndarray, " n"]], Float[np.ndarray, " n"]]
 
 
@@ -89,7 +90,7 @@ class Regressor:
     kind: Kind
     standard: Standard
     arrays: Mapping[str, np.ndarray]
-    """As in mlsp.regression.regressor_network.network, or as mlsp.regression.support_vectors.machine_arrays has them."""
+    """As `regressor_network.network` or `support_vectors.machine_arrays` names them."""
     chosen: float
     """Learning rate or C that validated best."""
     validation_loss: float

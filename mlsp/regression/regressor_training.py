@@ -61,9 +61,9 @@ class MLPSettings:
     momentum: float = 0.99
     """Of batch normalisation's running statistics; below it for runs of under 500 steps."""
     loss: Loss = "mse"
-    """mtl.training.opinions.opinion_losses, of scores with mean 0 and deviation 1; plcc and norm-in-norm compare the
-    pictures of a batch, and their predictions are brought onto the scale by a straight line that is
-    fitted to the validation part."""
+    """mtl.training.opinions.opinion_losses, of scores with mean 0 and deviation 1; plcc and
+    norm-in-norm compare the pictures of a batch, and their predictions are brought onto the scale
+    by a straight line that is fitted to the validation part."""
 
     @property
     def kind(self) -> Literal["mlp", "mlp-bn"]:

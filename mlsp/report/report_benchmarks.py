@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from mlsp.evaluation import figures
 from mlsp.evaluation.benchmark_results import (
     CROSS_FILE,
     DISTORTIONS_FILE,
@@ -16,7 +17,6 @@ from mlsp.evaluation.benchmark_results import (
     REPETITIONS_FILE,
     SUMMARY_FILE,
 )
-from mlsp.report.report import figures
 from mlsp.report.report_data import beside
 from mlsp.report.report_tables import Place, Row, Tables, best_row, is_own, of_place
 from mlsp.report.web_page import (

@@ -12,7 +12,8 @@ from jaxtyping import UInt8
 from distortions import DISTORTIONS
 from fr_metrics import METRICS, HistogramEqualization
 from mlsp.features.sources import shard_stats
-from mlsp.report.report import figures
+from mlsp.figures.sheets import contact_sheet, sheet, type_title
+from mlsp.report import figures
 from mlsp.report.web_page import (
     Markup,
     Number,
@@ -156,17 +157,17 @@ def _sheet(out: Path, held: Held, photos: Path | None, shown: str | None) -> lis
     found = None if folder is None else _photograph(folder, held, shown)
     if found is not None:
         name, photo = found
-        figures.contact_sheet(path, photo)
+        contact_sheet(path, photo)
         caption = f"All {len(DISTORTIONS)} distortion types at five levels, shown on {name}."
     elif held.plan["store"] == "recipe":
         stored = DataSet(held.folder)
-        figures.contact_sheet(path, stored.pristine(held.splits[0], held.places[0]))
+        contact_sheet(path, stored.pristine(held.splits[0], held.places[0]))
         caption = (
             f"All {len(DISTORTIONS)} distortion types at five levels, shown on"
             f" {held.references[0]}, whose crop the data set stores."
         )
     else:
-        figures.sheet(path, _stored_rows(held), tuple(held.plan["size"]))
+        sheet(path, _stored_rows(held), tuple(held.plan["size"]))
         caption = (
             "Images of the data set, for each type those of the first photograph that has it, by"
             " level. Its photographs are no longer where they were: --photos FOLDER shows all"
@@ -201,7 +202,7 @@ def _stored_rows(held: Held) -> dict[str, Iterator[UInt8[np.ndarray, "h w 3"]]]:
         of_type = np.flatnonzero(held.distortions == distortion)
         first = held.references[int(of_type[0])]
         rows = [row for row in of_type.tolist() if held.references[row] == first]
-        found[figures.type_title(distortion)] = images(sorted(rows, key=held.levels.__getitem__))
+        found[type_title(distortion)] = images(sorted(rows, key=held.levels.__getitem__))
     return found
 
 
@@ -217,7 +218,7 @@ def _counts(held: Held) -> Markup:
     most = max(max(row) for row in counts.values())
     rows = [
         (
-            figures.type_title(distortion),
+            type_title(distortion),
             *(Number(n, digits=0, share=n / max(most, 1)) for n in row),
             sum(row),
         )

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fr_metrics import METRICS
-from mlsp.report.report import figures
+from mlsp.report import figures
 from mlsp.report.report_data import beside
 from mlsp.report.web_page import Number, Section, element, figure, missing, paragraph, table
 

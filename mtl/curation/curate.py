@@ -1,9 +1,9 @@
 """The pristine stage as files: photographs in, crops of one size out, every one accounted for.
 
 A photograph is decoded by the rules of `mtl.curation.photograph`, scaled to span the target size
-(`mtl.curation.pristine`) and cropped to it, at the centre or where `mtl.curation.saliency` says. Left
-out, each with its reason, are those that are too small, cannot be decoded, or resemble a photograph
-that was kept (`mtl.curation.duplicates`): the first by name stays.
+(`mtl.curation.pristine`) and cropped to it, at the centre or where `mtl.curation.saliency` says.
+Left out, each with its reason, are those that are too small, cannot be decoded, or resemble a
+photograph that was kept (`mtl.curation.duplicates`): the first by name stays.
 
 Photographs are decided in the order of their names, whatever the number of threads, so that a
 stopped run has decided the first so many. `curation.jsonl` holds them: a line with the settings and
@@ -34,7 +34,6 @@ from mtl.curation.duplicates import BITS, DISTANCE, KeptHashes, perceptual_hash
 from mtl.curation.photograph import read_photograph
 from mtl.curation.pristine import SIZE, centre_offsets, crop, span, spanning_scale, too_small
 from mtl.curation.saliency import salient_offsets
-from mtl.kadis.names import too_long
 from mtl.runtime.apart import check_apart, names_apart
 from mtl.runtime.contents import content_digest, content_digests
 from mtl.runtime.files import UNFINISHED, InputError, table_text, write_atomically
@@ -47,6 +46,7 @@ from mtl.runtime.pictures import (
     picture_size,
 )
 from mtl.runtime.progress import progress_bar, say
+from mtl.runtime.tables.file_names import too_long
 from mtl.runtime.threads import in_order
 
 JOURNAL = "curation.jsonl"

@@ -10,7 +10,8 @@ The result is 8-bit RGB in the sRGB colour space, turned as its EXIF orientation
   PNG's other notes on colour (ColorSpace, gAMA, cHRM) are not looked at.
 - Grey is repeated on three channels, palettes are looked up.
 - 16-bit grey is divided by 257, of 16-bit colour the upper eight bits are kept; then the profile.
-- A damaged file is rejected, also where decoders fill the damage in (`mtl.runtime.decoding.picture_integrity`).
+- A damaged file is rejected, also where decoders fill the damage in
+  (`mtl.runtime.decoding.picture_integrity`).
 - An alpha channel that is opaque everywhere is dropped; a picture that shows through is rejected.
 - Animated PNG, WebP and GIF are rejected; of a TIFF or MPO file with several pictures (pages,
   previews, a stereo pair), the first is taken.

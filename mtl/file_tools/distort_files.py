@@ -15,7 +15,7 @@ from pathlib import Path
 
 import distortions
 from distortions import distort
-from mtl.kadis.names import exported_stems, parse_version, too_long, version_name
+from mtl.kadis.names import exported_stems, parse_version, version_name
 from mtl.kadis.recipes import named_seed
 from mtl.runtime import pictures
 from mtl.runtime.apart import check_apart, names_apart
@@ -24,6 +24,7 @@ from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.folders import contents
 from mtl.runtime.pictures import Rejected, encode_png, list_pictures, read_picture
 from mtl.runtime.progress import progress_bar, say
+from mtl.runtime.tables.file_names import too_long
 
 # The text chunk of a PNG file (W3C PNG specification, sections 5.3 and 11.3.3.2): length, type,
 # keyword, a zero byte, two digests with a space between, and a checksum.

@@ -43,8 +43,6 @@ SHORT_NAMES: Mapping[str, int] = {
 
 LOSSLESS = (".png", ".bmp")
 
-NAME_BYTES = 255  # of a file's name without folders: NAME_MAX of Linux (limits.h)
-
 
 def version_name(stem: str, distortion: int, level: int, suffix: str = ".png") -> str:
     """Name of a distorted version of the reference `stem`."""
@@ -98,24 +96,6 @@ def exported_stems(references: Iterable[str]) -> dict[str, str]:
         if not alike:
             return stems
         whole |= alike
-
-
-def too_long(file: str) -> str | None:
-    """Return why no file can have this name, with folders; None where one can."""
-    name = PurePosixPath(file).name
-    number = len(name.encode(errors="surrogateescape"))
-    if number <= NAME_BYTES:
-        return None
-    return (
-        f"{name[:20]}...{name[-20:]} would be a name of {number} bytes, where {NAME_BYTES} are"
-        " allowed; shorten the photograph's name"
-    )
-
-
-def is_inside(name: str) -> bool:
-    """Whether a name, joined to a folder, stays in the folder."""
-    path = PurePosixPath(name)
-    return not path.is_absolute() and ".." not in path.parts and path.name != ""
 
 
 def _number(text: str) -> int | None:

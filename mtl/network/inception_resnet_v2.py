@@ -179,7 +179,8 @@ class InceptionResNetV2(nnx.Module):
         """Pooled feature and the activations of the 43 MLSP blocks by name, in order of depth.
 
         Args:
-            images: scaled as the weights expect it (see `mtl.network.model.SCALINGS`), at least 75×75.
+            images: scaled as the weights expect it (see `mtl.network.model.SCALINGS`), at least
+            75×75.
 
         Returns:
             (n, 1536) times the width, and (n, h, w, channels) of each block.

@@ -28,7 +28,7 @@ from jaxtyping import UInt8
 from fr_metrics import METRICS
 from mtl.curation.pristine import pristine_crop
 from mtl.kadis.generate import photographs_folder
-from mtl.kadis.names import exported_stems, is_inside, too_long, version_name
+from mtl.kadis.names import exported_stems, version_name
 from mtl.kadis.plan import (
     CONTENTS,
     PHOTOGRAPHS,
@@ -46,6 +46,7 @@ from mtl.runtime.files import InputError, whole_file, write_atomically, write_ro
 from mtl.runtime.outputs import check_output_folder, check_text_output
 from mtl.runtime.pictures import Rejected, encode_png, read_picture
 from mtl.runtime.progress import progress_bar, say
+from mtl.runtime.tables.file_names import is_inside, too_long
 from mtl.runtime.threads import in_order
 
 DISTORTED_FOLDER, REFERENCE_FOLDER = "dist_imgs", "ref_imgs"

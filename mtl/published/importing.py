@@ -1,10 +1,10 @@
 """A data set of somebody else's: published scores and the pictures that were scored.
 
-The table is KADIS-700k's `kadis700k_friqa.csv` or one like it (`mtl.published.score_tables`); distortion
-and level come from the pictures' names (`mtl.kadis.names`). Pixels are those of the files and
-scores those of the table: nothing is distorted or scored again. A record's seed is 0, for it is not
-known. All pictures have one size, that of most references; others are left out, as are those that
-are missing or damaged and those whose score is no finite float32, each with its reason.
+The table is KADIS-700k's `kadis700k_friqa.csv` or one like it (`mtl.published.score_tables`);
+distortion and level come from the pictures' names (`mtl.kadis.names`). Pixels are those of the
+files and scores those of the table: nothing is distorted or scored again. A record's seed is 0, for
+it is not known. All pictures have one size, that of most references; others are left out, as are
+those that are missing or damaged and those whose score is no finite float32, each with its reason.
 
 What `mtl.kadis.generate` says of shards holds here too: the same files and settings give the same
 bytes with any number of threads, and a run that was killed continues where it stopped.

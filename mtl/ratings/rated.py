@@ -4,9 +4,9 @@
     image,c1,c2,c3,c4,c5[,reference][,set]  how many, or which share, gave 1 (bad) ... 5 (best)
 
 Any number of ratings from 2 on can be counted: c1 ... c10 are AVA's ten. Names are relative to the
-table's folder. The columns may have other names, as published tables have them: `mtl.runtime.tables.columns`.
-KonIQ-10k's MOS is corrected for raters who use the scale differently, so it is not the mean of the
-counts; a table that holds both keeps both.
+table's folder. The columns may have other names, as published tables have them:
+`mtl.runtime.tables.columns`. KonIQ-10k's MOS is corrected for raters who use the scale differently,
+so it is not the mean of the counts; a table that holds both keeps both.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,6 +26,7 @@ from mtl.evaluation.splits import (
     with_validation,
 )
 from mtl.network.inception_resnet_v2 import SMALLEST_SIDE
+from mtl.ratings.distributions import RATINGS, expected_score
 from mtl.ratings.rating_scales import NO_STD, check_same_direction, scale_and_deviations
 from mtl.runtime.files import InputError, Row, read_table, table_text
 from mtl.runtime.pictures import picture_size, read_picture
@@ -47,7 +48,6 @@ from mtl.runtime.tables.columns import (
     picture_names,
 )
 from mtl.runtime.tables.file_names import plain_path
-from mtl.training.opinions.opinion_losses import RATINGS, expected_score
 
 TRAINING, VALIDATION, TEST = PARTS = ("training", "validation", "test")
 

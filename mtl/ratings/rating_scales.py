@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Float
 
 from mtl.evaluation.correlation import srocc
+from mtl.ratings.distributions import RATINGS, expected_score
 from mtl.runtime.files import InputError, Row
 from mtl.runtime.tables.columns import SCORE, STD, named_like
-from mtl.training.opinions.opinion_losses import RATINGS, expected_score
 
 SD = "SD"
 """KonIQ-10k's standard deviation of the ratings, whose counts stand beside it."""

@@ -20,10 +20,10 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
+from mtl.ratings.distributions import RATINGS
 from mtl.runtime.files import InputError, table_rows
 from mtl.runtime.progress import progress_bar
 from mtl.runtime.tables.file_names import plain_path
-from mtl.training.opinions.opinion_losses import RATINGS
 
 RATER, IMAGE, SCORE, TEST, ACCEPTED = "rater", "image", "score", "test", "accepted"
 

@@ -24,9 +24,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from mtl.ratings.distributions import RATINGS
 from mtl.ratings.rated import COUNTS, IMAGE
 from mtl.ratings.raw import RawRatings
-from mtl.training.opinions.opinion_losses import RATINGS
 
 LOWEST, HIGHEST = 1.0, 100.0  # of rescaled scores
 

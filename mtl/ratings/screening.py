@@ -38,9 +38,9 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from mtl.ratings.distributions import RATINGS
 from mtl.ratings.raw import RawRatings
 from mtl.runtime.files import InputError
-from mtl.training.opinions.opinion_losses import RATINGS
 
 # Section 4.2.
 LOWEST_ACCURACY, LOWEST_PLCC, HIGHEST_RATIO = 0.7, 0.5, 2.0

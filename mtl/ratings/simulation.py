@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
+from mtl.ratings.distributions import RATINGS
 from mtl.ratings.raw import ACCEPTED, IMAGE, OR, RATER, SCORE, TEST, RawRatings
 from mtl.runtime.files import table_text
-from mtl.training.opinions.opinion_losses import RATINGS
 
 CHEATS = ("random", "constant", "line", "inverted", "test-wise", "test-wise line", "half")
 

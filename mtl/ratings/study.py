@@ -1,13 +1,11 @@
 """From a table of raw ratings to scores that can be trusted, and how far.
 
-OUT/scores.csv        image, c1 ... c5, c_total, MOS, SD, std: what `mtl.ratings.rated.read_ratings` takes
-OUT/test_scores.csv   the same of the test questions, where there are any
-OUT/raters.csv        who was kept, with the figures by which
-OUT/removed.csv       who was removed, why, and the same figures
-OUT/left_out.csv      images with too few votes of raters who were kept
-OUT/agreement.csv     SROCC of groups of raters with others; of the predicted images too
-OUT/reliability.json  counts, intra-class correlations, random halves, experts, predictions
-OUT/ratings.png       drawn
+OUT/scores.csv        image, c1 ... c5, c_total, MOS, SD, std: what `mtl.ratings.rated.read_ratings`
+takes OUT/test_scores.csv   the same of the test questions, where there are any OUT/raters.csv
+who was kept, with the figures by which OUT/removed.csv       who was removed, why, and the same
+figures OUT/left_out.csv      images with too few votes of raters who were kept OUT/agreement.csv
+SROCC of groups of raters with others; of the predicted images too OUT/reliability.json  counts,
+intra-class correlations, random halves, experts, predictions OUT/ratings.png       drawn
 
 reliability.json is written last: where it is, the tables are whole and belong together.
 """

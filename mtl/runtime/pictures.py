@@ -4,10 +4,12 @@ The rule for every picture that enters the system: 8-bit RGB, (H, W, 3), values 
 orientation applied. Grey is repeated on three channels, palettes are looked up, an alpha channel is
 dropped, CMYK is converted by Pillow without a colour profile. 16-bit grey is divided by 257 and
 rounded, 12-bit grey likewise by 4095/255; of 16-bit colour, and of 16-bit grey with alpha, the
-upper eight bits are kept. `mtl.runtime.decoding.tiff_layouts` says which TIFFs are read. An embedded colour profile
-and PNG's gamma are ignored; only the pristine stage applies a profile (mtl.curation.photograph).
+upper eight bits are kept. `mtl.runtime.decoding.tiff_layouts` says which TIFFs are read. An
+embedded colour profile and PNG's gamma are ignored; only the pristine stage applies a profile
+(mtl.curation.photograph).
 
-Damaged files are refused, also where decoders would fill the damage in (`mtl.runtime.decoding.picture_integrity`).
+Damaged files are refused, also where decoders would fill the damage in
+(`mtl.runtime.decoding.picture_integrity`).
 """
 
 import os
@@ -75,8 +77,8 @@ def list_pictures(
 ) -> list[str]:
     """Return the names of all picture files under `folder`, relative, forward slashes, sorted.
 
-    Sub-folders and linked folders are searched, each once (`mtl.runtime.folders`); hidden files and folders
-    are not. Links that lead nowhere are among the names where their suffix is a picture's.
+    Sub-folders and linked folders are searched, each once (`mtl.runtime.folders`); hidden files and
+    folders are not. Links that lead nowhere are among the names where their suffix is a picture's.
 
     Args:
         folder: where to look.

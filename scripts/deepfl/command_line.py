@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import tyro
-from deepfl.program import USAGE_ERROR, accept_any_name
 
+from deepfl.console import USAGE_ERROR, accept_any_name, one_line
 from mtl.runtime.files import InputError
 from mtl.runtime.outputs import check_place
 
@@ -60,11 +60,6 @@ def parse(
     if isinstance(out, Path):
         check_place(out)
     return parsed
-
-
-def one_line(error: Exception) -> str:
-    """The message of an error without its line breaks."""
-    return " ".join(str(error).split())
 
 
 def run_script(main: Callable[[Sequence[str]], int | None], name: str) -> None:

@@ -2,13 +2,14 @@
 
 import importlib
 import importlib.metadata
-import io
 import os
 import sys
 from collections.abc import Sequence
 
-# Command, what it does. The module scripts.COMMAND, underscores for hyphens, has `main(arguments)`,
-# which returns the exit code or None.
+from deepfl.console import FAILURE, INTERRUPTED, USAGE_ERROR, accept_any_name, one_line
+
+# Command, what it does. The module deepfl.commands.COMMAND, underscores for hyphens, has
+# `main(arguments)`, which returns the exit code or None.
 COMMANDS = {
     "demo": "the whole pipeline on ten sample photographs, with a report",
     "distort": "distorted versions of a photograph or a folder, or a contact sheet",
@@ -30,10 +31,6 @@ COMMANDS = {
     "predict": "the quality of pictures",
     "report": "one page that tells the story of a run: data, training, benchmarks, worst errors",
 }
-
-USAGE_ERROR = 2
-FAILURE = 1
-INTERRUPTED = 130
 
 
 def overview() -> str:
@@ -73,20 +70,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return _run(command, rest)
 
 
-def accept_any_name() -> None:
-    """Show what the terminal cannot print as \\udcfc or \\u201c; files hold it as it is."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-
-
 def _run(command: str, arguments: list[str]) -> int:
     # Set before the libraries are loaded: their notices are not for the user of a command.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    module = importlib.import_module(f"scripts.{command.replace('-', '_')}")
-
-    from deepfl.command_line import one_line
+    module = importlib.import_module(f"deepfl.commands.{command.replace('-', '_')}")
 
     from mtl.runtime.files import InputError
 
@@ -107,7 +95,3 @@ def _run(command: str, arguments: list[str]) -> int:
     except (OSError, FloatingPointError) as error:
         print(f"deepfl {command}: {one_line(error)}", file=sys.stderr)
         return FAILURE
-
-
-if __name__ == "__main__":
-    sys.exit(main())

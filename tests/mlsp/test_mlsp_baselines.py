@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fr_metrics import METRICS, score
+from mlsp.baselines import database_tables as baselines
 from mlsp.baselines.brisque import brisque
 from mlsp.baselines.database_tables import (
     BRISQUE_COLUMNS,
@@ -15,7 +16,6 @@ from mlsp.baselines.database_tables import (
     brisque_features,
     full_reference_scores,
 )
-from mlsp.baselines.database_tables import database_tables as baselines
 from mlsp.databases import open_database
 from mtl.file_tools import score_files
 from mtl.runtime.files import InputError, read_table

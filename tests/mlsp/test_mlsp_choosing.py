@@ -9,9 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from deepfl.program import main
 from PIL import Image
 
+from deepfl.program import main
 from mlsp.choosing import DiverseConfig, curate_diverse
 from mlsp.choosing import measuring as module
 from mlsp.choosing.choose import MEASURED_FOLDER, STATE_FILE, trimming

@@ -9,10 +9,9 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+
 from deepfl.commands import predict as command
 from deepfl.commands import train as train_command
-
-from mlsp import Predictor
 from mlsp.features import extraction as extract
 from mlsp.features.sources import DataSet
 from mlsp.prediction import condition_training
@@ -26,7 +25,7 @@ from mlsp.prediction.conditions import (
     load_conditions,
     save_conditions,
 )
-from mlsp.prediction.predictor import Prediction
+from mlsp.prediction.predictor import Prediction, Predictor
 from mtl.kadis.generate import generate
 from mtl.kadis.plan import GenerateConfig
 from mtl.kadis.shards import file_digest

@@ -7,10 +7,10 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from deepfl.commands import extract as command
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deepfl.commands import extract as command
 from mlsp.features.canvases import BYTES_PER_PIXEL
 from mlsp.features.crops import CropRows, Crops, pool_features, pool_predictions
 from mlsp.features.extraction import extract_to

@@ -7,15 +7,16 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from deepfl.program import main
 
-from mlsp import BLOCKS, Predictor
+from deepfl.program import main
 from mlsp.evaluation.benchmarking import Method, fit_for_use
+from mlsp.features import BLOCKS
 from mlsp.features import extraction as extract
 from mlsp.features.blocks import LENGTH
 from mlsp.features.extraction import extract_to
 from mlsp.features.sources import Files, open_source, rated_files
 from mlsp.features.store import load_features
+from mlsp.prediction.predictor import Predictor
 from mlsp.prediction.quality_model import save_quality_model
 from mlsp.regression.regressor import SVRSettings
 from mtl.evaluation.seen import SeenRatings, write_seen

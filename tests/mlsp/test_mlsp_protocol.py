@@ -10,15 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mlsp.evaluation.measures import (
+from mlsp.evaluation.logistic import (
     FEWEST_PICTURES,
+    fit_logistic5,
+    logistic5,
+    plcc_logistic,
+)
+from mlsp.evaluation.measures import (
     MEASURES,
     distortion_table,
-    fit_logistic5,
     judge,
-    logistic5,
     medians,
-    plcc_logistic,
     quartiles,
     share_within,
     srocc_by_distortion,

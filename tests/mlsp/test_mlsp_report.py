@@ -12,8 +12,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from deepfl.program import main
 
+from deepfl.program import main
 from mlsp.evaluation.benchmark_results import Judged, draw_cross, draw_scatter, write_results
 from mlsp.evaluation.benchmarking import Method, Rated, compare_methods, random_splits
 from mlsp.regression.regressor import SVRSettings

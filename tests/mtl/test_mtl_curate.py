@@ -12,9 +12,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from deepfl.program import main
 from PIL import Image
 
+from deepfl.program import main
 from mtl.curation import curate as module
 from mtl.curation.curate import CURATED, JOURNAL, REJECTED, CurateConfig, curate
 from mtl.curation.duplicates import perceptual_hash
@@ -162,7 +162,7 @@ def test_a_killed_program_continues_and_ends_in_the_same_bytes(photographs, tmp_
         shifted = np.roll(sample["china"], 16 * k, axis=1)
         cv2.imwrite(str(photographs / f"shifted-{k:02d}.png"), shifted[..., ::-1])
     command = [
-        *(sys.executable, "-m", "deepfl.program", "curate", str(photographs)),
+        *(sys.executable, "-m", "deepfl", "curate", str(photographs)),
         *("--size", *map(str, SIZE), "--num-workers", "1", "--crop", "salient", "--out"),
     ]
     out = tmp_path / "killed"

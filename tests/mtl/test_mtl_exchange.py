@@ -11,9 +11,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from deepfl.program import main
 from folder_digests import digests
 
+from deepfl.program import main
 from mlsp.features import sources
 from mtl.curation.pristine import pristine_crop
 from mtl.kadis.generate import EQUALIZATION, generate

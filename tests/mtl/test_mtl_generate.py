@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordReader
-from deepfl.program import main
 from folder_digests import digests
 
+from deepfl.program import main
 from distortions import distort
 from fr_metrics import METRICS, HistogramEqualization, score_all
 from mtl.curation.pristine import pristine_crop
@@ -260,7 +260,7 @@ def test_a_killed_run_continues_and_ends_in_the_same_bytes(made, tmp_path, capsy
         *("--shards", "4", "--validation", "0.3", "--num-workers", "1", "--license", "CC0"),
     ]
     with (tmp_path / "log").open("wb") as log:
-        command = [sys.executable, "-m", "deepfl.program", *arguments]
+        command = [sys.executable, "-m", "deepfl", *arguments]
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         deadline = time.monotonic() + 120
         while not list((tmp_path / "out").glob("stats/*.json")):

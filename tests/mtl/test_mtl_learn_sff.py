@@ -6,8 +6,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from deepfl.command_line import run_script
 
+from deepfl.command_line import run_script
 from fr_metrics.sff import load_matrix
 from mtl.learn_sff import LearnSffConfig, learn_matrix, learn_sff
 from mtl.runtime.files import InputError

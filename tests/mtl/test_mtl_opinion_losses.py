@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mtl.network.model import Opinion
+from mtl.ratings.distributions import RATINGS, expected_score
 from mtl.training.opinions.opinion_losses import (
     HUBER_DELTA,
     LOSSES,
-    RATINGS,
     cross_entropy,
     earth_movers_distance,
-    expected_score,
     huber,
     line_onto,
     mean_absolute_error,

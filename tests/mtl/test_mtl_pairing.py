@@ -4,8 +4,8 @@ from pathlib import Path
 
 import cv2
 import pytest
-from deepfl.commands.score import main
 
+from deepfl.commands.score import main
 from distortions import distort
 from fr_metrics import score_all
 from mtl.file_tools.distort_files import distort_folder

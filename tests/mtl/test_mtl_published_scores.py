@@ -6,8 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from deepfl.commands.score import main
 
+from deepfl.commands.score import main
 from distortions import distort
 from fr_metrics.sff import load_matrix
 from mtl.file_tools.score_files import read_pairs, score_pairs

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtl.evaluation.correlation import plcc, srocc
+from mtl.ratings.distributions import expected_score
 from mtl.ratings.rated import (
     PARTS,
     RatedImages,
@@ -21,7 +22,6 @@ from mtl.ratings.rated import (
     splits_text,
 )
 from mtl.runtime.files import InputError, read_table
-from mtl.training.opinions.opinion_losses import expected_score
 
 KONIQ = Path(
     os.environ.get("DEEPFL_KONIQ_TABLE")

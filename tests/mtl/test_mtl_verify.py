@@ -13,16 +13,17 @@ import cv2
 import numpy as np
 import pytest
 from array_record.python.array_record_module import ArrayRecordReader
-from deepfl.commands.verify import SHOWN, summary
-from deepfl.program import main
 from folder_digests import digests
 from tensorflow_datasets.proto import tf_example_pb2
 
-from mtl.kadis import GenerateConfig, Verification, VerifyConfig, generate
-from mtl.kadis.plan import read_manifest
+from deepfl.commands.verify import SHOWN, summary
+from deepfl.program import main
+from mtl.kadis.generate import generate
+from mtl.kadis.plan import GenerateConfig, read_manifest
 from mtl.kadis.shards import Shard, ShardWriter, finish_shard
 from mtl.kadis.verification import verify
 from mtl.kadis.verification.findings import Check, Problem
+from mtl.kadis.verification.verify import Verification, VerifyConfig
 from mtl.runtime.files import InputError
 from mtl.runtime.pictures import encode_png
 
@@ -500,7 +501,7 @@ def test_what_is_named_can_be_made_again(made, data):
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "deepfl.program", "verify", *map(str, arguments)]
+    command = [sys.executable, "-m", "deepfl", "verify", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

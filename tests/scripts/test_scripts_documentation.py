@@ -21,8 +21,8 @@ import cv2
 import pytest
 import tyro
 import yaml
-from deepfl.program import COMMANDS, main
 
+from deepfl.program import COMMANDS, main
 from distortions import distort
 
 ROOT = Path(__file__).resolve().parents[2]

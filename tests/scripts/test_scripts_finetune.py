@@ -7,8 +7,8 @@ import cv2
 import jax
 import numpy as np
 import pytest
-from deepfl.program import main
 
+from deepfl.program import main
 from fr_metrics import HistogramEqualization
 from mlsp.features.blocks import BLOCKS
 from mtl.network.model import ModelConfig, functional_model

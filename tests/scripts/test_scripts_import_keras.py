@@ -7,8 +7,8 @@ import h5py
 import jax
 import numpy as np
 import pytest
-from deepfl.program import main
 
+from deepfl.program import main
 from mlsp.features.blocks import BLOCKS
 from mlsp.features.store import load_features
 from mtl.network.imports.keras_layers import keras_convolutions

@@ -5,9 +5,9 @@ import json
 import os
 
 import pytest
-from deepfl.program import main
 from PIL import Image
 
+from deepfl.program import main
 from mlsp.features.store import load_features
 from mtl.runtime.files import read_table
 

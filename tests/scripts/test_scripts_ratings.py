@@ -11,8 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from deepfl.program import main
 
+from deepfl.program import main
 from mlsp.databases import open_database
 from mtl.ratings.rated import read_ratings
 from mtl.ratings.simulation import SimulationSettings, raw_text, simulate
@@ -44,7 +44,7 @@ def place(tmp_path, monkeypatch) -> Path:
 
 
 def test_a_study_from_raw_ratings_to_a_table_for_training(place):
-    command = [sys.executable, "-m", "deepfl.program", "ratings", "raw.csv", "--out", "rated"]
+    command = [sys.executable, "-m", "deepfl", "ratings", "raw.csv", "--out", "rated"]
     command += ["--experts", "experts.csv", "--predictions", "predicted.csv"]
     command += ["--pictures", "pictures", "--repetitions", "40"]
     root = str(Path(__file__).resolve().parents[2])

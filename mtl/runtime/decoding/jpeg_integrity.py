@@ -3,10 +3,10 @@
 libjpeg fills what is damaged with grey and goes on, and Pillow does not report its warnings. They
 are found by decoding the file a second time with simplejpeg, which reports them: entropy-coded data
 that end early, run on or make no sense, restart markers out of order, a missing end marker. It
-reports the first warning alone, so that harmless ones are prevented (`mtl.runtime.decoding.jpeg_segments.bare`).
-Rare samplings of colour (4:1:0, 3:1:1), which it does not read, are decoded by OpenCV in a process
-of its own, which takes 0.3 s. Bytes behind the end marker are not looked at: telephones keep
-further pictures there.
+reports the first warning alone, so that harmless ones are prevented
+(`mtl.runtime.decoding.jpeg_segments.bare`). Rare samplings of colour (4:1:0, 3:1:1), which it does
+not read, are decoded by OpenCV in a process of its own, which takes 0.3 s. Bytes behind the end
+marker are not looked at: telephones keep further pictures there.
 
 Huffman codes fall back into step behind a hole, so that 1 hole of 512 zeros in 9 raises no warning.
 Such zeros are found by themselves: where zero bits are no end-of-block code, 64 zero bytes are no

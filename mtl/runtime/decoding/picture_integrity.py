@@ -1,11 +1,11 @@
 """Damage in picture files that decoders pass over in silence.
 
-Where the format lets one know: JPEG by `mtl.runtime.decoding.jpeg_integrity`; PNG by its checksums, its end chunk
-and the length of its pixels; deflated TIFF by zlib's checksums, JPEG in TIFF as JPEG, every TIFF by
-the number and the extent of its strips; AVIF, HEIF and lossy WebP by zeros, or any one byte again
-and again, where compressed data should be, as half-copied files have them. Lossless WebP writes
-such runs itself for flat areas; it, BMP, PPM and other TIFF hold nothing to compare with: only
-missing bytes show.
+Where the format lets one know: JPEG by `mtl.runtime.decoding.jpeg_integrity`; PNG by its checksums,
+its end chunk and the length of its pixels; deflated TIFF by zlib's checksums, JPEG in TIFF as JPEG,
+every TIFF by the number and the extent of its strips; AVIF, HEIF and lossy WebP by zeros, or any
+one byte again and again, where compressed data should be, as half-copied files have them. Lossless
+WebP writes such runs itself for flat areas; it, BMP, PPM and other TIFF hold nothing to compare
+with: only missing bytes show.
 """
 
 import math

@@ -3,7 +3,9 @@
 import os
 import posixpath
 from collections.abc import Hashable, Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+
+NAME_BYTES = 255  # of a file's name without folders: NAME_MAX of Linux (limits.h)
 
 
 def plain_path(name: str) -> str:
@@ -57,3 +59,21 @@ def encoding_hint(names: Iterable[str]) -> str:
     if any("\udc80" <= sign <= "\udcff" for name in names for sign in name):
         return "; if a table names it, the table is not UTF-8: save it as 'CSV UTF-8'"
     return ""
+
+
+def too_long(file: str) -> str | None:
+    """Return why no file can have this name, with folders; None where one can."""
+    name = PurePosixPath(file).name
+    number = len(name.encode(errors="surrogateescape"))
+    if number <= NAME_BYTES:
+        return None
+    return (
+        f"{name[:20]}...{name[-20:]} would be a name of {number} bytes, where {NAME_BYTES} are"
+        " allowed; shorten the photograph's name"
+    )
+
+
+def is_inside(name: str) -> bool:
+    """Whether a name, joined to a folder, stays in the folder."""
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts and path.name != ""

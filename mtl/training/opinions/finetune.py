@@ -1,22 +1,24 @@
 """End-to-end training on human scores: KonCept512, and two schemes of DeepFL-IQA's table II.
 
 KonIQ-10k, doi:10.1109/TIP.2020.2967829, sections 5 and 6.1 (KonCept512): the whole network with a
-head of FC 2048, 1024 and 256 (mtl.network.model), its five losses and others (mtl.training.opinions.opinion_losses), Adam
-(beta1 0.9, beta2 0.999) at 1e-4 for 40 epochs, 5e-5 for 20 and 1e-5 for 10; each stage starts from
-the weights with the best PLCC on the validation part so far, and those are tested at the end.
+head of FC 2048, 1024 and 256 (mtl.network.model), its five losses and others
+(mtl.training.opinions.opinion_losses), Adam (beta1 0.9, beta2 0.999) at 1e-4 for 40 epochs, 5e-5
+for 20 and 1e-5 for 10; each stage starts from the weights with the best PLCC on the validation part
+so far, and those are tested at the end.
 
 DeepFL-IQA, arXiv:2001.08113, section V-D1, schemes of table II, by what `init` is: (1) a body
-trained on ImageNet; (2) a body trained weakly supervised, by `mtl.training.multitask.train`. There the head is one
-linear layer (--head linear). Schemes 3 and 4 are features and a regressor; mlsp.evaluation.compare does all.
+trained on ImageNet; (2) a body trained weakly supervised, by `mtl.training.multitask.train`. There
+the head is one linear layer (--head linear). Schemes 3 and 4 are features and a regressor;
+mlsp.evaluation.compare does all.
 
 DeepBIQ, arXiv:1602.05531, sections 2.3 and 3.3: --loss classes sorts the scores into five classes
 of equal width, which are learned with cross-entropy and weights against their frequencies; the
 predicted score is here the expectation over the classes' centres. On a scale of 0..100, as there,
 it is --scale 0 100. KonIQ-10k-LT, section V: --balance proportion weighs the pictures of any other
-loss against the frequency of their scores (both mtl.training.opinions.balancing). Weights are for training alone;
-validation and test have none. The losses plcc and norm-in-norm compare the pictures of a batch and
-leave scale and offset open: after each epoch a straight line that is fitted to the validation part
-brings the predictions onto the scale, and it is part of the model that is kept.
+loss against the frequency of their scores (both mtl.training.opinions.balancing). Weights are for
+training alone; validation and test have none. The losses plcc and norm-in-norm compare the pictures
+of a batch and leave scale and offset open: after each epoch a straight line that is fitted to the
+validation part brings the predictions onto the scale, and it is part of the model that is kept.
 
 What the papers leave open: scores of MAE and MSE are mapped to 0..1 by the lowest and the highest
 of the training part, so that the losses of all tables are alike. A distribution is trained on, and

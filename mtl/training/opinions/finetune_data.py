@@ -11,6 +11,7 @@ from jaxtyping import Float
 from mtl.evaluation.seen import CHOSEN, TRAINED, SeenRatings
 from mtl.evaluation.splits import Split
 from mtl.network.model import Opinion
+from mtl.ratings.distributions import expected_score
 from mtl.ratings.rated import (
     COUNTS,
     PARTS,
@@ -26,7 +27,7 @@ from mtl.runtime.files import InputError, file_digest
 from mtl.runtime.tables.columns import TableColumns
 from mtl.training.opinions.balancing import CLASSES, class_weights, segment_weights, segments_of
 from mtl.training.opinions.finetune_config import FinetuneConfig
-from mtl.training.opinions.opinion_losses import LOSSES, expected_score
+from mtl.training.opinions.opinion_losses import LOSSES
 
 # Two pictures always correlate with 1 or -1.
 FEWEST_COMPARED = 3

@@ -20,9 +20,8 @@ import scipy.special
 from jaxtyping import Array, Float
 
 from mtl.network.model import Opinion
+from mtl.ratings.distributions import RATINGS, expected_score
 from mtl.training.opinions.balancing import CLASSES, class_centres
-
-RATINGS = 5  # steps of the absolute category rating scale, 1 (bad) to 5 (excellent)
 
 # Added to a variance or a norm, so that equal predictions have a finite gradient; the value is that
 # of the authors' program of norm-in-norm.
@@ -183,13 +182,6 @@ def line_onto(
     return slope, float(y.mean() - slope * mean)
 
 
-def expected_score(distribution: Float[Array, "n r"]) -> Float[Array, " n"]:
-    """MOS(p) = Σ_n n p_n / Σ_n p_n, 1..N; of shares or counts, NumPy in and NumPy out, or JAX."""
-    ratings = range(1, distribution.shape[-1] + 1)
-    weighted = sum(n * distribution[..., n - 1] for n in ratings)
-    return weighted / distribution.sum(axis=-1)
-
-
 def opinion_scores(
     opinion: Opinion, outputs: Float[np.ndarray, "n k"]
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "n r"] | None]:
@@ -228,7 +220,8 @@ def _softmax_cross_entropy(outputs, target, weights=None):
     return cross_entropy(jax.nn.log_softmax(outputs), target, weights)
 
 
-# KonIQ-10k's five, in its order; two of a batch as a whole; DeepBIQ's classes (mtl.training.opinions.balancing).
+# KonIQ-10k's five, in its order; two of a batch as a whole; DeepBIQ's classes
+# (mtl.training.opinions.balancing).
 LOSSES: Mapping[str, OpinionLoss] = {
     "mae": OpinionLoss(1, mean_absolute_error),
     "mse": OpinionLoss(1, mean_squared_error),

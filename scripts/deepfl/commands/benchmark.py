@@ -18,7 +18,6 @@ Several databases give the cross-database matrix, several models a row each:
 from collections.abc import Sequence
 
 from deepfl.command_line import parse
-
 from mlsp.databases import download_help
 from mlsp.evaluation.benchmark_config import BenchmarkConfig
 from mlsp.evaluation.benchmark_results import (

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepfl.command_line import parse
-
 from mlsp.prediction.condition_training import PICTURES, add_conditions
 from mlsp.prediction.conditions import CONDITIONS_FILE
 from mtl.network.weights import model_folder

@@ -20,7 +20,6 @@ Examples, with the photographs that `deepfl demo` lays out:
 from collections.abc import Sequence
 
 from deepfl.command_line import parse
-
 from mlsp.choosing import Chosen, DiverseConfig, curate_diverse
 from mlsp.choosing.choose import HISTOGRAMS_FILE, INDICATORS_FILE
 from mlsp.choosing.settings import only_for_diverse

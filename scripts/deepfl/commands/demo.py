@@ -10,7 +10,6 @@ Example:
 from collections.abc import Sequence
 
 from deepfl.command_line import parse
-
 from mlsp.demonstration.demo import DemoConfig, run_demo
 
 

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepfl.command_line import parse
-
-from mlsp.report.figures import contact_sheet
+from mlsp.figures.sheets import contact_sheet
 from mtl.file_tools.distort_files import distort_file, distort_folder
 from mtl.kadis.recipes import chosen_levels, chosen_types
 from mtl.runtime.files import InputError

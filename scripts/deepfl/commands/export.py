@@ -14,7 +14,6 @@ Examples, with the data set that `deepfl demo` makes:
 from collections.abc import Sequence
 
 from deepfl.command_line import parse
-
 from mtl.published.export import DISTORTED_FOLDER, REFERENCE_FOLDER, ExportConfig, export
 from mtl.runtime.progress import say
 

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepfl.command_line import parse
-
 from mlsp.features.crops import CROP_SIZE, CropPool, Crops
 from mlsp.features.extraction import extract_to
 from mlsp.features.pooling import Kind

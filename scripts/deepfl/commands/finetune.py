@@ -23,8 +23,8 @@ Example, small enough for two cores, with rated pictures that `deepfl distort` m
 from collections.abc import Sequence
 
 import numpy as np
-from deepfl.command_line import parse
 
+from deepfl.command_line import parse
 from mtl.runtime.progress import say
 from mtl.training.opinions.finetune import SUMMARY_FILE, FinetuneConfig, finetune
 

@@ -10,7 +10,6 @@ Example, with the photographs that `deepfl demo` lays out:
 from collections.abc import Sequence
 
 from deepfl.command_line import parse
-
 from distortions import DISTORTIONS
 from mtl.kadis.generate import generate
 from mtl.kadis.making import Tally

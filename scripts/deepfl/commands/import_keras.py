@@ -14,7 +14,6 @@ Examples:
 from collections.abc import Sequence
 
 from deepfl.command_line import parse
-
 from mtl.network.imports.pretrained import FORMULAS, ImportConfig, import_keras
 from mtl.network.weights import IMAGENET, imagenet_folder
 from mtl.runtime.progress import say

@@ -14,7 +14,6 @@ Example, with what `deepfl export` writes:
 from collections.abc import Sequence
 
 from deepfl.command_line import parse
-
 from mtl.kadis.plan import MANIFEST
 from mtl.published.import_plan import ImportConfig
 from mtl.published.importing import import_published

@@ -10,8 +10,8 @@ Pictures that the model was trained on, known by their content, are left out, fo
 of them is no prediction; --seen judges them as well.
 
 --explain adds what has most likely been done to each picture: the three likeliest distortions and
-levels, `pristine` among them, each with its share of the whole (mlsp/prediction/conditions.py says how). It
-needs what `deepfl train` or `deepfl conditions` puts into the model folder.
+levels, `pristine` among them, each with its share of the whole (mlsp/prediction/conditions.py says
+how). It needs what `deepfl train` or `deepfl conditions` puts into the model folder.
 
 --json writes one object: format (1), model, scale, explanation (null, or held_out, type_accuracy
 and level_accuracy: how often the likeliest condition was right on pictures held out), pictures (a
@@ -32,7 +32,6 @@ from pathlib import Path
 from typing import Any
 
 from deepfl.command_line import parse
-
 from mlsp.prediction.conditions import Likely
 from mlsp.prediction.leaks import UNRECORDED
 from mlsp.prediction.predictor import Prediction, Predictor, SeenPicture, predict_files

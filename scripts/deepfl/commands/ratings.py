@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from deepfl.command_line import parse
 
+from deepfl.command_line import parse
 from mtl.ratings.reliability import Estimate
 from mtl.ratings.simulation import SimulationSettings, raw_text, simulate
 from mtl.ratings.study import (

@@ -12,7 +12,6 @@ Examples, with what `deepfl demo` makes:
 from collections.abc import Sequence
 
 from deepfl.command_line import parse
-
 from mlsp.report.report import ReportConfig, write_report
 from mtl.runtime.progress import say
 

@@ -24,7 +24,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepfl.command_line import parse
-
 from fr_metrics import METRICS
 from mtl.file_tools.score_files import (
     Pair,

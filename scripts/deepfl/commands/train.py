@@ -21,7 +21,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from deepfl.command_line import parse
-
 from mlsp.prediction.condition_training import PICTURES, add_conditions
 from mlsp.prediction.conditions import CONDITIONS_FILE, has_conditions
 from mtl.runtime.files import InputError

@@ -10,8 +10,7 @@ Example, with the data set that `deepfl demo` makes:
 from collections.abc import Sequence
 
 from deepfl.command_line import parse
-from deepfl.program import FAILURE
-
+from deepfl.console import FAILURE
 from mtl.kadis.verification.verify import Check, Verification, VerifyConfig, verify
 
 SHOWN = 20  # problems that are printed; usually they have few causes

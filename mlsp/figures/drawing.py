@@ -1,0 +1,23 @@
+"""What every figure shares: matplotlib without a screen, resolution, colours, PNG files."""
+
+from io import BytesIO
+from pathlib import Path
+
+import matplotlib
+
+from mtl.runtime.files import write_atomically
+
+matplotlib.use("Agg")
+from matplotlib import pyplot
+
+DOTS_PER_INCH = 110
+PANEL_COLUMNS = 4  # of small plots
+BEFORE, AFTER = "#b3432b", "#2b6ab3"
+
+
+def save(out: Path, figure) -> None:
+    """Write a figure of pyplot as a PNG file, and close it."""
+    data = BytesIO()
+    figure.savefig(data, format="png")
+    pyplot.close(figure)
+    write_atomically(out, data.getvalue())

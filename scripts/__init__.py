@@ -1,1 +1,0 @@
-"""The `deepfl` program: one thin module per command."""
