@@ -23,8 +23,9 @@ from mlsp.choosing.indicators import INDICATORS
 from mlsp.choosing.near_duplicates import unit_scaled, without_nearest
 from mlsp.choosing.selection import equal_bins, select
 from mlsp.choosing.settings import BINS, SPARE
-from mtl.runtime.files import InputError, table_text, write_atomically
+from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.progress import say, stage
+from mtl.runtime.tables.csv_tables import table_text
 from scripts.provenance import provenance
 
 SHARE = 10  # one of so many photographs is chosen

@@ -24,9 +24,10 @@ from deepfl.command_line import parse, run_script
 from distortions.denoiser import load_denoiser
 from mtl.denoising.denoiser import split_names
 from mtl.denoising.denoiser_evaluation import evaluate
-from mtl.runtime.files import InputError, table_text, write_atomically
+from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.pictures import list_pictures
 from mtl.runtime.progress import say
+from mtl.runtime.tables.csv_tables import table_text
 from scripts.provenance import provenance
 
 SIGMAS = (15.0, 25.0, 50.0)  # grey levels; those of the published figures

@@ -22,8 +22,9 @@ from threadpoolctl import threadpool_limits
 from deepfl.command_line import parse, run_script
 from distortions import DISTORTIONS, distort
 from distortions.table import LEVELS
-from mtl.runtime.files import table_text, write_atomically
+from mtl.runtime.files import write_atomically
 from mtl.runtime.progress import progress_bar, say
+from mtl.runtime.tables.csv_tables import table_text
 from scripts.provenance import provenance
 
 SIZE = (512, 384)  # width, height: the size of KADID-10k

@@ -30,8 +30,9 @@ from deepfl.command_line import parse, run_script
 from mlsp.features.extraction import extractor
 from mtl.network.model import SCALINGS, ModelConfig, functional_model
 from mtl.network.weights import TrainedModel, fresh_weights, load_model
-from mtl.runtime.files import InputError, table_text, write_arrays, write_atomically
+from mtl.runtime.files import InputError, write_arrays, write_atomically
 from mtl.runtime.progress import progress_bar, say, stage
+from mtl.runtime.tables.csv_tables import table_text
 from scripts.provenance import provenance
 
 PROGRAM = Path(__file__).with_name("torch_inception.py")

@@ -26,10 +26,11 @@ from mtl.curation.pristine import SIZE, too_small
 from mtl.kadis.generate import generate
 from mtl.kadis.making import Tally
 from mtl.kadis.plan import GenerateConfig
-from mtl.runtime.files import InputError, table_text, write_atomically
+from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.pictures import list_pictures, picture_size
 from mtl.runtime.progress import say
 from mtl.runtime.ray_connection import ray_connection
+from mtl.runtime.tables.csv_tables import table_text
 from scripts.bench_distortions import DENOISE
 from scripts.provenance import provenance
 

@@ -28,8 +28,9 @@ from deepfl.command_line import parse, run_script
 from distortions import distort
 from distortions.table import LEVELS
 from fr_metrics import METRICS, score_all
-from mtl.runtime.files import table_text, write_atomically
+from mtl.runtime.files import write_atomically
 from mtl.runtime.progress import progress_bar, say
+from mtl.runtime.tables.csv_tables import table_text
 from scripts.bench_distortions import SIZE, photograph
 from scripts.other_libraries import LIBRARIES, Library, installed_libraries, packages
 from scripts.provenance import provenance

@@ -28,8 +28,9 @@ from mtl.ratings import ScreeningSettings, run_ratings, screen
 from mtl.ratings.raw import IMAGE
 from mtl.ratings.simulation import SimulationSettings, raw_text, simulate
 from mtl.ratings.study import PREDICTED, RatingsConfig
-from mtl.runtime.files import InputError, table_text, write_atomically
+from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.progress import progress_bar, say
+from mtl.runtime.tables.csv_tables import table_text
 from scripts.provenance import provenance
 
 # KonIQ-10k: workers who passed the quiz, images, and votes per image before the later steps; the

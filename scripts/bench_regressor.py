@@ -28,8 +28,9 @@ from deepfl.command_line import parse, run_script
 from mlsp.regression.regressor import MLPSettings, Outcome, Settings, SVRSettings, train_and_test
 from mlsp.regression.regressor_training import member_bytes
 from mtl.evaluation.splits import Split, split_by_group
-from mtl.runtime.files import InputError, table_text, write_atomically
+from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.progress import say, stage
+from mtl.runtime.tables.csv_tables import table_text
 from scripts.provenance import provenance
 
 # KADID-10k: 81 references, 25 distortions at 5 levels; the 43 blocks of the network.

@@ -34,9 +34,10 @@ from mtl.kadis.plan import read_manifest
 from mtl.network.inception_resnet_v2 import InceptionResNetV2
 from mtl.network.model import ModelConfig, functional_model
 from mtl.network.weights import fresh_weights
-from mtl.runtime.files import InputError, read_table, table_text, write_atomically
+from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.progress import progress_bar, say, stage
 from mtl.runtime.stopping import NOTHING
+from mtl.runtime.tables.csv_tables import read_table, table_text
 from mtl.training.multitask.input_pipeline import PREFETCHED_BATCHES as READ_AHEAD
 from mtl.training.multitask.input_pipeline import Batch, ScoredImages, training_batches
 from mtl.training.multitask.train_config import TrainConfig, check

@@ -36,9 +36,10 @@ from mlsp.report.report_data import read_held
 from mtl.curation.curate import CurateConfig, crop_of
 from mtl.denoising.denoiser_evaluation import psnr
 from mtl.evaluation.correlation import srocc
-from mtl.runtime.files import InputError, read_table, table_text, write_atomically
+from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.pictures import Rejected, list_pictures, read_picture
 from mtl.runtime.progress import say
+from mtl.runtime.tables.csv_tables import read_table, table_text
 from mtl.training.learning_curves import read_log
 from scripts.bench_ratings import BenchConfig, screening_rates
 from scripts.provenance import provenance

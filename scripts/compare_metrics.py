@@ -24,9 +24,10 @@ from mtl.curation.pristine import pristine_crop, too_small
 from mtl.evaluation.correlation import srocc
 from mtl.kadis.metric_names import chosen_metrics
 from mtl.runtime import compilation_cache
-from mtl.runtime.files import InputError, read_table, table_text, write_atomically
+from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.pictures import list_pictures, read_picture
 from mtl.runtime.progress import progress_bar, say
+from mtl.runtime.tables.csv_tables import read_table, table_text
 from scripts.provenance import provenance
 
 Condition = tuple[int, int]

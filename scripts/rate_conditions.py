@@ -19,9 +19,10 @@ from mlsp.databases.condition_means import condition_means
 from mtl.curation.pristine import pristine_crop
 from mtl.file_tools.distort_files import distort_folder
 from mtl.kadis.recipes import LEVELS
-from mtl.runtime.files import InputError, table_text, write_atomically
+from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.pictures import encode_png, list_pictures, read_picture
 from mtl.runtime.progress import progress_bar, say
+from mtl.runtime.tables.csv_tables import table_text
 
 PRISTINE, DISTORTED, TABLE = "pristine", "distorted", "ratings.csv"
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from deepfl.command_line import parse, run_script
 from fr_metrics import METRICS
-from mtl.runtime.files import InputError, read_table, write_atomically
+from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.progress import say
+from mtl.runtime.tables.csv_tables import read_table
 from scripts.bench_metrics import ALL
 from scripts.other_libraries import LIBRARIES
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from deepfl.command_line import parse, run_script
 from mlsp.evaluation.benchmark_results import SUMMARY_FILE
-from mtl.runtime.files import InputError, read_table, table_text, write_atomically
+from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.progress import say
+from mtl.runtime.tables.csv_tables import read_table, table_text
 from scripts.provenance import provenance
 
 

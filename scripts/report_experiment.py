@@ -17,8 +17,9 @@ from deepfl.command_line import parse, run_script
 from fr_metrics import METRICS
 from mlsp.evaluation.benchmark_results import SUMMARY_FILE
 from mlsp.figures.drawing import AFTER, BEFORE, DOTS_PER_INCH, save
-from mtl.runtime.files import InputError, read_table, table_text, write_atomically
+from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.progress import say
+from mtl.runtime.tables.csv_tables import read_table, table_text
 from mtl.training.learning_curves import read_log
 from mtl.training.multitask.train import read_config
 from scripts.provenance import provenance

@@ -19,9 +19,10 @@ import numpy as np
 from deepfl.command_line import parse, run_script
 from fr_metrics import METRICS, score_all
 from mtl.runtime import compilation_cache
-from mtl.runtime.files import InputError, read_table, table_text, write_atomically
+from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.pictures import read_picture
 from mtl.runtime.progress import progress_bar, say
+from mtl.runtime.tables.csv_tables import read_table, table_text
 from scripts.other_libraries import LIBRARIES, Library, installed_libraries, packages
 from scripts.provenance import provenance
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from deepfl.command_line import parse, run_script
 from mtl.kadis.plan import read_manifest
-from mtl.runtime.files import InputError, table_text, write_atomically
+from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.progress import say
+from mtl.runtime.tables.csv_tables import table_text
 from mtl.training.learning_curves import learning_curve, read_log
 from mtl.training.multitask.train import read_config
 from mtl.training.multitask.train_config import FREE, TrainConfig, as_json

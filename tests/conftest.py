@@ -41,12 +41,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 # Here it is the programs' results that count. How fast they run does not, and the metrics, whose
 # numbers are compared with their authors' under tests/fr_metrics, are compiled there as for users.
 COMPILED_QUICKLY = ("mlsp", "mtl", "scripts")
+TESTS = Path(__file__).parent
 
 
 @pytest.fixture(autouse=True, scope="module")
 def quick_compilation(request: pytest.FixtureRequest) -> Iterator[None]:
     """Let XLA optimise little, in this process and in those it starts."""
-    if request.path.parent.name not in COMPILED_QUICKLY:
+    if request.path.relative_to(TESTS).parts[0] not in COMPILED_QUICKLY:
         yield
         return
     import jax

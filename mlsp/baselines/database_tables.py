@@ -27,8 +27,9 @@ from mtl.file_tools.score_files import Pair, score_versions
 from mtl.kadis.metric_names import chosen_metrics
 from mtl.runtime import compilation_cache, pictures
 from mtl.runtime.contents import content_digests, digest_each, digest_of, program_digest
-from mtl.runtime.files import InputError, read_table, table_text, write_atomically
+from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.progress import progress_bar, say
+from mtl.runtime.tables.csv_tables import read_table, table_text
 from mtl.runtime.threads import in_order
 
 FULL_REFERENCE_FILE, BRISQUE_FILE = "full_reference.csv", "brisque.csv"

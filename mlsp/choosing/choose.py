@@ -54,9 +54,10 @@ from mtl.curation.duplicates import KeptHashes
 from mtl.kadis.shards import file_digest
 from mtl.network.weights import WEIGHTS_FILE, load_model
 from mtl.runtime.apart import names_apart
-from mtl.runtime.files import InputError, table_text, write_atomically
+from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.pictures import Rejected, list_pictures
 from mtl.runtime.progress import progress_bar, say, stage
+from mtl.runtime.tables.csv_tables import table_text
 
 INDICATORS_FILE, HISTOGRAMS_FILE, STATE_FILE = "indicators.csv", "histograms.png", "choosing.json"
 MEASURED_FOLDER = "measured"

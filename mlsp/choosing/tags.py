@@ -20,8 +20,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from mtl.runtime.files import NUMBER, Row, read_table
 from mtl.runtime.tables.columns import image_column, picture_names
+from mtl.runtime.tables.csv_tables import NUMBER, Row, read_table
 from mtl.runtime.tables.file_names import plain_path
 
 # What is meant as a number, and is no part of a tag.

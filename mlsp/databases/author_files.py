@@ -10,7 +10,8 @@ from zipfile import BadZipFile
 import numpy as np
 from jaxtyping import Float
 
-from mtl.runtime.files import NUMBER, InputError
+from mtl.runtime.files import InputError
+from mtl.runtime.tables.csv_tables import NUMBER
 from mtl.runtime.tables.file_names import encoding_hint
 from mtl.runtime.tables.finder import Finder
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
-from mtl.runtime.files import read_table
+from mtl.runtime.tables.csv_tables import read_table
 
 LOWEST, HIGHEST = 1.0, 5.0  # ends of the rating scale
 

@@ -23,7 +23,8 @@ from mlsp.databases.layouts import DATABASES
 from mlsp.databases.spreadsheet import read_sheet
 from mtl.ratings.rated import AS_PUBLISHED
 from mtl.ratings.rating_scales import read_deviations
-from mtl.runtime.files import InputError, read_table
+from mtl.runtime.files import InputError
+from mtl.runtime.tables.csv_tables import read_table
 
 # LIVE's folders in the order of its tables, and how many img%d.bmp each holds, copies of the
 # references included: the readme.txt of the release.

@@ -34,8 +34,9 @@ from mtl.kadis.generate import generate
 from mtl.kadis.plan import GenerateConfig
 from mtl.kadis.recipes import LEVELS
 from mtl.network.weights import INCLUDED, MODEL_FILE, load_model
-from mtl.runtime.files import InputError, read_table, table_text, write_atomically
+from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.progress import say
+from mtl.runtime.tables.csv_tables import read_table, table_text
 from mtl.training.learning_curves import read_log
 from mtl.training.multitask.train import TrainConfig, train
 

@@ -15,7 +15,8 @@ from mlsp.evaluation import figures
 from mlsp.evaluation.benchmarking import Benchmark, Row
 from mlsp.evaluation.imbalance import gap
 from mtl.evaluation.splits import Split
-from mtl.runtime.files import table_text, write_atomically
+from mtl.runtime.files import write_atomically
+from mtl.runtime.tables.csv_tables import table_text
 
 REPETITIONS_FILE, SUMMARY_FILE = "repetitions.csv", "summary.csv"
 DISTORTIONS_FILE, CROSS_FILE = "distortions.csv", "cross.csv"

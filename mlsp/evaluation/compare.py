@@ -29,10 +29,11 @@ from mtl.kadis.plan import read_manifest
 from mtl.network.inception_resnet_v2 import InceptionResNetV2
 from mtl.network.model import Body
 from mtl.ratings.rated import PARTS, Ratings, common_size
-from mtl.runtime.files import InputError, read_table, table_text, write_atomically
+from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.pictures import picture_size
 from mtl.runtime.progress import say
 from mtl.runtime.tables.columns import HigherIs, TableColumns
+from mtl.runtime.tables.csv_tables import read_table, table_text
 from mtl.training.multitask.train import read_config, starting_folder, train
 from mtl.training.opinions.finetune import PREDICTIONS_FILE, FinetuneConfig, finetune
 

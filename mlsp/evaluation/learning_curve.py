@@ -31,8 +31,9 @@ from matplotlib import pyplot
 from mlsp.evaluation.benchmarking import Method, Rated, Row, compare_methods
 from mlsp.figures import drawing
 from mtl.evaluation.splits import Split
-from mtl.runtime.files import InputError, json_text, table_text, write_atomically
+from mtl.runtime.files import InputError, json_text, write_atomically
 from mtl.runtime.progress import say, stage
+from mtl.runtime.tables.csv_tables import table_text
 
 TABLE, EXTRAPOLATION, FITS, PICTURE = (
     "learning_curve.csv",

@@ -27,8 +27,9 @@ from jaxtyping import Float
 from mlsp.features.matrix_files import new_matrix
 from mlsp.features.sources import Source
 from mtl.runtime.contents import digest_each
-from mtl.runtime.files import InputError, file_digest, read_table, table_text, write_atomically
+from mtl.runtime.files import InputError, file_digest, write_atomically
 from mtl.runtime.progress import say
+from mtl.runtime.tables.csv_tables import read_table, table_text
 
 FEATURES_FILE, INDEX_FILE, SKIPPED_FILE = "features.npy", "index.csv", "skipped.csv"
 PARTIAL_FEATURES, PARTIAL_STATE, IDENTITY_FILE = "partial.npy", "partial.json", "source.json"

@@ -14,7 +14,8 @@ from mlsp.evaluation.benchmark_results import (
     PREDICTIONS_FILE,
     SUMMARY_FILE,
 )
-from mtl.runtime.files import InputError, read_table
+from mtl.runtime.files import InputError
+from mtl.runtime.tables.csv_tables import read_table
 
 Place = tuple[str, str]
 """Database and protocol."""

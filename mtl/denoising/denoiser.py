@@ -34,9 +34,10 @@ from distortions.denoiser import LAYERS, Denoiser
 from mtl.denoising.denoiser_evaluation import evaluate, read_scaled
 from mtl.denoising.denoising_unet import DenoisingUNet
 from mtl.runtime import compilation_cache
-from mtl.runtime.files import InputError, read_arrays, table_text, write_arrays, write_atomically
+from mtl.runtime.files import InputError, read_arrays, write_arrays, write_atomically
 from mtl.runtime.pictures import list_pictures
 from mtl.runtime.progress import progress_bar, say
+from mtl.runtime.tables.csv_tables import table_text
 
 WEIGHTS_FILE, RECORD_FILE = "denoiser.npz", "denoiser.json"
 EVALUATION_FILE, LOG_FILE, STATE_FILE = "evaluation.csv", "log.csv", "state.npz"

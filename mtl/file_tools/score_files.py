@@ -12,9 +12,10 @@ from fr_metrics import METRICS, Metric, score_all
 from fr_metrics.sff import load_matrix, sff
 from mtl.file_tools.pairing import pair_names
 from mtl.runtime import compilation_cache
-from mtl.runtime.files import InputError, read_table, table_header
+from mtl.runtime.files import InputError
 from mtl.runtime.pictures import Rejected, read_picture
 from mtl.runtime.progress import progress_bar
+from mtl.runtime.tables.csv_tables import read_table, table_header
 from mtl.runtime.tables.finder import RealPaths
 
 # Distorted versions scored in one call: the reference's half is computed once for all of them.

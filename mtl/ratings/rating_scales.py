@@ -11,8 +11,9 @@ from jaxtyping import Float
 
 from mtl.evaluation.correlation import srocc
 from mtl.ratings.distributions import RATINGS, expected_score
-from mtl.runtime.files import InputError, Row
+from mtl.runtime.files import InputError
 from mtl.runtime.tables.columns import SCORE, STD, named_like
+from mtl.runtime.tables.csv_tables import Row
 
 SD = "SD"
 """KonIQ-10k's standard deviation of the ratings, whose counts stand beside it."""

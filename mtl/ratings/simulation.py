@@ -23,7 +23,7 @@ from jaxtyping import Bool, Float
 
 from mtl.ratings.distributions import RATINGS
 from mtl.ratings.raw import ACCEPTED, IMAGE, OR, RATER, SCORE, TEST, RawRatings
-from mtl.runtime.files import table_text
+from mtl.runtime.tables.csv_tables import table_text
 
 CHEATS = ("random", "constant", "line", "inverted", "test-wise", "test-wise line", "half")
 

@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from tensorboardX import SummaryWriter
 
 from fr_metrics import METRICS
-from mtl.runtime.files import InputError, read_table, table_text, write_atomically
+from mtl.runtime.files import InputError, write_atomically
+from mtl.runtime.tables.csv_tables import read_table, table_text
 
 LOG_FILE, PICTURE, EVENTS = "log.csv", "learning.png", "tensorboard"
 

@@ -16,7 +16,8 @@ import scipy.io
 from distortions import distort
 from mlsp.evaluation import benchmark_run
 from mlsp.features.store import Features
-from mtl.runtime.files import InputError, table_text
+from mtl.runtime.files import InputError
+from mtl.runtime.tables.csv_tables import table_text
 
 LIVE_COUNTS = {"jp2k": 227, "jpeg": 233, "wn": 174, "gblur": 174, "fastfading": 174}
 LIVE_COPIES = {"jp2k": 58, "jpeg": 58, "wn": 29, "gblur": 29, "fastfading": 29}

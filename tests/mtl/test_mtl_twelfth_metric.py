@@ -19,7 +19,7 @@ from mtl.kadis.metric_names import chosen_metrics
 from mtl.kadis.plan import GenerateConfig, make_plan
 from mtl.published.export import column_title
 from mtl.published.score_tables import read_published
-from mtl.runtime.files import table_text
+from mtl.runtime.tables.csv_tables import table_text
 from mtl.training.learning_curves import distinct_colors, learning_curve
 from scripts import readme_table, report_metrics
 from scripts.bench_metrics import ALL

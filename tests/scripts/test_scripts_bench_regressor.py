@@ -2,7 +2,8 @@
 
 import pytest
 
-from mtl.runtime.files import InputError, read_table
+from mtl.runtime.files import InputError
+from mtl.runtime.tables.csv_tables import read_table
 from scripts import bench_regressor
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mtl.runtime.files import InputError, read_table, table_text
+from mtl.runtime.files import InputError
+from mtl.runtime.tables.csv_tables import read_table, table_text
 from scripts.check_results import CHECKS, differences
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"

@@ -20,7 +20,8 @@ from mlsp.prediction.quality_model import save_quality_model
 from mlsp.regression.regressor import SVRSettings
 from mtl.kadis.shards import file_digest
 from mtl.network.weights import INCLUDED, load_model, model_folder
-from mtl.runtime.files import InputError, read_arrays, read_table
+from mtl.runtime.files import InputError, read_arrays
+from mtl.runtime.tables.csv_tables import read_table
 from mtl.training.multitask.train import train
 from mtl.training.multitask.train_config import TrainConfig
 from scripts import rate_conditions, release_model, report_experiment, untrained_model

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from fr_metrics import METRICS, score_all
-from mtl.runtime.files import InputError, table_text
+from mtl.runtime.files import InputError
+from mtl.runtime.tables.csv_tables import table_text
 from scripts import bench_metrics, other_libraries, report_metrics
 from scripts.other_libraries import LIBRARIES, PIQ, PYIQA, Library, packages
 from scripts.readme_table import TABLES, generation_table, metrics_table, with_table

@@ -9,7 +9,7 @@ from PIL import Image
 
 from deepfl.program import main
 from mlsp.features.store import load_features
-from mtl.runtime.files import read_table
+from mtl.runtime.tables.csv_tables import read_table
 
 STRANGE = "Z\udcfcrich.png"  # how Python writes the byte 0xfc of Z\374rich.png
 RAW = b"Z\xfcrich.png"

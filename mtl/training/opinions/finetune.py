@@ -58,9 +58,10 @@ from mtl.network.weights import (
 from mtl.ratings.rated import PARTS, TRAINING, splits_text
 from mtl.runtime import compilation_cache
 from mtl.runtime.contents import digest_of
-from mtl.runtime.files import InputError, file_digest, read_table, write_atomically
+from mtl.runtime.files import InputError, file_digest, write_atomically
 from mtl.runtime.progress import say, stage
 from mtl.runtime.stopping import signals_call
+from mtl.runtime.tables.csv_tables import read_table
 from mtl.training.checkpoints import Checkpoints
 from mtl.training.learning_curves import read_log
 from mtl.training.multitask.train import CONFIG_FILE, claim, starting_model

@@ -11,8 +11,9 @@ from jaxtyping import Float
 from mtl.evaluation.correlation import plcc, srocc
 from mtl.network.weights import FOLDER, WEIGHTS_FILE, save_model
 from mtl.ratings.rated import TEST, TRAINING, VALIDATION
-from mtl.runtime.files import read_arrays, table_text, write_atomically
+from mtl.runtime.files import read_arrays, write_atomically
 from mtl.runtime.progress import say
+from mtl.runtime.tables.csv_tables import table_text
 from mtl.training.checkpoints import Checkpoints
 from mtl.training.multitask.train_config import TrainConfig, as_json
 from mtl.training.opinions.finetune_config import FinetuneConfig

@@ -34,10 +34,11 @@ from mtl.file_tools.score_files import (
 )
 from mtl.kadis.metric_names import chosen_metrics
 from mtl.published.score_tables import agreement, pair_published, read_published
-from mtl.runtime.files import InputError, table_text, write_atomically
+from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.outputs import TABLE_SUFFIXES, check_text_output
 from mtl.runtime.pictures import Rejected
 from mtl.runtime.progress import say
+from mtl.runtime.tables.csv_tables import table_text
 
 NAMED = 10  # of the reasons why pictures are left out
 

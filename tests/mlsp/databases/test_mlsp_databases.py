@@ -14,7 +14,7 @@ from mlsp.databases import DATABASES, Database, download_help, open_database
 from mlsp.databases.authentic import read_koniq
 from mlsp.databases.author_files import Finder
 from mtl.ratings.rated import PARTS
-from mtl.runtime.files import read_table
+from mtl.runtime.tables.csv_tables import read_table
 
 SHARED = Path("../shared/data")
 KADID_TABLE, KONIQ_TABLE = (

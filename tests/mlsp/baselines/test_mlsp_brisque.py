@@ -22,7 +22,7 @@ from mlsp.baselines.brisque import (
     mscn,
 )
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "brisque" / "features.csv"
+GOLDEN = Path(__file__).parents[2] / "golden" / "brisque" / "features.csv"
 
 
 def plain_halved(plane):

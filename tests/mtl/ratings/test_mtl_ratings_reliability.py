@@ -17,7 +17,7 @@ from mtl.ratings.scores import Votes
 
 KONIQ = Path(
     os.environ.get("DEEPFL_KONIQ_TABLE")
-    or Path(__file__).resolve().parents[3] / "shared" / "data" / "koniq10k_distributions_sets.csv"
+    or Path(__file__).resolve().parents[4] / "shared" / "data" / "koniq10k_distributions_sets.csv"
 )
 
 

@@ -12,7 +12,8 @@ from mlsp.evaluation.benchmarking import Method, Task, benchmark, fit_for_use
 from mlsp.evaluation.measures import MEASURES, judge
 from mlsp.regression.regressor import MLPSettings, SVRSettings, fit, load_regressor, save_regressor
 from mtl.evaluation.splits import split_by_group
-from mtl.runtime.files import InputError, read_table
+from mtl.runtime.files import InputError
+from mtl.runtime.tables.csv_tables import read_table
 
 SETTINGS = (MLPSettings((1e-2, 1e-3), epochs=12, batch_size=32), SVRSettings((1.0, 10.0)))
 # The same kinds, for what does not depend on how well they have learned.

@@ -18,8 +18,9 @@ from mlsp.baselines.database_tables import (
 )
 from mlsp.databases import open_database
 from mtl.file_tools import score_files
-from mtl.runtime.files import InputError, read_table
+from mtl.runtime.files import InputError
 from mtl.runtime.pictures import read_picture
+from mtl.runtime.tables.csv_tables import read_table
 
 CHOSEN = ("ssim", "mdsi", "gmsd")
 SIZES = {"astronaut": (48, 64), "china": (64, 48)}

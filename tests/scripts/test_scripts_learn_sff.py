@@ -9,9 +9,9 @@ import pytest
 
 from deepfl.command_line import run_script
 from fr_metrics.sff import load_matrix
-from mtl.learn_sff import LearnSffConfig, learn_matrix, learn_sff
 from mtl.runtime.files import InputError
 from scripts import learn_sff as script
+from scripts.learn_sff import LearnSffConfig, learn_matrix, learn_sff
 
 
 @pytest.fixture

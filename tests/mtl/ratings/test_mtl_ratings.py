@@ -27,7 +27,7 @@ from mtl.runtime.tables.columns import TableColumns
 
 KONIQ = Path(
     os.environ.get("DEEPFL_KONIQ_TABLE")
-    or Path(__file__).resolve().parents[3] / "shared" / "data" / "koniq10k_distributions_sets.csv"
+    or Path(__file__).resolve().parents[4] / "shared" / "data" / "koniq10k_distributions_sets.csv"
 )
 
 SMALL = SimulationSettings(raters=40, images=60, votes=20.0, tests=20)

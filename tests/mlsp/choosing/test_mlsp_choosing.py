@@ -18,8 +18,9 @@ from mlsp.choosing.choose import MEASURED_FOLDER, STATE_FILE, trimming
 from mlsp.choosing.indicators import INDICATORS
 from mlsp.choosing.uniformity import uniformity
 from mtl.curation.curate import CurateConfig, curate
-from mtl.runtime.files import InputError, read_table, write_atomically
+from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.pictures import Rejected, read_picture
+from mtl.runtime.tables.csv_tables import read_table
 from scripts import report_choosing
 
 SIZE = (80, 96)

@@ -20,8 +20,9 @@ from mlsp.regression.regressor import SVRSettings
 from mlsp.report.report import PAGE, Remarks, ReportConfig, write_report
 from mlsp.report.web_page import Number, Section, element, page, table
 from mtl.kadis.plan import plan_digest, read_manifest
-from mtl.runtime.files import InputError, read_table, table_text
+from mtl.runtime.files import InputError
 from mtl.runtime.pictures import read_picture
+from mtl.runtime.tables.csv_tables import read_table, table_text
 from mtl.training.multitask.train import PLAN_DIGEST
 from mtl.training.multitask.train_config import TrainConfig, as_json
 

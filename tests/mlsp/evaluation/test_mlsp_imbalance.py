@@ -11,12 +11,13 @@ from hypothesis.extra.numpy import arrays
 
 from mlsp.evaluation.imbalance import BINS, gap, opposing_split, training_shares
 from mtl.evaluation.splits import VALIDATION_SHARE
-from mtl.runtime.files import InputError, read_table
+from mtl.runtime.files import InputError
+from mtl.runtime.tables.csv_tables import read_table
 from mtl.training.opinions.balancing import proportion_weights
 
 KONIQ = Path(
     os.environ.get("DEEPFL_KONIQ_TABLE")
-    or Path(__file__).resolve().parents[3] / "shared" / "data" / "koniq10k_distributions_sets.csv"
+    or Path(__file__).resolve().parents[4] / "shared" / "data" / "koniq10k_distributions_sets.csv"
 )
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtl.runtime.files import (
-    InputError,
+from mtl.runtime.files import InputError
+from mtl.runtime.tables.csv_tables import (
     read_table,
     table_header,
     table_rows,

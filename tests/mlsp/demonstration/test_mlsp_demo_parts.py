@@ -12,7 +12,7 @@ from mlsp.demonstration.samples import PHOTOGRAPHS, copy_photographs
 from mtl.runtime.files import InputError
 from mtl.runtime.pictures import read_picture
 
-PUBLISHED = Path(__file__).resolve().parents[3] / "shared/data/kadid10k_ratings.csv"
+PUBLISHED = Path(__file__).resolve().parents[4] / "shared/data/kadid10k_ratings.csv"
 
 
 def test_the_table_holds_every_condition():

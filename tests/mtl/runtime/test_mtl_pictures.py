@@ -12,8 +12,9 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from mtl.runtime.contents import content_digest
-from mtl.runtime.files import InputError, read_table, table_text, write_atomically
+from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.pictures import encode_png, list_pictures, picture_size, read_picture
+from mtl.runtime.tables.csv_tables import read_table, table_text
 
 
 def test_rgb_is_read_as_it_is(tmp_path, sample):

@@ -23,7 +23,8 @@ from mtl.evaluation.saved_splits import read_splits
 from mtl.evaluation.seen import read_seen
 from mtl.ratings.rated import PARTS
 from mtl.runtime.contents import content_digest
-from mtl.runtime.files import InputError, file_digest, read_arrays, read_table
+from mtl.runtime.files import InputError, file_digest, read_arrays
+from mtl.runtime.tables.csv_tables import read_table
 from mtl.training.learning_curves import LearningLog
 from mtl.training.opinions.finetune import FinetuneConfig, finetune
 from mtl.training.training_step import Placement

@@ -21,11 +21,12 @@ from mtl.ratings.rated import (
     split_ratings,
     splits_text,
 )
-from mtl.runtime.files import InputError, read_table
+from mtl.runtime.files import InputError
+from mtl.runtime.tables.csv_tables import read_table
 
 KONIQ = Path(
     os.environ.get("DEEPFL_KONIQ_TABLE")
-    or Path(__file__).resolve().parents[3] / "shared" / "data" / "koniq10k_distributions_sets.csv"
+    or Path(__file__).resolve().parents[4] / "shared" / "data" / "koniq10k_distributions_sets.csv"
 )
 
 

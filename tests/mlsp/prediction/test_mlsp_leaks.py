@@ -15,7 +15,8 @@ from mtl.evaluation.seen import SeenRatings, read_seen, write_seen
 from mtl.evaluation.splits import Split, split_by_group
 from mtl.network.weights import model_folder
 from mtl.runtime.contents import content_digest
-from mtl.runtime.files import InputError, read_table
+from mtl.runtime.files import InputError
+from mtl.runtime.tables.csv_tables import read_table
 
 pytestmark = pytest.mark.usefixtures("quick_features")
 
