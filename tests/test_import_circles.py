@@ -10,7 +10,8 @@ PACKAGES = ("distortions", "fr_metrics", "mlsp", "mtl", "scripts")
 
 
 def name_of(file: Path) -> str:
-    return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    name = ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    return name.removeprefix("scripts.") if name.startswith("scripts.deepfl") else name
 
 
 def run_at_import(nodes: Iterable[ast.AST]) -> Iterator[ast.Import | ast.ImportFrom]:

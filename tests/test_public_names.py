@@ -7,14 +7,15 @@ import sys
 import pytest
 
 PUBLIC = {
-    "mtl": ["InceptionResNetV2", "MTLModel"],
-    "mtl.kadis": [
-        "GenerateConfig",
-        "Summary",
-        "Verification",
-        "VerifyConfig",
-        "generate",
-        "verify",
+    "mtl": [],
+    "mtl.kadis": [],
+    "mtl.runtime.pictures": [
+        "FOREIGN_SUFFIXES",
+        "Rejected",
+        "encode_png",
+        "list_pictures",
+        "picture_size",
+        "read_picture",
     ],
     "mtl.ratings": [
         "RatingsConfig",
@@ -30,7 +31,9 @@ PUBLIC = {
         "screen",
         "votes_of",
     ],
-    "mlsp": ["BLOCKS", "Predictor", "benchmark", "extract"],
+    "mlsp": [],
+    "mlsp.features": ["BLOCKS", "extract"],
+    "mlsp.evaluation": ["benchmark"],
     "mlsp.choosing": [
         "Chosen",
         "DiverseConfig",
@@ -48,20 +51,20 @@ PUBLIC = {
 @pytest.mark.parametrize("package", PUBLIC)
 def test_the_public_names_are_those_listed(package):
     module = importlib.import_module(package)
-    assert sorted(module.__all__) == PUBLIC[package]
-    assert all(hasattr(module, name) for name in module.__all__)
+    assert sorted(getattr(module, "__all__", [])) == PUBLIC[package]
+    assert all(hasattr(module, name) for name in PUBLIC[package])
 
 
 def test_dependencies_point_one_way():
     """Importing a package loads none of those above it, nor what few of its users need."""
-    heavy = ("scripts", "tyro", "tensorflow", "keras", "h5py", "torch")
+    heavy = ("deepfl", "tyro", "tensorflow", "keras", "h5py", "torch")
     above = {
         "distortions": ("fr_metrics", "mtl", "mlsp", "jax", "ray", *heavy),
         "fr_metrics": ("distortions", "mtl", "mlsp", "cv2", "ray", *heavy),
         "mtl.training.multitask.train": ("mlsp", *heavy),
         "mtl.training.opinions.finetune": ("mlsp", *heavy),
         "mtl.network.imports.pretrained": ("mlsp", *heavy),
-        "mlsp": heavy,
+        "mlsp.evaluation": heavy,
     }
     # One process each for the two at the bottom; those above them come one after the other.
     for packages in (("distortions",), tuple(above)[1:]):

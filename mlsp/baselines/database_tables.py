@@ -73,7 +73,7 @@ def full_reference_scores(
             f"{database.root}: no picture of {database.name} has a pristine reference, which"
             " full-reference scores need; leave them out"
         )
-    program = program_digest(fr_metrics, pictures, *pictures.PIXELS_BY)
+    program = program_digest(fr_metrics, pictures)
     of_references = dict(zip(versions, _contents(database, versions, progress), strict=True))
     made_from = [
         digest_of(program, content, None if file is None else of_references[file])
@@ -135,7 +135,7 @@ def brisque_features(
     Raises:
         InputError: `out` holds features of other pictures.
     """
-    program = program_digest(brisque, pictures, *pictures.PIXELS_BY)
+    program = program_digest(brisque, pictures)
     contents = digest_each(range(len(source.names)), source.content, progress=progress)
     made_from = [digest_of(program, content) for content in contents]
     table = _Table(out / BRISQUE_FILE, source.names, BRISQUE_COLUMNS, made_from)

@@ -12,7 +12,7 @@ import os
 import numpy as np
 from jaxtyping import Int
 
-from mtl.runtime.decoding.decoders import opened
+from mtl.runtime.pictures.decoders import opened
 
 JPEG_FORMATS = ("JPEG", "MPO")  # as Pillow names them; MPO is JPEG with further pictures
 LOSSLESS = 100  # of files that are not JPEG, and of lossless JPEG, which quantises nothing

@@ -20,9 +20,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from mtl.runtime.file_names import plain_path
 from mtl.runtime.tables.columns import image_column, picture_names
 from mtl.runtime.tables.csv_tables import NUMBER, Row, read_table
-from mtl.runtime.tables.file_names import plain_path
 
 # What is meant as a number, and is no part of a tag.
 _LIKE_A_NUMBER = re.compile(r"([+-]?[.,]?\d.*|[+-]?(nan|inf(inity)?)|)", re.IGNORECASE)

@@ -10,9 +10,9 @@ from zipfile import BadZipFile
 import numpy as np
 from jaxtyping import Float
 
+from mtl.runtime.file_names import encoding_hint
 from mtl.runtime.files import InputError
 from mtl.runtime.tables.csv_tables import NUMBER
-from mtl.runtime.tables.file_names import encoding_hint
 from mtl.runtime.tables.finder import Finder
 
 AGAIN = "unpack the authors' archive again"

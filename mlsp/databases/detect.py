@@ -22,10 +22,10 @@ from mlsp.databases.synthetic import (
     read_tid2013,
     tid_edition,
 )
+from mtl.runtime.file_names import same_pictures
 from mtl.runtime.files import InputError
 from mtl.runtime.tables.columns import UNSAID, TableColumns
 from mtl.runtime.tables.csv_tables import table_header
-from mtl.runtime.tables.file_names import same_pictures
 
 CSV = "csv"
 """The kind of a user's own table."""

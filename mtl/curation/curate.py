@@ -36,6 +36,7 @@ from mtl.curation.pristine import SIZE, centre_offsets, crop, span, spanning_sca
 from mtl.curation.saliency import salient_offsets
 from mtl.runtime.apart import check_apart, names_apart
 from mtl.runtime.contents import content_digest, content_digests
+from mtl.runtime.file_names import too_long
 from mtl.runtime.files import UNFINISHED, InputError, write_atomically
 from mtl.runtime.folders import contents
 from mtl.runtime.pictures import (
@@ -47,7 +48,6 @@ from mtl.runtime.pictures import (
 )
 from mtl.runtime.progress import progress_bar, say
 from mtl.runtime.tables.csv_tables import table_text
-from mtl.runtime.tables.file_names import too_long
 from mtl.runtime.threads import in_order
 
 JOURNAL = "curation.jsonl"

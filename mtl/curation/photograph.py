@@ -11,7 +11,7 @@ The result is 8-bit RGB in the sRGB colour space, turned as its EXIF orientation
 - Grey is repeated on three channels, palettes are looked up.
 - 16-bit grey is divided by 257, of 16-bit colour the upper eight bits are kept; then the profile.
 - A damaged file is rejected, also where decoders fill the damage in
-  (`mtl.runtime.decoding.picture_integrity`).
+  (`mtl.runtime.pictures.picture_integrity`).
 - An alpha channel that is opaque everywhere is dropped; a picture that shows through is rejected.
 - Animated PNG, WebP and GIF are rejected; of a TIFF or MPO file with several pictures (pages,
   previews, a stereo pair), the first is taken.
@@ -30,8 +30,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageCms
 
-from mtl.runtime.decoding.decoders import decoding, opened, upright_eight_bit
 from mtl.runtime.files import InputError
+from mtl.runtime.pictures.decoders import decoding, opened, upright_eight_bit
 
 ANIMATIONS = ("GIF", "PNG", "WEBP")  # formats whose further pictures are frames in time
 

@@ -20,11 +20,11 @@ from mtl.kadis.recipes import named_seed
 from mtl.runtime import pictures
 from mtl.runtime.apart import check_apart, names_apart
 from mtl.runtime.contents import UNREADABLE, content_digests, digest_each, digest_of, program_digest
+from mtl.runtime.file_names import too_long
 from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.folders import contents
 from mtl.runtime.pictures import Rejected, encode_png, list_pictures, read_picture
 from mtl.runtime.progress import progress_bar, say
-from mtl.runtime.tables.file_names import too_long
 
 # The text chunk of a PNG file (W3C PNG specification, sections 5.3 and 11.3.3.2): length, type,
 # keyword, a zero byte, two digests with a space between, and a checksum.
@@ -76,7 +76,7 @@ class _Source:
     def of(cls, photos: Path, names: Sequence[str], seed: int, *, progress: bool) -> "_Source":
         """Digest the photographs of a folder."""
         found = content_digests([photos / name for name in names], progress=progress)
-        program = program_digest(distortions, pictures, *pictures.PIXELS_BY)
+        program = program_digest(distortions, pictures)
         return cls(exported_stems(names), dict(zip(names, found, strict=True)), seed, program)
 
     def version(self, name: str, distortion: int, level: int) -> _Version:

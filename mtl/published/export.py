@@ -42,12 +42,12 @@ from mtl.kadis.shards import AGAIN, Shard, read_stats
 from mtl.published.score_tables import DISTORTED, REFERENCE
 from mtl.runtime.apart import check_apart
 from mtl.runtime.contents import content_digest
+from mtl.runtime.file_names import is_inside, too_long
 from mtl.runtime.files import InputError, whole_file, write_atomically
 from mtl.runtime.outputs import check_output_folder, check_text_output
 from mtl.runtime.pictures import Rejected, encode_png, read_picture
 from mtl.runtime.progress import progress_bar, say
 from mtl.runtime.tables.csv_tables import write_rows
-from mtl.runtime.tables.file_names import is_inside, too_long
 from mtl.runtime.threads import in_order
 
 DISTORTED_FOLDER, REFERENCE_FOLDER = "dist_imgs", "ref_imgs"

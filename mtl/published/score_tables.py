@@ -13,10 +13,10 @@ from fr_metrics import METRICS
 from mtl.evaluation.correlation import srocc
 from mtl.file_tools.score_files import Pair, Scored
 from mtl.kadis.names import files_of
+from mtl.runtime.file_names import is_inside
 from mtl.runtime.files import InputError
 from mtl.runtime.pictures import Rejected, list_pictures
 from mtl.runtime.tables.csv_tables import table_rows
-from mtl.runtime.tables.file_names import is_inside
 from mtl.runtime.tables.finder import Finder, RealPaths
 
 DISTORTED, REFERENCE = "dist_im", "ref_im"

@@ -28,6 +28,7 @@ from mtl.evaluation.splits import (
 from mtl.network.inception_resnet_v2 import SMALLEST_SIDE
 from mtl.ratings.distributions import RATINGS, expected_score
 from mtl.ratings.rating_scales import NO_STD, check_same_direction, scale_and_deviations
+from mtl.runtime.file_names import plain_path
 from mtl.runtime.files import InputError
 from mtl.runtime.pictures import picture_size, read_picture
 from mtl.runtime.tables.columns import (
@@ -48,7 +49,6 @@ from mtl.runtime.tables.columns import (
     picture_names,
 )
 from mtl.runtime.tables.csv_tables import Row, read_table, table_text
-from mtl.runtime.tables.file_names import plain_path
 
 TRAINING, VALIDATION, TEST = PARTS = ("training", "validation", "test")
 

@@ -21,10 +21,10 @@ import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
 from mtl.ratings.distributions import RATINGS
+from mtl.runtime.file_names import plain_path
 from mtl.runtime.files import InputError
 from mtl.runtime.progress import progress_bar
 from mtl.runtime.tables.csv_tables import table_rows
-from mtl.runtime.tables.file_names import plain_path
 
 RATER, IMAGE, SCORE, TEST, ACCEPTED = "rater", "image", "score", "test", "accepted"
 

@@ -38,11 +38,11 @@ from mtl.ratings.scores import (
     votes_of,
 )
 from mtl.ratings.screening import REASONS, Screening, ScreeningSettings, screen
+from mtl.runtime.file_names import plain_path
 from mtl.runtime.files import InputError, json_text, write_atomically
 from mtl.runtime.progress import stage
 from mtl.runtime.tables.columns import UNSAID, HigherIs, TableColumns, image_column, listed
 from mtl.runtime.tables.csv_tables import read_table, table_text
-from mtl.runtime.tables.file_names import plain_path
 
 SCORES_FILE, TEST_SCORES_FILE = "scores.csv", "test_scores.csv"
 RATERS_FILE, REMOVED_FILE, LEFT_OUT_FILE = "raters.csv", "removed.csv", "left_out.csv"

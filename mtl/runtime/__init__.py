@@ -1,1 +1,1 @@
-"""What every long job needs: files, progress, memory, threads, caches, pictures, Ray."""
+"""What every long job needs: files, progress, memory, threads, caches, a connection to Ray."""

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
+from mtl.runtime.file_names import encoding_hint
 from mtl.runtime.files import InputError, file_digest
-from mtl.runtime.tables.file_names import encoding_hint
 from mtl.runtime.threads import computed
 
 Item = TypeVar("Item")

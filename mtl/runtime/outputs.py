@@ -5,8 +5,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from mtl.runtime.file_names import PICTURE_SUFFIXES
 from mtl.runtime.files import InputError
-from mtl.runtime.pictures import SUFFIXES
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
 """Endings of the files that are read as tables."""
@@ -42,7 +42,7 @@ def check_text_output(path: Path, inputs: Iterable[Path] = (), *, option: str = 
     Raises:
         InputError: names the file and the remedy.
     """
-    if path.suffix.lower() in SUFFIXES:
+    if path.suffix.lower() in PICTURE_SUFFIXES:
         raise InputError(
             f"{path}: is a picture's name, but {option} writes text; end the name in .csv or .json"
         )

@@ -98,7 +98,7 @@ def whole_commands() -> list[tuple[str, str]]:
         cells = re.findall(r"^\| `(deepfl [^`]+)` \|", page.read_text(encoding="utf-8"), re.M)
         found += [(page.name, cell.replace("…", "")) for cell in cells]
     for name in COMMANDS:
-        module = importlib.import_module(f"scripts.{name.replace('-', '_')}")
+        module = importlib.import_module(f"deepfl.commands.{name.replace('-', '_')}")
         found += [(f"{name} --help", each) for each in commands_of(module.__doc__ or "")]
     return found
 

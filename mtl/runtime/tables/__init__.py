@@ -1,1 +1,1 @@
-"""Tables of pictures: columns and file names as people write them."""
+"""Tables of pictures, read strictly from CSV files, and the files that they name."""

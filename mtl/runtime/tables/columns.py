@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from mtl.runtime.file_names import same_pictures
 from mtl.runtime.files import InputError
 from mtl.runtime.tables.csv_tables import SHOWN, Row, plain_name
-from mtl.runtime.tables.file_names import same_pictures
 
 IMAGE, SCORE, REFERENCE, SET = "image", "score", "reference", "set"
 REFERENCE_FILE, DISTORTION, LEVEL, STD = "reference_file", "distortion", "level", "std"

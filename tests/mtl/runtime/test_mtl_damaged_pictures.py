@@ -12,10 +12,10 @@ import pytest
 from PIL import Image, ImageFile, features
 
 from mtl.curation.photograph import read_photograph
-from mtl.runtime.decoding.jpeg_integrity import check_jpeg
-from mtl.runtime.decoding.jpeg_segments import MARKER
 from mtl.runtime.files import InputError
 from mtl.runtime.pictures import picture_size, read_picture
+from mtl.runtime.pictures.jpeg_integrity import check_jpeg
+from mtl.runtime.pictures.jpeg_segments import MARKER
 
 BASELINE, PROGRESSIVE = {"quality": 80}, {"quality": 80, "progressive": True}
 KINDS = {
@@ -372,7 +372,7 @@ def test_an_interruption_is_no_damage(tmp_path, picture, monkeypatch, error):
 
 def test_faults_of_our_own_are_not_taken_for_damage(tmp_path, picture, monkeypatch):
     picture.save(tmp_path / "p.png")
-    monkeypatch.setattr("mtl.runtime.pictures._pixels", lambda picture: [][1])
+    monkeypatch.setattr("mtl.runtime.pictures.reading._pixels", lambda picture: [][1])
     with pytest.raises(IndexError):
         read_picture(tmp_path / "p.png")
 

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from mtl.curation.photograph import read_photograph
-from mtl.runtime.decoding.png_chunks import PNG_START, check_png, chunks
 from mtl.runtime.files import InputError
 from mtl.runtime.pictures import picture_size, read_picture
+from mtl.runtime.pictures.png_chunks import PNG_START, check_png, chunks
 
 BEFORE_PIXELS = len(PNG_START) + 12 + 13
 

@@ -4,12 +4,12 @@ The rule for every picture that enters the system: 8-bit RGB, (H, W, 3), values 
 orientation applied. Grey is repeated on three channels, palettes are looked up, an alpha channel is
 dropped, CMYK is converted by Pillow without a colour profile. 16-bit grey is divided by 257 and
 rounded, 12-bit grey likewise by 4095/255; of 16-bit colour, and of 16-bit grey with alpha, the
-upper eight bits are kept. `mtl.runtime.decoding.tiff_layouts` says which TIFFs are read. An
+upper eight bits are kept. `mtl.runtime.pictures.tiff_layouts` says which TIFFs are read. An
 embedded colour profile and PNG's gamma are ignored; only the pristine stage applies a profile
 (mtl.curation.photograph).
 
 Damaged files are refused, also where decoders would fill the damage in
-(`mtl.runtime.decoding.picture_integrity`).
+(`mtl.runtime.pictures.picture_integrity`).
 """
 
 import os
@@ -23,19 +23,14 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from mtl.runtime.decoding import decoders, exif, iso_media, png_chunks, tiff_layouts
-from mtl.runtime.decoding.decoders import (
+from mtl.runtime.file_names import PICTURE_SUFFIXES
+from mtl.runtime.files import InputError
+from mtl.runtime.folders import Contents, contents
+from mtl.runtime.pictures.decoders import (
     decoding,
     displayed_size,
     opened,
     upright_eight_bit,
-)
-from mtl.runtime.files import InputError
-from mtl.runtime.folders import Contents, contents
-
-SUFFIXES = (
-    *(".avif", ".bmp", ".heic", ".heif", ".jfif", ".jpe", ".jpeg", ".jpg"),
-    *(".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
 )
 
 # Pictures that photographers have and this program does not read; named rather than passed over.
@@ -43,9 +38,6 @@ FOREIGN_SUFFIXES = (
     *(".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"),  # cameras' raw files
     *(".gif", ".jp2", ".jxl"),
 )
-
-PIXELS_BY = (decoders, exif, iso_media, png_chunks, tiff_layouts)
-"""Modules that decide a picture's pixels, beside this one."""
 
 SHOWN = 8  # suffixes or links that are named in a line
 
@@ -96,17 +88,19 @@ def list_pictures(
     if tell is not None:
         for line in _passed_over(root, found):
             tell(line)
-    names = sorted(name for name in (*found.files, *found.broken) if _suffix(name) in SUFFIXES)
+    names = sorted(
+        name for name in (*found.files, *found.broken) if _suffix(name) in PICTURE_SUFFIXES
+    )
     if not names:
         raise InputError(
-            f"{root}: holds no pictures; put files ending in {' '.join(SUFFIXES)} there"
+            f"{root}: holds no pictures; put files ending in {' '.join(PICTURE_SUFFIXES)} there"
         )
     return names
 
 
 def _passed_over(root: Path, found: Contents) -> Iterator[str]:
     """Yield a line for each kind of thing that is not among the pictures."""
-    others = Counter(s for s in map(_suffix, found.files) if s not in SUFFIXES)
+    others = Counter(s for s in map(_suffix, found.files) if s not in PICTURE_SUFFIXES)
     foreign = {s: n for s, n in others.items() if s in FOREIGN_SUFFIXES}
     if foreign:
         yield (
@@ -117,7 +111,7 @@ def _passed_over(root: Path, found: Contents) -> Iterator[str]:
     if rest:
         passed = _files(rest, "is no picture and was", "are no pictures and were")
         yield f"{root}: {passed} passed over ({_some(rest)})"
-    links = [name for name in found.broken if _suffix(name) not in SUFFIXES]
+    links = [name for name in found.broken if _suffix(name) not in PICTURE_SUFFIXES]
     if links:
         yield f"{root}: links that lead nowhere were passed over ({_some(links)})"
     if found.closed:

@@ -20,7 +20,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from mtl.runtime.decoding.exif import orientation, upright
+from mtl.runtime.pictures.exif import orientation, upright
 
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # TIFF 6.0 and BigTIFF
 

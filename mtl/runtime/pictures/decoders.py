@@ -15,15 +15,15 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from mtl.runtime.decoding.exif import SIDEWAYS, orientation, upright
-from mtl.runtime.decoding.iso_media import without_exif
-from mtl.runtime.decoding.jpeg_segments import unread_kind
-from mtl.runtime.decoding.picture_integrity import check_whole
-from mtl.runtime.decoding.pillow_warnings import PILLOW_IS_QUIET
-from mtl.runtime.decoding.png_chunks import PNG_START, without_metadata
-from mtl.runtime.decoding.tiff_layouts import TIFF_STARTS, described_layout, eight_bit_tiff
+from mtl.runtime.file_names import encoding_hint
 from mtl.runtime.files import InputError
-from mtl.runtime.tables.file_names import encoding_hint
+from mtl.runtime.pictures.exif import SIDEWAYS, orientation, upright
+from mtl.runtime.pictures.iso_media import without_exif
+from mtl.runtime.pictures.jpeg_segments import unread_kind
+from mtl.runtime.pictures.picture_integrity import check_whole
+from mtl.runtime.pictures.pillow_warnings import PILLOW_IS_QUIET
+from mtl.runtime.pictures.png_chunks import PNG_START, without_metadata
+from mtl.runtime.pictures.tiff_layouts import TIFF_STARTS, described_layout, eight_bit_tiff
 
 try:
     import pillow_heif

@@ -4,7 +4,7 @@ libjpeg fills what is damaged with grey and goes on, and Pillow does not report 
 are found by decoding the file a second time with simplejpeg, which reports them: entropy-coded data
 that end early, run on or make no sense, restart markers out of order, a missing end marker. It
 reports the first warning alone, so that harmless ones are prevented
-(`mtl.runtime.decoding.jpeg_segments.bare`). Rare samplings of colour (4:1:0, 3:1:1), which it does
+(`mtl.runtime.pictures.jpeg_segments.bare`). Rare samplings of colour (4:1:0, 3:1:1), which it does
 not read, are decoded by OpenCV in a process of its own, which takes 0.3 s. Bytes behind the end
 marker are not looked at: telephones keep further pictures there.
 
@@ -25,7 +25,7 @@ import sys
 
 import simplejpeg
 
-from mtl.runtime.decoding.jpeg_segments import (
+from mtl.runtime.pictures.jpeg_segments import (
     HUFFMAN_TABLES,
     MARKER,
     PROGRESSIVE,

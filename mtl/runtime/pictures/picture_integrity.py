@@ -1,6 +1,6 @@
 """Damage in picture files that decoders pass over in silence.
 
-Where the format lets one know: JPEG by `mtl.runtime.decoding.jpeg_integrity`; PNG by its checksums,
+Where the format lets one know: JPEG by `mtl.runtime.pictures.jpeg_integrity`; PNG by its checksums,
 its end chunk and the length of its pixels; deflated TIFF by zlib's checksums, JPEG in TIFF as JPEG,
 every TIFF by the number and the extent of its strips; AVIF, HEIF and lossy WebP by zeros, or any
 one byte again and again, where compressed data should be, as half-copied files have them. Lossless
@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mtl.runtime.decoding.iso_media import coded_extents
-from mtl.runtime.decoding.jpeg_integrity import check_jpeg
-from mtl.runtime.decoding.png_chunks import check_png
-from mtl.runtime.decoding.tiff_integrity import check_tiff
+from mtl.runtime.pictures.iso_media import coded_extents
+from mtl.runtime.pictures.jpeg_integrity import check_jpeg
+from mtl.runtime.pictures.png_chunks import check_png
+from mtl.runtime.pictures.tiff_integrity import check_tiff
 
 # Equal bytes in a row that no arithmetic coder writes: of 525 pictures (photographs, flat colours,
 # stripes, repeated tiles; any quality) AV1 wrote at most 10.

@@ -7,8 +7,8 @@ from typing import Any
 
 from PIL import Image
 
-from mtl.runtime.decoding.jpeg_integrity import check_jpeg
-from mtl.runtime.decoding.tiff_layouts import (
+from mtl.runtime.pictures.jpeg_integrity import check_jpeg
+from mtl.runtime.pictures.tiff_layouts import (
     BITS,
     CHROMA_SUBSAMPLING,
     COMPRESSION,

@@ -5,6 +5,11 @@ import posixpath
 from collections.abc import Hashable, Iterable
 from pathlib import Path, PurePosixPath
 
+PICTURE_SUFFIXES = (
+    *(".avif", ".bmp", ".heic", ".heif", ".jfif", ".jpe", ".jpeg", ".jpg"),
+    *(".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
+)
+
 NAME_BYTES = 255  # of a file's name without folders: NAME_MAX of Linux (limits.h)
 
 

@@ -2,7 +2,7 @@
 
 from PIL import Image
 
-from mtl.runtime.decoding.pillow_warnings import PILLOW_IS_QUIET
+from mtl.runtime.pictures.pillow_warnings import PILLOW_IS_QUIET
 
 ORIENTATION = 0x0112  # tag of TIFF 6.0 and EXIF 2.3
 

@@ -1,1 +1,0 @@
-"""Decoding of picture files, and the checks that find damaged ones."""
