@@ -32,7 +32,7 @@ from mlsp.evaluation.benchmarking import Task, benchmark
 from mlsp.evaluation.measures import CORRELATIONS
 from mlsp.features.sources import DataSet
 from mlsp.regression.regressor import MLPSettings, SVRSettings
-from mlsp.report.report_data import read_held
+from mlsp.report.held import read_held
 from mtl.curation.curate import CurateConfig, crop_of
 from mtl.denoising.denoiser_evaluation import psnr
 from mtl.evaluation.correlation import srocc

@@ -1,0 +1,85 @@
+"""What a data set holds, read from its manifest and its stats."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from mlsp.features.sources import shard_stats
+from mtl.kadis.plan import read_manifest
+from mtl.runtime.progress import progress_bar
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a data set holds; every sequence and array has one entry per distorted image."""
+
+    folder: Path
+    plan: Mapping[str, Any]
+    rejected: Sequence[Mapping[str, str]]
+    """File and reason of each photograph that was left out."""
+    splits: Sequence[str]
+    places: Sequence[int]
+    """Numbers within the split."""
+    references: Sequence[str]
+    distortions: Int[np.ndarray, " n"]
+    levels: Int[np.ndarray, " n"]
+    scores: Mapping[str, Float[np.ndarray, " n"]]
+    """Raw, by metric."""
+
+    @property
+    def images(self) -> int:
+        """The number of distorted images."""
+        return len(self.references)
+
+    def in_split(self, split: str) -> Bool[np.ndarray, " n"]:
+        """Return which images are of a split."""
+        return np.array([each == split for each in self.splits])
+
+    def photographs(self, split: str | None = None) -> int:
+        """Return how many photographs the images, of one split or all, were made of."""
+        pairs = zip(self.references, self.splits, strict=True)
+        return len({reference for reference, each in pairs if split in (None, each)})
+
+
+def read_held(folder: Path, *, progress: bool = False) -> Held:
+    """Read a data set's manifest and stats, no pixels.
+
+    Raises:
+        InputError: the folder is not a finished data set, or is damaged.
+    """
+    manifest = read_manifest(folder)
+    plan = manifest["plan"]
+    splits: list[str] = []
+    places: list[int] = []
+    references: list[str] = []
+    conditions: list[tuple[int, int]] = []
+    scores: list[tuple[float, ...]] = []
+    counts: Counter[str] = Counter()
+    with progress_bar(len(plan["shards"]), "read scores", "shard", show=progress) as bar:
+        for shard, stats in shard_stats(folder, plan):
+            for record in stats["records"]:
+                splits.append(shard.split)
+                places.append(counts[shard.split])
+                references.append(record["reference"])
+                conditions.append((record["distortion"], record["level"]))
+                scores.append(tuple(record["scores"][metric] for metric in plan["metrics"]))
+                counts[shard.split] += 1
+            bar.update()
+    distortions, levels = np.array(conditions).T
+    columns = np.array(scores, np.float64)
+    return Held(
+        folder,
+        plan,
+        manifest["rejected"],
+        splits,
+        places,
+        references,
+        distortions,
+        levels,
+        {metric: columns[:, k] for k, metric in enumerate(plan["metrics"])},
+    )
