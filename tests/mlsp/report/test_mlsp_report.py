@@ -447,7 +447,7 @@ def test_headings_sort_their_table(tmp_path):
 
 def test_markup_is_escaped_once():
     """Wherever a text stands, the page shows it as it is, and none of it is markup."""
-    hostile = "<b a=\"1\" b='2'>&amp;"
+    hostile = "<b a=\"1\" b='2'>&amp;\udcfc"
     body = [
         Missing(hostile, hostile, hostile),
         Figure(Picture(hostile, hostile, 1, 1), hostile),
