@@ -33,7 +33,7 @@ from mlsp.evaluation.benchmarking import Task, benchmark
 from mlsp.evaluation.measures import CORRELATIONS
 from mlsp.features.sources import DataSet
 from mlsp.regression.regressor import MLPSettings, SVRSettings
-from mlsp.report.held import read_held
+from mlsp.report.data_summary import read_data_summary
 from mtl.curation.curate import CurateConfig, crop_of
 from mtl.denoising.denoiser_evaluation import psnr
 from mtl.evaluation.correlation import srocc
@@ -283,7 +283,7 @@ def _sample(demo: Path) -> np.ndarray:
 
 def _scores(demo: Path) -> tuple[Mapping[str, np.ndarray], np.ndarray]:
     """Scores by metric of all images, and KADID-10k's mean ratings of their conditions."""
-    held = read_held(demo / "kadis")
+    held = read_data_summary(demo / "kadis")
     return held.scores, mean_ratings(zip(held.distortions, held.levels, strict=True))
 
 

@@ -35,7 +35,7 @@ from mtl.training.multitask.train import TrainConfig, train
 
 @dataclass(frozen=True)
 class RatedFeatures:
-    """The features of the data set's images, and what people say of their conditions."""
+    """The features of the data set's images, and the human ratings of their conditions."""
 
     names: Sequence[str]
     groups: Sequence[str]
@@ -48,7 +48,7 @@ class RatedFeatures:
 
 
 def run_demo(config: DemoConfig, *, progress: bool = True) -> Path:
-    """Run all stages, or what is missing of them; return the report's page.
+    """Run the stages that are not done yet; return the report's page.
 
     Raises:
         InputError: the folder holds something else, or a demonstration with other sizes.
@@ -168,7 +168,7 @@ def _quality_model(config: DemoConfig, places: Places, rated: RatedFeatures, mod
 
 
 def _conclude(page: Path, places: Places, progress: bool) -> None:
-    """Print the table, and say what was written and what to run next."""
+    """Print the results, the page's path, and a command to try next."""
     rows = read_table(places.benchmark / SUMMARY_FILE, ("method",))
     say(f"{'':16}{'SROCC':>8}{'PLCC':>8}   (median; photographs never seen)", show=progress)
     for row in rows:

@@ -1,4 +1,4 @@
-"""The report of a demonstration: that of any run, with what a reader has to know beside it."""
+"""The report of a demonstration: that of its run, with a note and two more sections."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import ClassVar
 from fr_metrics import METRICS
 from mlsp.databases.condition_means import mean_ratings
 from mlsp.demonstration.folder import Places
-from mlsp.report.held import Held, read_held
+from mlsp.report.data_summary import DataSummary, read_data_summary
 from mlsp.report.report import Remarks, ReportConfig, write_report
 from mlsp.report.web_page import Number, Section
 from mtl.evaluation.correlation import plcc, srocc
@@ -47,13 +47,13 @@ def demo_report(
         seconds: of each stage.
         progress: report on standard error.
     """
-    held = read_held(places.data)
+    data = read_data_summary(places.data)
     with_reference = Section(
         "with-reference",
         "What the metrics achieve with the reference",
-        [WithReference(held.images, _metrics(held), seconds)],
+        [WithReference(data.images, _metrics(data), seconds)],
     )
-    photographs, epochs = held.photographs(), len(read_log(places.run))
+    photographs, epochs = data.photographs(), len(read_log(places.run))
     remarks = Remarks(
         f"From {photographs} photographs to a quality score",
         _note(photographs, epochs),
@@ -67,11 +67,11 @@ def demo_report(
     return write_report(config, remarks, progress=progress)
 
 
-def _metrics(held: Held) -> list[tuple[str, Number, Number]]:
-    """Correlate each metric, turned so that higher is better, with the mean human rating."""
-    human = mean_ratings(zip(held.distortions, held.levels, strict=True))
+def _metrics(data: DataSummary) -> list[tuple[str, Number, Number]]:
+    """Correlate each metric with the mean human rating; metrics of distance change their sign."""
+    human = mean_ratings(zip(data.distortions, data.levels, strict=True))
     found = []
-    for metric, scores in held.scores.items():
+    for metric, scores in data.scores.items():
         better = scores if METRICS[metric].higher_is_better else -scores
         correlations = Number(srocc(better, human)), Number(plcc(better, human))
         found.append((METRICS[metric].title, *correlations))
@@ -79,7 +79,7 @@ def _metrics(held: Held) -> list[tuple[str, Number, Number]]:
 
 
 def _note(photographs: int, epochs: int) -> tuple[str, str]:
-    """Return what has to be known first."""
+    """Return the note above the contents."""
     return (
         "This is a demonstration, not a benchmark.",
         f"It runs every stage of DeepFL-IQA for real, but on {photographs} photographs instead of"

@@ -54,7 +54,7 @@ class DemoConfig:
 
 @dataclass(frozen=True)
 class Places:
-    """Where the parts of a demonstration are."""
+    """Paths of the parts of a demonstration."""
 
     photographs: Path
     data: Path
@@ -107,7 +107,7 @@ def claim(config: DemoConfig) -> None:
 
 
 class Stopwatch:
-    """Measure seconds per stage, kept in a file so that a resumed run's report has them all.
+    """Measure seconds per stage and keep them in a file, for the report of a resumed run.
 
     Args:
         out: the demonstration's folder.

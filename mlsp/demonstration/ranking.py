@@ -25,13 +25,13 @@ PICTURE = "ranking.png"
 
 @dataclass(frozen=True)
 class Ranking:
-    """What the included model, which never saw the photographs, says of a data set's images."""
+    """Agreement of the included model, which never saw the photographs, with human ratings."""
 
     template: ClassVar[str] = "demonstration/templates/ranking.html.jinja"
 
     images: int
     srocc: float
-    """With the human ratings, over all images."""
+    """SROCC with the human ratings, over all images."""
     within: float
     """The median of the same among the versions of one photograph."""
     picture: Picture

@@ -41,7 +41,7 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Benchmark:
-    """How a benchmark was made, and its tables as files beside the page."""
+    """Links to a benchmark's tables, which are files beside the page."""
 
     template: ClassVar[str] = "report/templates/benchmark.html.jinja"
 
@@ -61,7 +61,7 @@ def benchmark_section(
 
     Args:
         out: the report's folder.
-        benchmark: what was read.
+        benchmark: its tables.
         number: of the benchmark in the report, from 1; part of its files' names.
         ratings: folders to look for the pictures in, before those the benchmark names.
         worst: how many of the worst predictions to show of each database, or why none are shown.
@@ -71,8 +71,9 @@ def benchmark_section(
     files = [(file, f"{name}-{file}") for file in there]
     for file, copy in files:
         shutil.copyfile(benchmark.folder / file, out / copy)
-    errors: list[Block] = [Missing(worst)] if isinstance(worst, str) else []
-    if not isinstance(worst, str):
+    if isinstance(worst, str):
+        errors: list[Block] = [Missing(worst)]
+    else:
         errors = worst_predictions(out, benchmark, number, ratings, worst)
     parts = {
         "scatter": ("Predicted against true scores", _scatter(out, benchmark, number)),
@@ -115,7 +116,7 @@ def _summary(benchmark: Tables) -> Table:
     rows = benchmark.summary
     measures = _measures(rows)
     gaps = [name for name in rows[0] if name.startswith("gap_")]
-    # What all rows share is said once, which leaves room for the measures.
+    # A database and protocol that all rows share are named once, which leaves room for measures.
     alone = len(benchmark.places) == 1
     names = ["method"] if alone else ["database", "protocol", "method"]
     which = f"{benchmark.places[0][0]}, {benchmark.places[0][1]} split. " if alone else ""

@@ -32,7 +32,7 @@ class Tables:
     cross: Sequence[Row]
     predictions: Sequence[Row]
     roots: Mapping[str, Path]
-    """Where each database's pictures were."""
+    """The folder of each database's pictures when the benchmark ran."""
 
     @property
     def places(self) -> list[Place]:
@@ -105,7 +105,7 @@ def trained_rows(benchmark: Tables, place: Place) -> list[Row]:
 
 
 def is_own(row: Row) -> bool:
-    """Return whether a method regresses on a network's features, and not on BRISQUE's."""
+    """Return True if a method regresses on a network's features, False if on BRISQUE's."""
     return row["method"].split()[0] != BRISQUE
 
 

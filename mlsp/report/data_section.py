@@ -1,4 +1,4 @@
-"""The section on a data set: what it holds, how it looks, how its scores are distributed."""
+"""The section on a data set: its size, its pictures, the distribution of its scores."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from distortions import DISTORTIONS
 from fr_metrics import METRICS, HistogramEqualization
 from mlsp.figures.sheets import contact_sheet, sheet, type_title
 from mlsp.report import figures
-from mlsp.report.held import Held
+from mlsp.report.data_summary import DataSummary
 from mlsp.report.web_page import Block, Missing, Number, Picture, Section, Table, beside
 from mtl.kadis.generate import EQUALIZATION
 from mtl.kadis.records import DataSet
@@ -26,12 +26,12 @@ LISTED = 200  # photographs left out that are named
 
 
 @dataclass(frozen=True)
-class DataSummary:
+class DataFacts:
     """The size of a data set, and its splits."""
 
     template: ClassVar[str] = "report/templates/data.html.jinja"
 
-    held: Held
+    data: DataSummary
     splits: Sequence[tuple[str, int, int]]
     """Name, photographs, images."""
 
@@ -46,7 +46,7 @@ class ContactSheet:
     photograph: str | None
     """On which all types are shown; None where images of the data set are shown instead."""
     is_stored: bool
-    """Whether the photograph's crop is the one that the data set stores."""
+    """True if the crop shown is the one that the data set stores."""
     types: int = len(DISTORTIONS)
 
 
@@ -73,13 +73,13 @@ class Rejected:
 
 
 def data_section(
-    out: Path, held: Held, photos: Path | None = None, shown: str | None = None
+    out: Path, data: DataSummary, photos: Path | None = None, shown: str | None = None
 ) -> Section:
     """Draw the data set's pictures and return the section that describes it.
 
     Args:
         out: the report's folder.
-        held: the data set.
+        data: the data set.
         photos: folder of its photographs, where they are not where they were.
         shown: the photograph on the contact sheet; the first that can be read if not given.
 
@@ -87,81 +87,83 @@ def data_section(
         InputError: there is no folder `photos`.
     """
     splits = [
-        (name, held.photographs(name), int(np.count_nonzero(held.in_split(name))))
-        for name in dict.fromkeys(held.splits)
+        (name, data.photographs(name), int(np.count_nonzero(data.in_split(name))))
+        for name in dict.fromkeys(data.splits)
     ]
-    rejected = [(each["file"], each["reason"]) for each in held.rejected[:LISTED]]
-    sheet_block = _contact_sheet(out / SHEET, held, photos, shown)
-    scores_block = _scores(out / HISTOGRAMS, held)
-    rejected_block = Rejected(rejected, len(held.rejected))
+    rejected = [(each["file"], each["reason"]) for each in data.rejected[:LISTED]]
+    looks = _contact_sheet(out / SHEET, data, photos, shown)
+    scores = _scores(out / HISTOGRAMS, data)
+    left_out = Rejected(rejected, len(data.rejected))
     return Section(
         "data",
         "The data set",
-        [DataSummary(held, splits)],
+        [DataFacts(data, splits)],
         [
-            Section("sheet", "How it looks", [sheet_block]),
-            Section("counts", "Images per type and level", [_counts(held)]),
-            Section("scores", "Scores before and after equalisation", [scores_block]),
-            Section("rejected", "Photographs left out", [rejected_block]),
+            Section("sheet", "How it looks", [looks]),
+            Section("counts", "Images per type and level", [_counts(data)]),
+            Section("scores", "Scores before and after equalisation", [scores]),
+            Section("rejected", "Photographs left out", [left_out]),
         ],
     )
 
 
-def _contact_sheet(path: Path, held: Held, photos: Path | None, shown: str | None) -> ContactSheet:
-    """Draw all types on one photograph, or else what the data set stores."""
-    folder = photographs_folder(held.folder, photos)
-    found = None if folder is None else _photograph(folder, held, shown)
+def _contact_sheet(
+    path: Path, data: DataSummary, photos: Path | None, shown: str | None
+) -> ContactSheet:
+    """Draw all types on one photograph; if none can be read, draw images of the data set."""
+    folder = photographs_folder(data.folder, photos)
+    found = None if folder is None else _photograph(folder, data, shown)
     name, is_stored = None, False
     if found is not None:
         name, photo = found
         contact_sheet(path, photo)
-    elif held.plan["store"] == "recipe":
-        name, is_stored = held.references[0], True
-        contact_sheet(path, DataSet(held.folder).pristine(held.splits[0], held.places[0]))
+    elif data.plan["store"] == "recipe":
+        name, is_stored = data.references[0], True
+        contact_sheet(path, DataSet(data.folder).pristine(data.splits[0], data.places[0]))
     else:
-        sheet(path, _stored_rows(held), tuple(held.plan["size"]))
+        sheet(path, _stored_rows(data), tuple(data.plan["size"]))
     return ContactSheet(beside(path, "Contact sheet: distortion types by level"), name, is_stored)
 
 
 def _photograph(
-    folder: Path, held: Held, shown: str | None
+    folder: Path, data: DataSummary, shown: str | None
 ) -> tuple[str, UInt8[np.ndarray, "h w 3"]] | None:
     """Return a photograph's name and pristine crop; None where none of the first can be read."""
-    names = [shown] if shown else list(dict.fromkeys(held.references))[:TRIED]
+    names = [shown] if shown else list(dict.fromkeys(data.references))[:TRIED]
     for name in names:
         try:
-            return name, pristine_again(folder, held.plan, name)
+            return name, pristine_again(folder, data.plan, name)
         except InputError:
             continue  # the next one will do
     return None
 
 
-def _stored_rows(held: Held) -> dict[str, Iterator[UInt8[np.ndarray, "h w 3"]]]:
+def _stored_rows(data: DataSummary) -> dict[str, Iterator[UInt8[np.ndarray, "h w 3"]]]:
     """Return stored images by level, for each type those of the first photograph that has it."""
-    stored = DataSet(held.folder)
+    stored = DataSet(data.folder)
 
     def images(rows: Sequence[int]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
         for row in rows:
-            yield stored.image(held.splits[row], held.places[row]).image
+            yield stored.image(data.splits[row], data.places[row]).image
 
     found = {}
-    for distortion in sorted(set(held.distortions.tolist())):
-        of_type = np.flatnonzero(held.distortions == distortion)
-        first = held.references[int(of_type[0])]
-        rows = [row for row in of_type.tolist() if held.references[row] == first]
-        found[type_title(distortion)] = images(sorted(rows, key=held.levels.__getitem__))
+    for distortion in sorted(set(data.distortions.tolist())):
+        of_type = np.flatnonzero(data.distortions == distortion)
+        first = data.references[int(of_type[0])]
+        rows = [row for row in of_type.tolist() if data.references[row] == first]
+        found[type_title(distortion)] = images(sorted(rows, key=data.levels.__getitem__))
     return found
 
 
-def _counts(held: Held) -> Table:
+def _counts(data: DataSummary) -> Table:
     """Count the images of each type and level."""
-    levels = held.plan["levels"]
+    levels = data.plan["levels"]
     counts = {
         distortion: [
-            int(np.count_nonzero((held.distortions == distortion) & (held.levels == level)))
+            int(np.count_nonzero((data.distortions == distortion) & (data.levels == level)))
             for level in levels
         ]
-        for distortion in held.plan["types"]
+        for distortion in data.plan["types"]
     }
     most = max(1, *(max(row) for row in counts.values()))
     return Table(
@@ -178,15 +180,15 @@ def _counts(held: Held) -> Table:
     )
 
 
-def _scores(path: Path, held: Held) -> Block:
+def _scores(path: Path, data: DataSummary) -> Block:
     """Draw the histograms of the training split's scores, and list their quartiles."""
-    fitted = held.folder / EQUALIZATION
+    fitted = data.folder / EQUALIZATION
     try:
         equalization = HistogramEqualization.from_json(fitted.read_text())
     except (OSError, ValueError) as error:
         return Missing(f"{fitted} is missing or damaged ({error}); generate the data set again.")
-    training = held.in_split("train")
-    raw = {metric: scores[training] for metric, scores in held.scores.items()}
+    training = data.in_split("train")
+    raw = {metric: scores[training] for metric, scores in data.scores.items()}
     figures.score_histograms(path, raw, equalization.transform(raw))
     rows = [
         (

@@ -1,4 +1,4 @@
-"""The folder of a report: it holds what a report writes, and nothing else."""
+"""The folder of a report, which holds the report's own files and no others."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ from mtl.runtime.files import InputError
 
 PAGE = "index.html"
 
-# What a report writes; nothing else in its folder is touched, and nothing else may be there.
+# The names of a report's files. A folder that holds others is refused.
 OURS = re.compile(
     r"index\.html|(distortions|histograms|learning|ranking|((scatter|cross|worst)(-\d+)*))\.png"
     r"|benchmark-\d+-\w+\.csv"

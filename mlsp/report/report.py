@@ -3,7 +3,7 @@
     OUT/index.html      the page, readable from the file, without a network and without JavaScript
     OUT/*.png, *.csv    its pictures, and the benchmarks' tables
 
-What is not there is said on the page, with the command that makes it.
+The page names each part that is missing, with the command that makes it.
 """
 
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from typing import ClassVar
 from mlsp.report.benchmark_section import benchmark_section
 from mlsp.report.benchmark_tables import read_benchmark
 from mlsp.report.data_section import data_section
+from mlsp.report.data_summary import DataSummary, read_data_summary
 from mlsp.report.folder import PAGE, claim, tidy
-from mlsp.report.held import Held, read_held
 from mlsp.report.story import making_section, story_section
 from mlsp.report.training_run import Run, read_run
 from mlsp.report.training_section import training_section
@@ -51,17 +51,17 @@ class ReportConfig:
 
 @dataclass(frozen=True)
 class Remarks:
-    """What a report says beside what its files say."""
+    """Text and sections that a report shows beside those of its run."""
 
     title: str
     note: Sequence[str]
-    """What has to be known first: a phrase that is stressed, and text."""
+    """Shown above the contents: a phrase that is stressed, and more text. Empty for none."""
     shown: str | None = None
-    """Photograph on the contact sheet."""
+    """Photograph on the contact sheet; the first that can be read if not given."""
     sections: Sequence[Section] = ()
-    """After the benchmarks."""
+    """Sections after the benchmarks."""
     no_worst: str | None = None
-    """Why the worst predictions are not shown."""
+    """The reason, if the worst predictions are not to be shown."""
 
 
 @dataclass(frozen=True)
@@ -80,16 +80,16 @@ def write_report(
 
     Args:
         config: the run and what belongs to it.
-        remarks: what else to say.
+        remarks: text and sections beside those of the run.
         progress: report on standard error.
 
     Raises:
-        InputError: a folder that was named is not what it should be, or `out` holds other files.
+        InputError: a folder that was named is missing or damaged, or `out` holds other files.
     """
     if config.worst < 0:
         raise InputError(f"--worst {config.worst}: must not be negative")
     run = read_run(config.run)
-    held = _data(config, run, progress)
+    data = _find_data(config, run, progress)
     if config.photos is not None and not config.photos.is_dir():
         raise InputError(f"{config.photos}: no such folder; give that of the photographs")
     ratings = [_ratings_folder(path) for path in config.ratings]
@@ -99,12 +99,12 @@ def write_report(
 
     if remarks is None:
         remarks = Remarks(f"DeepFL-IQA: {config.run.resolve().name}", ())
-    if isinstance(held, Held):
-        sections = [story_section(held, run, benchmarks)]
+    if isinstance(data, DataSummary):
+        sections = [story_section(data, run, benchmarks)]
         with stage("pictures of the data set", show=progress):
-            sections.append(data_section(out, held, config.photos, remarks.shown))
+            sections.append(data_section(out, data, config.photos, remarks.shown))
     else:
-        sections = [story_section(None, run, benchmarks), Section("data", "The data set", [held])]
+        sections = [story_section(None, run, benchmarks), Section("data", "The data set", [data])]
     with stage("training curves", show=progress):
         sections.append(training_section(out, run))
     worst = remarks.no_worst or config.worst
@@ -121,15 +121,15 @@ def write_report(
     return out / PAGE
 
 
-def _data(config: ReportConfig, run: Run, progress: bool) -> Held | Missing:
-    """Read the run's data set; where it is not there, return the paragraph that says so."""
+def _find_data(config: ReportConfig, run: Run, progress: bool) -> DataSummary | Missing:
+    """Read the run's data set; if it is missing, return the paragraph that says so."""
     if config.data is not None:
-        held = read_held(config.data, progress=progress)
-        if run.digest not in (None, plan_digest(held.plan)):
+        data = read_data_summary(config.data, progress=progress)
+        if run.digest not in (None, plan_digest(data.plan)):
             raise InputError(
                 f"{config.data}: is not the data set that {config.run} was trained on; give that"
             )
-        return held
+        return data
     named = Path(run.settings["data"])
     # A relative name was relative to where the run was started, often beside the run.
     problem = f"The data set {named} is not there"
@@ -138,7 +138,7 @@ def _data(config: ReportConfig, run: Run, progress: bool) -> Held | Missing:
             if run.digest not in (None, plan_digest(read_manifest(folder)["plan"])):
                 problem = f"{folder} holds another data set now"
                 continue
-            return read_held(folder, progress=progress)
+            return read_data_summary(folder, progress=progress)
         except InputError as error:
             if folder.exists():
                 problem = f"The data set cannot be used: {error}"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from mlsp.report.benchmark_tables import Place, Tables, best_row, trained_rows
-from mlsp.report.held import Held
+from mlsp.report.data_summary import DataSummary
 from mlsp.report.training_run import Run
 from mlsp.report.web_page import Section
 
@@ -17,22 +17,22 @@ class Best:
 
     place: Place
     methods: int
-    """How many it is the best of."""
+    """The number of methods compared."""
     method: str
     srocc: float
 
 
 @dataclass(frozen=True)
 class Story:
-    """What was done and what it led to."""
+    """The run in a few sentences."""
 
     template: ClassVar[str] = "report/templates/story.html.jinja"
 
-    held: Held | None
-    """The data set, if it is at hand."""
+    data: DataSummary | None
+    """None if the data set is missing."""
     run: Run
     minutes: float | None
-    """How long the training steps took, if that is known."""
+    """Duration of the training steps; None if not known."""
     best: Sequence[Best]
 
 
@@ -43,16 +43,16 @@ class Making:
     template: ClassVar[str] = "report/templates/making.html.jinja"
 
     versions: Sequence[str]
-    """Names with versions; empty if they are not known."""
+    """Package names with versions; empty if not known."""
     file: Path
-    """Which holds them."""
+    """The file that holds them."""
 
 
-def story_section(held: Held | None, run: Run, benchmarks: Sequence[Tables]) -> Section:
-    """Return the section that tells what was done and what it led to."""
+def story_section(data: DataSummary | None, run: Run, benchmarks: Sequence[Tables]) -> Section:
+    """Return the section that tells the run in a few sentences."""
     minutes = None
-    if held is not None:
-        minutes = run.minutes(int(held.in_split("train").sum()))
+    if data is not None:
+        minutes = run.minutes(int(data.in_split("train").sum()))
     best = []
     for benchmark in benchmarks:
         for place in benchmark.places:
@@ -60,7 +60,7 @@ def story_section(held: Held | None, run: Run, benchmarks: Sequence[Tables]) -> 
             if row is not None:
                 trained = len(trained_rows(benchmark, place))
                 best.append(Best(place, trained, row["method"], float(row["srocc_median"])))
-    return Section("story", "In short", [Story(held, run, minutes, best)])
+    return Section("story", "In short", [Story(data, run, minutes, best)])
 
 
 def making_section(run: Run) -> Section:

@@ -1,4 +1,4 @@
-"""A training run, read for the report: its settings, its log, and what follows from them."""
+"""A training run, read for the report: settings, log, best epoch, duration, versions."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,12 +15,12 @@ from mtl.training.multitask.train_config import as_json
 
 @dataclass(frozen=True)
 class Run:
-    """A folder of `deepfl train`, read."""
+    """The contents of a folder of `deepfl train`."""
 
     folder: Path
     settings: Mapping[str, Any]
     digest: str | None
-    """Of the plan of its data set; None in runs that do not say."""
+    """Digest of the data set's plan; None in runs of older versions."""
     log: Sequence[Mapping[str, float]]
     """One row per epoch that has ended."""
 
@@ -30,10 +30,10 @@ class Run:
         return min(self.log, key=lambda row: row["validation_loss"])
 
     def minutes(self, images: int) -> float | None:
-        """Return how long the training steps took by their measured speed; None if not measured.
+        """Return the duration of the training steps by their measured speed; None if not measured.
 
         Args:
-            images: how many images the training split holds.
+            images: number of images in the training split.
         """
         rates = [row.get("images_per_second", 0) for row in self.log]
         if not all(rate > 0 for rate in rates):

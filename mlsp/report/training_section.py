@@ -15,13 +15,13 @@ CURVES = "learning.png"
 
 @dataclass(frozen=True)
 class Training:
-    """What is trained, and with which settings."""
+    """The task of the network, and the settings of the run."""
 
     template: ClassVar[str] = "report/templates/training.html.jinja"
 
     run: Run
     settings: Sequence[tuple[str, str]]
-    """Names and values, as a person reads them."""
+    """Names and values as text."""
 
 
 def training_section(out: Path, run: Run) -> Section:

@@ -1,8 +1,8 @@
 """One HTML page from Jinja2 templates: its blocks, its sections, and the page itself.
 
-Python gathers what a block says into a frozen dataclass; the template that the dataclass names
-holds the words and the markup. Everything from Python is escaped. The page works from a file: its
-style and its script are inside it, and nothing is fetched.
+A block is a frozen dataclass with the data to show. It names the template that holds the words and
+the markup. The templates escape all data. The page works from a file: its style and its script are
+inside it, and nothing is fetched.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ _ENVIRONMENT.filters["thousands"] = "{:,}".format
 
 
 class Block(Protocol):
-    """Content of a section: what its template, which knows it as `block`, shows."""
+    """Data of a section; its template knows it as `block`."""
 
     template: ClassVar[str]
     """Path of the template in the package `mlsp`."""
@@ -39,7 +39,7 @@ class Block(Protocol):
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page that the contents lead to."""
+    """A part of the page, with a link in the contents."""
 
     name: str
     """The address within the page: one word."""
@@ -50,19 +50,20 @@ class Section:
 
 @dataclass(frozen=True)
 class Number:
-    """A number in a table: its column is sorted by the value, whatever is shown."""
+    """A number in a table; its column is sorted by the unrounded value."""
 
     value: float | None
     """None or NaN is shown as missing and sorted last."""
     digits: int = DIGITS
     """Digits after the point."""
     quartiles: tuple[float, float] | None = None
+    """First and third, shown in brackets."""
     share: float | None = None
-    """0..1: how much of the cell's background is coloured, in a heat map."""
+    """Strength of the cell's background colour in a heat map, 0..1; None for no colour."""
 
     @property
     def is_known(self) -> bool:
-        """Whether there is a finite value."""
+        """True if there is a finite value."""
         return self.value is not None and isfinite(self.value)
 
 
@@ -91,7 +92,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture with what it shows; it leads to itself in its own size."""
+    """A picture with a caption; a click opens the picture in its own size."""
 
     template: ClassVar[str] = "report/templates/figure.html.jinja"
 
@@ -101,14 +102,14 @@ class Figure:
 
 @dataclass(frozen=True)
 class Missing:
-    """A paragraph that says what is not there, and the command that makes it."""
+    """A paragraph on a missing part, and the command that makes it."""
 
     template: ClassVar[str] = "report/templates/missing.html.jinja"
 
     problem: str
     command: str = ""
     effect: str = ""
-    """What the command does: ends the sentence that the command begins."""
+    """End of the sentence that the command begins, such as: writes it."""
 
 
 def beside(path: Path, alt: str) -> Picture:
@@ -116,7 +117,7 @@ def beside(path: Path, alt: str) -> Picture:
 
     Args:
         path: the file.
-        alt: what it shows, for those who cannot see it.
+        alt: description for readers who cannot see it.
     """
     height, width = picture_size(path)
     return Picture(path.name, alt, width, height)
@@ -127,7 +128,7 @@ def page(title: str, note: Sequence[str], sections: Sequence[Section]) -> str:
 
     Args:
         title: heading, and the browser's title.
-        note: what has to be known first, of which the first phrase is stressed; empty for none.
+        note: text above the contents, of which the first phrase is stressed; empty for none.
         sections: in the order of the page.
     """
     template = _ENVIRONMENT.get_template(PAGE_TEMPLATE)

@@ -27,11 +27,11 @@ class Card:
     true: float
     predicted: float
     thumbnail: Picture | str
-    """Or why it cannot be shown."""
+    """The reason, if the picture cannot be shown."""
 
     @property
     def is_shown(self) -> bool:
-        """Whether the picture could be read."""
+        """True if the picture could be read."""
         return isinstance(self.thumbnail, Picture)
 
 
@@ -44,10 +44,10 @@ class Worst:
     place: Place
     method: str
     is_own: bool
-    """Whether the method regresses on a network's features."""
+    """True if the method regresses on a network's features."""
     cards: Sequence[Card]
     searched: str
-    """Where the pictures were looked for."""
+    """The folders that were searched for the pictures."""
 
 
 def not_there(benchmark: Tables, name: str) -> Missing:
@@ -65,7 +65,7 @@ def worst_predictions(
 
     Args:
         out: the report's folder, for the thumbnails.
-        benchmark: what was read.
+        benchmark: its tables.
         number: of the benchmark in the report, from 1; part of the thumbnails' names.
         ratings: folders to look for the pictures in, before those the benchmark names.
         worst: how many to show of each database.

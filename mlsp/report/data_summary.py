@@ -1,4 +1,4 @@
-"""What a data set holds, read from its manifest and its stats."""
+"""A data set's contents, read from its manifest and its stats without its pixels."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,21 +15,21 @@ from mtl.runtime.progress import progress_bar
 
 
 @dataclass(frozen=True)
-class Held:
-    """What a data set holds; every sequence and array has one entry per distorted image."""
+class DataSummary:
+    """A data set's contents; sequences and arrays have one entry per distorted image."""
 
     folder: Path
     plan: Mapping[str, Any]
     rejected: Sequence[Mapping[str, str]]
-    """File and reason of each photograph that was left out."""
+    """File and reason of each photograph that was left out: one entry per photograph."""
     splits: Sequence[str]
     places: Sequence[int]
-    """Numbers within the split."""
+    """The number of each image within its split, from 0."""
     references: Sequence[str]
     distortions: Int[np.ndarray, " n"]
     levels: Int[np.ndarray, " n"]
     scores: Mapping[str, Float[np.ndarray, " n"]]
-    """Raw, by metric."""
+    """Raw scores by metric."""
 
     @property
     def images(self) -> int:
@@ -46,8 +46,8 @@ class Held:
         return len({reference for reference, each in pairs if split in (None, each)})
 
 
-def read_held(folder: Path, *, progress: bool = False) -> Held:
-    """Read a data set's manifest and stats, no pixels.
+def read_data_summary(folder: Path, *, progress: bool = False) -> DataSummary:
+    """Read a data set's manifest and stats.
 
     Raises:
         InputError: the folder is not a finished data set, or is damaged.
@@ -72,7 +72,7 @@ def read_held(folder: Path, *, progress: bool = False) -> Held:
             bar.update()
     distortions, levels = np.array(conditions).T
     columns = np.array(scores, np.float64)
-    return Held(
+    return DataSummary(
         folder,
         plan,
         manifest["rejected"],
