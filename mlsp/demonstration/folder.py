@@ -31,25 +31,25 @@ class DemoConfig:
     size: tuple[int, int] = (192, 256)
     """Height and width of the pristine crops."""
     width: float = 0.25
-    """Of the network, as `deepfl train` has it; 1 is the paper's."""
+    """Width of the network, as in `deepfl train`; 1 is the paper's."""
     epochs: int = 3
-    """Passes of the multi-task training."""
+    """Epochs of the multi-task training."""
     crop: tuple[int, int] = (96, 96)
     """Height and width of the training crops."""
     batch_size: int = 8
     """Images per training step."""
     momentum: float = 0.9
-    """Of batch normalisation: there are a hundred steps, not a hundred thousand."""
+    """Momentum of batch normalisation, low because training takes only a hundred steps."""
     svr_repetitions: int = 20
     """Random splits for the support vectors."""
     mlp_repetitions: int = 3
     """Random splits for the paper's network."""
     mlp_epochs: int = 10
-    """Passes of the paper's network."""
+    """Epochs of the paper's network."""
     mlp_learning_rates: tuple[float, ...] = (1e-3, 1e-4)
     """Learning rates it chooses from."""
     seed: int = 0
-    """Decides everything random."""
+    """Seed of everything random."""
 
 
 @dataclass(frozen=True)

@@ -30,23 +30,23 @@ REPORT = "report"
 
 @dataclass(frozen=True)
 class ReportConfig:
-    """Which run, and what belongs to it."""
+    """The run to report on, and the folders that belong to it."""
 
     run: Path
     """Folder of `deepfl train`."""
     benchmark: tuple[Path, ...] = ()
     """Folders of `deepfl benchmark`, `compare-schemes` or `compare-tasks`."""
     data: Path | None = None
-    """The run's data set, where it is not where it was."""
+    """The run's data set, if it has moved."""
     photos: Path | None = None
-    """Folder of the data set's photographs, where they are not where they were."""
+    """Folder of the data set's photographs, if they have moved."""
     ratings: tuple[Path, ...] = ()
-    """Folders that the benchmarks' picture names are relative to, or the CSV files in them, where
-    the pictures are not where they were."""
+    """Folders that the benchmarks' picture names are relative to, or the CSV files in them, if the
+    pictures have moved."""
     out: Path | None = None
     """Folder for the report; RUN/report when not given."""
     worst: int = WORST
-    """Worst predictions to show of each database."""
+    """Number of worst predictions to show for each database."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def write_report(
     """Draw the pictures and write the page; return the page's path.
 
     Args:
-        config: the run and what belongs to it.
+        config: the run and the folders that belong to it.
         remarks: text and sections beside those of the run.
         progress: report on standard error.
 
