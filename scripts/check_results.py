@@ -27,12 +27,13 @@ from mlsp.baselines.database_tables import brisque_features
 from mlsp.choosing.indicators import measured
 from mlsp.choosing.selection import equal_bins, select
 from mlsp.databases.condition_means import mean_ratings
-from mlsp.demonstration.demo import QUALITIES_FILE, DemoConfig, run_demo
+from mlsp.demonstration.demo import run_demo
+from mlsp.demonstration.folder import RANKING_FILE, DemoConfig
 from mlsp.evaluation.benchmarking import Task, benchmark
 from mlsp.evaluation.measures import CORRELATIONS
 from mlsp.features.sources import DataSet
 from mlsp.regression.regressor import MLPSettings, SVRSettings
-from mlsp.report.report_data import read_held
+from mlsp.report.data_summary import read_data_summary
 from mtl.curation.curate import CurateConfig, crop_of
 from mtl.denoising.denoiser_evaluation import psnr
 from mtl.evaluation.correlation import srocc
@@ -156,7 +157,7 @@ def brisque_figures(demo: Path) -> Figures:
 
 def included_figures(demo: Path) -> Figures:
     """What the included model, the experiment's, says of the demonstration's images."""
-    rows = read_table(demo / QUALITIES_FILE, ("image", "quality"))
+    rows = read_table(demo / RANKING_FILE, ("image", "quality"))
     scores = mean_ratings(row["image"].rsplit("/", 1)[1].split("_") for row in rows)
     quality = np.array([float(row["quality"]) for row in rows])
     return {"mean quality": float(quality.mean()), "SROCC of quality": srocc(quality, scores)}
@@ -282,7 +283,7 @@ def _sample(demo: Path) -> np.ndarray:
 
 def _scores(demo: Path) -> tuple[Mapping[str, np.ndarray], np.ndarray]:
     """Scores by metric of all images, and KADID-10k's mean ratings of their conditions."""
-    held = read_held(demo / "kadis")
+    held = read_data_summary(demo / "kadis")
     return held.scores, mean_ratings(zip(held.distortions, held.levels, strict=True))
 
 

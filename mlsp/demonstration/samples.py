@@ -1,4 +1,4 @@
-"""The colour photographs that ship inside scikit-image and scikit-learn: nothing is downloaded."""
+"""Colour photographs that ship inside scikit-image and scikit-learn; nothing is downloaded."""
 
 import shutil
 from importlib import resources
@@ -25,7 +25,7 @@ PHOTOGRAPHS: tuple[tuple[str, str, str], ...] = (
 
 
 def copy_photographs(folder: Path) -> list[Path]:
-    """Copy the sample photographs into a folder; those that are there are left as they are.
+    """Copy the sample photographs into a folder; those already there stay as they are.
 
     Raises:
         InputError: another file has the name of one of them.

@@ -1,4 +1,4 @@
-"""What every figure shares: matplotlib without a screen, resolution, colours, PNG files."""
+"""Settings that all figures share: matplotlib without a screen, resolution, colours."""
 
 from io import BytesIO
 from pathlib import Path
@@ -16,7 +16,7 @@ BEFORE, AFTER = "#b3432b", "#2b6ab3"
 
 
 def save(out: Path, figure) -> None:
-    """Write a figure of pyplot as a PNG file, and close it."""
+    """Write a pyplot figure as a PNG file, and close it."""
     data = BytesIO()
     figure.savefig(data, format="png")
     pyplot.close(figure)

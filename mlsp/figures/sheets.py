@@ -16,7 +16,7 @@ SHEET_COLUMNS = 2  # of types, five levels each
 
 
 def contact_sheet(out: Path, photo: UInt8[np.ndarray, "h w 3"], *, seed: int = 0) -> None:
-    """All distortions at all levels of one photograph, with names, as a PNG file."""
+    """Draw all distortions at all levels of one photograph, with their names, as a PNG file."""
 
     def versions(distortion: Distortion) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
         for level in LEVELS:
@@ -32,7 +32,7 @@ def contact_sheet(out: Path, photo: UInt8[np.ndarray, "h w 3"], *, seed: int = 0
 
 
 def type_title(distortion: int) -> str:
-    """Number and name of a distortion type, as a person reads them."""
+    """Return the number and name of a distortion type, as a person reads them."""
     return f"{distortion:02d} {DISTORTIONS[distortion].name.replace('_', ' ')}"
 
 
@@ -41,7 +41,7 @@ def sheet(
     rows: Mapping[str, Iterable[UInt8[np.ndarray, "_ _ 3"]]],
     shape: tuple[int, int],
 ) -> None:
-    """Rows of up to five pictures, each row with a title, in two columns, as a PNG file.
+    """Draw rows of up to five pictures, each row with a title, in two columns, as a PNG file.
 
     Args:
         out: PNG file.

@@ -1,4 +1,4 @@
-"""Figures of data sets and training runs."""
+"""Figures of data sets and training runs, for the report."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ def score_histograms(
     raw: Mapping[str, Float[np.ndarray, " n"]],
     equalized: Mapping[str, Float[np.ndarray, " n"]],
 ) -> None:
-    """Histograms of each metric's scores before and after equalisation (the paper's figure 5).
+    """Draw each metric's scores as histograms before and after equalisation (paper, figure 5).
 
     Args:
         out: PNG file.
@@ -52,7 +52,7 @@ def score_histograms(
 
 
 def training_curves(out: Path, log: Sequence[Mapping[str, float]], best: float) -> None:
-    """Losses, then a panel per metric with SROCC and PLCC on the validation split, by epoch.
+    """Draw losses, then a panel per metric with SROCC and PLCC on the validation split, by epoch.
 
     Args:
         out: PNG file.
@@ -104,5 +104,5 @@ def training_curves(out: Path, log: Sequence[Mapping[str, float]], best: float) 
 
 
 def logged_metrics(log: Sequence[Mapping[str, float]]) -> list[str]:
-    """The metrics whose correlations a run's log holds, in the paper's order."""
+    """Return the metrics whose correlations a run's log holds, in the paper's order."""
     return [metric for metric in METRICS if f"srocc_{metric}" in log[0]]

@@ -10,7 +10,8 @@ Example:
 from collections.abc import Sequence
 
 from deepfl.command_line import parse
-from mlsp.demonstration.demo import DemoConfig, run_demo
+from mlsp.demonstration.demo import run_demo
+from mlsp.demonstration.folder import DemoConfig
 
 
 def main(arguments: Sequence[str]) -> None:

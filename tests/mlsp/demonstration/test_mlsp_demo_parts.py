@@ -7,7 +7,8 @@ import pytest
 
 from distortions import DISTORTIONS
 from mlsp.databases.condition_means import HIGHEST, LOWEST, condition_means
-from mlsp.demonstration.demo import DemoConfig, _claim, run_demo
+from mlsp.demonstration.demo import run_demo
+from mlsp.demonstration.folder import DemoConfig, claim
 from mlsp.demonstration.samples import PHOTOGRAPHS, copy_photographs
 from mtl.runtime.files import InputError
 from mtl.runtime.pictures import read_picture
@@ -60,7 +61,7 @@ def test_another_photograph_under_a_samples_name_is_refused(tmp_path):
 def test_another_picture_under_a_sample_photographs_name_is_refused(tmp_path):
     """Else a finished demonstration would pass for that picture's."""
     config = DemoConfig(tmp_path / "demo")
-    _claim(config)
+    claim(config)
     photographs = tmp_path / "demo" / "photographs"
     copy_photographs(photographs)
     (photographs / "china.jpg").write_bytes((photographs / "flower.jpg").read_bytes())

@@ -12,13 +12,14 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from jinja2 import UndefinedError
 
 from deepfl.program import main
 from mlsp.evaluation.benchmark_results import Judged, draw_cross, draw_scatter, write_results
 from mlsp.evaluation.benchmarking import Method, Rated, compare_methods, random_splits
 from mlsp.regression.regressor import SVRSettings
 from mlsp.report.report import PAGE, Remarks, ReportConfig, write_report
-from mlsp.report.web_page import Number, Section, element, page, table
+from mlsp.report.web_page import Figure, Missing, Number, Picture, Section, Table, page
 from mtl.kadis.plan import plan_digest, read_manifest
 from mtl.runtime.files import InputError
 from mtl.runtime.pictures import read_picture
@@ -425,7 +426,7 @@ def test_a_browser_shows_all_of_it(report, shown, tmp_path, width):
 def test_headings_sort_their_table(tmp_path):
     values = [2.0, None, 10.0, -1.5]
     rows = [(f"m{k}", Number(value), k) for k, value in enumerate(values)]
-    text = page("t", [], [Section("s", "s", [table(["name", "value", "k"], rows)])])
+    text = page("t", [], [Section("s", "s", [Table(["name", "value", "k"], rows)])])
     script = """
         const heads = [...document.querySelectorAll("th")];
         const states = [];
@@ -445,10 +446,41 @@ def test_headings_sort_their_table(tmp_path):
 
 
 def test_markup_is_escaped_once():
-    assert element("p", "<&", element("b", '"'), title='"') == (
-        '<p title="&quot;">&lt;&amp;<b>&quot;</b></p>'
-    )
-    assert element("img", src="a", alt=None) == '<img src="a">'
-    shown = table(["n"], [[Number(1234.5678, 1, (0.5, 2))], [Number(None)]])
+    """Wherever a text stands, the page shows it as it is, and none of it is markup."""
+    hostile = "<b a=\"1\" b='2'>&amp;\udcfc"
+    body = [
+        Missing(hostile, hostile, hostile),
+        Figure(Picture(hostile, hostile, 1, 1), hostile),
+        Table([hostile], [[hostile]], hostile),
+    ]
+    text = page(hostile, [hostile, hostile], [Section("s", hostile, body)])
+    assert "<b " not in text
+    assert "&lt;b a=&#34;1&#34; b=&#39;2&#39;&gt;&amp;amp;" in text
+    found = Page(text)
+    assert found.text.count(hostile) == 13
+    assert found.pictures[0]["alt"] == found.pictures[0]["src"] == hostile
+
+
+def test_a_cell_shows_its_number_and_sorts_by_it():
+    rows = [[Number(1234.5678, 1, (0.5, 2))], [Number(None)], [Number(float("nan"))], [1234]]
+    shown = page("t", [], [Section("s", "s", [Table(["n"], rows)])])
     assert "1,234.6 <small>[0.5, 2.0]</small>" in shown and 'data-sort="1234.5678"' in shown
-    assert 'data-sort="">–<' in shown
+    assert shown.count('data-sort="">–<') == 2
+    assert 'data-sort="1234">1,234<' in shown
+
+
+def test_a_value_that_a_template_needs_and_does_not_get_is_an_error():
+    class Other:
+        template = "report/templates/missing.html.jinja"
+
+    with pytest.raises(UndefinedError, match="problem"):
+        page("t", [], [Section("s", "s", [Other()])])
+
+
+def test_settings_are_shown_as_a_person_reads_them(place, alone):
+    settings = json.loads((alone / "config.json").read_text())
+    changed = {"epochs": 1, "seed": 0, "width": 1.0, "batch_size": 8}
+    (alone / "config.json").write_text(json.dumps(settings | changed))
+    (table,) = Page(write_report(ReportConfig(alone)).read_text()).tables
+    rows = dict(table)
+    assert [rows[name] for name in changed] == ["1", "0", "1.0", "8"]

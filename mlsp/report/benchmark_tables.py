@@ -1,4 +1,4 @@
-"""The tables that a benchmark left behind, read and checked for the report."""
+"""The tables that `deepfl benchmark` wrote, read and checked for the report."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ Row = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Tables:
-    """A folder of `deepfl benchmark`, read."""
+    """The tables of a folder of `deepfl benchmark`."""
 
     folder: Path
     summary: Sequence[Row]
@@ -32,7 +32,7 @@ class Tables:
     cross: Sequence[Row]
     predictions: Sequence[Row]
     roots: Mapping[str, Path]
-    """Where each database's pictures were."""
+    """The folder of each database's pictures when the benchmark ran."""
 
     @property
     def places(self) -> list[Place]:
@@ -96,7 +96,7 @@ def _roots(path: Path) -> dict[str, Path]:
 
 
 def trained_rows(benchmark: Tables, place: Place) -> list[Row]:
-    """The methods that predict scores on the raters' scale; metrics have scales of their own."""
+    """Return the methods that predict scores on the raters' scale; metrics have their own."""
     return [
         row
         for row in of_place(benchmark.summary, place)
@@ -105,14 +105,17 @@ def trained_rows(benchmark: Tables, place: Place) -> list[Row]:
 
 
 def is_own(row: Row) -> bool:
-    """Whether a method regresses on a network's features, and not on BRISQUE's."""
+    """Return True if a method regresses on a network's features, False if on BRISQUE's."""
     return row["method"].split()[0] != BRISQUE
 
 
 def best_row(benchmark: Tables, place: Place, *, own: bool = False) -> Row | None:
-    """Of the trained methods the one with the highest median SROCC; None where there is none.
+    """Return the trained method with the highest median SROCC; None if no method was trained.
 
-    With `own`, of those on networks' features, if there are any.
+    Args:
+        benchmark: the tables.
+        place: database and protocol.
+        own: choose among the methods on networks' features, if there are any.
     """
     rows = trained_rows(benchmark, place)
     if own:
@@ -121,5 +124,5 @@ def best_row(benchmark: Tables, place: Place, *, own: bool = False) -> Row | Non
 
 
 def of_place(rows: Sequence[Row], place: Place) -> list[Row]:
-    """The rows of a database and protocol."""
+    """Return the rows of a database and protocol."""
     return [row for row in rows if (row["database"], row["protocol"]) == place]
