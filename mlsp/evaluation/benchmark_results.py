@@ -23,8 +23,6 @@ DISTORTIONS_FILE, CROSS_FILE = "distortions.csv", "cross.csv"
 PREDICTIONS_FILE, PLACES_FILE = "predictions.csv", "benchmark.json"
 CROSS_PICTURE = "cross.png"
 
-BRISQUE = "brisque"  # the name, before the regressor's, of the method on BRISQUE's features
-
 
 @dataclass(frozen=True)
 class Judged:

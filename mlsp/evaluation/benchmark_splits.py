@@ -150,11 +150,6 @@ def usable_splits(
     return kept
 
 
-def restricted(splits: Sequence[Split], rows: Int[np.ndarray, " u"]) -> list[Split]:
-    """Return splits of usable pictures, in row numbers of a database, as places among them."""
-    return [Split(*(np.searchsorted(rows, part) for part in _parts(split))) for split in splits]
-
-
 def _parts(split: Split) -> tuple[Int[np.ndarray, " n"], ...]:
     return split.train, split.validation, split.test
 

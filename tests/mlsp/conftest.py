@@ -14,7 +14,7 @@ import pytest
 import scipy.io
 
 from distortions import distort
-from mlsp.evaluation import benchmark_run
+from mlsp.evaluation import benchmark_pictures, benchmark_run
 from mlsp.features.store import Features
 from mtl.runtime.files import InputError
 from mtl.runtime.tables.csv_tables import table_text
@@ -260,4 +260,4 @@ def quick_features(monkeypatch, tmp_path):
         return Features(np.array(matrix, np.float16), names, [{}] * len(names), skipped)
 
     monkeypatch.setattr(benchmark_run, "load_model", load_model)
-    monkeypatch.setattr(benchmark_run, "extract_to", extract_to)
+    monkeypatch.setattr(benchmark_pictures, "extract_to", extract_to)
