@@ -45,7 +45,7 @@ class BenchmarkConfig:
     """Beside the models: conventional methods with support vectors, see --baseline, and the
     full-reference metrics by themselves where there are references."""
     baseline: tuple[str, ...] = ("brisque",)
-    """Conventional methods by their names in mlsp.baselines.BASELINES."""
+    """Conventional methods by their names in mlsp.baselines.BASELINES; a wrong name lists them."""
     loss: Loss = "mse"
     """Of the networks, see mlsp.regression.regressor_training."""
     balance: bool = False
