@@ -55,7 +55,7 @@ ValueError: they do not suffice, for example because there are fewer patches tha
 
 @dataclass(frozen=True)
 class Baseline:
-    """What there is to know about one conventional method."""
+    """Hold what there is to know about one conventional method."""
 
     title: str
     """Name as the literature writes it."""

@@ -22,7 +22,7 @@ from mtl.runtime.threads import in_order
 
 
 class LocalDescriptors:
-    """The local descriptors of some pictures of a source by one method, computed when read.
+    """Give the local descriptors of some pictures of a source, computed by one method when read.
 
     Nothing is kept: those of 10,000 pictures can take 20 GB.
 

@@ -15,7 +15,7 @@ from mtl.runtime.progress import progress_bar
 
 @dataclass(frozen=True)
 class Method:
-    """A regressor and the features it learns from."""
+    """Join a regressor and the features it learns from."""
 
     name: str
     """In the tables."""
@@ -87,7 +87,7 @@ class Method:
 
 @dataclass(frozen=True)
 class CodebookMethod:
-    """A regressor, and features whose codebook is learned from each split's training part."""
+    """Join a regressor and features whose codebook each split learns from its training part."""
 
     name: str
     """In the tables."""

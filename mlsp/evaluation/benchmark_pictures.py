@@ -30,7 +30,7 @@ from mtl.training.opinions.balancing import proportion_weights
 
 @dataclass(frozen=True)
 class Described:
-    """A database's usable pictures and all that is known of them."""
+    """Hold a database's usable pictures and all that is known of them."""
 
     name: str
     database: Database

@@ -34,7 +34,7 @@ Protocol = Literal["random", "official", "opposing"]
 
 @dataclass(frozen=True)
 class Opened:
-    """A database, and the path that the user gave."""
+    """Hold a database and the path that the user gave."""
 
     path: Path
     database: Database

@@ -29,7 +29,7 @@ Row = dict[str, float | str | int]
 
 @dataclass(frozen=True)
 class Task:
-    """A regressor and how often it is trained and tested."""
+    """Name a regressor and how often it is trained and tested."""
 
     settings: Settings
     repetitions: int
@@ -37,7 +37,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Rated:
-    """What is known of the pictures; every sequence has one entry per picture."""
+    """Hold what is known of the pictures; every sequence has one entry per picture."""
 
     scores: Float[np.ndarray, " n"]
     """Human scores on any scale, higher is better."""
@@ -51,7 +51,7 @@ class Rated:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What came of it."""
+    """Hold the tables of a benchmark."""
 
     repetitions: list[Row]
     """method, repetition, chosen, the measures, test (number of pictures)."""
@@ -102,7 +102,7 @@ def benchmark(
 
 
 def random_splits(groups: Sequence[str], repetitions: int, *, seed: int) -> list[Split]:
-    """Splits of 60/20/20 by group, for each repetition.
+    """Return a split of 60/20/20 by group for each repetition.
 
     Raises:
         InputError: there are fewer than three groups.
@@ -160,7 +160,7 @@ def compare_methods(
 
 
 def merged(tables: Sequence[Benchmark]) -> Benchmark:
-    """Several benchmarks as one, in order."""
+    """Return several benchmarks as one, in order."""
     return Benchmark(
         [row for table in tables for row in table.repetitions],
         [row for table in tables for row in table.summary],
@@ -203,7 +203,7 @@ def judged_tests(
     chosen: Sequence[float] | None = None,
     own_scale: bool = False,
 ) -> Benchmark:
-    """The tables of one method from its test predictions.
+    """Return the tables of one method from its test predictions.
 
     Args:
         name: of the method.
