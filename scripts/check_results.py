@@ -23,7 +23,7 @@ from distortions import DISTORTIONS, distort
 from distortions.denoiser import load_denoiser
 from fr_metrics import METRICS
 from mlsp.baselines.brisque import brisque
-from mlsp.baselines.database_tables import brisque_features
+from mlsp.baselines.feature_tables import baseline_features
 from mlsp.choosing.indicators import measured
 from mlsp.choosing.selection import equal_bins, select
 from mlsp.databases.condition_means import mean_ratings
@@ -139,7 +139,7 @@ def benchmark_figures(demo: Path) -> Figures:
     """
     data = DataSet(demo / "kadis")
     with tempfile.TemporaryDirectory() as folder:
-        features = brisque_features(data, Path(folder))
+        features = baseline_features("brisque", data, Path(folder))
     scores = mean_ratings((c["distortion"], c["level"]) for c in data.columns)
     groups = [c["reference"] for c in data.columns]
     found = benchmark(features.astype(np.float32), scores, groups, tasks=TASKS)

@@ -32,6 +32,7 @@ PUBLIC = {
         "votes_of",
     ],
     "mlsp": [],
+    "mlsp.baselines": ["BASELINES", "Baseline"],
     "mlsp.features": ["BLOCKS", "extract"],
     "mlsp.evaluation": ["benchmark"],
     "mlsp.choosing": [

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlsp.baselines import BASELINES
 from mlsp.evaluation.benchmark_splits import Protocol
 from mlsp.features.crops import CROP_SIZE, CropPool, Pool
 from mlsp.features.pooling import Kind as FeatureKind
@@ -15,7 +16,7 @@ from mtl.runtime.tables.columns import HigherIs
 
 @dataclass(frozen=True)
 class BenchmarkConfig:
-    """What to benchmark on what."""
+    """Describe what to benchmark on what."""
 
     ratings: tuple[Path, ...]
     """Folders of LIVE, CSIQ, TID2008, TID2013, KADID-10k, LIVE in the Wild or KonIQ-10k as their
@@ -41,8 +42,10 @@ class BenchmarkConfig:
     splits: Path | None = None
     """File of splits from another benchmark's OUT/splits, in the place of random ones."""
     baselines: bool = True
-    """Beside the models: BRISQUE with support vectors, and the full-reference metrics by
-    themselves where there are references."""
+    """Beside the models: conventional methods with support vectors, see --baseline, and the
+    full-reference metrics by themselves where there are references."""
+    baseline: tuple[str, ...] = ("brisque",)
+    """Conventional methods by their names in mlsp.baselines.BASELINES; a wrong name lists them."""
     loss: Loss = "mse"
     """Of the networks, see mlsp.regression.regressor_training."""
     balance: bool = False
@@ -83,6 +86,13 @@ def check_config(config: BenchmarkConfig) -> None:
         values = getattr(config, option)
         if not values or len(set(values)) < len(values):
             raise InputError(f"--{option}: give at least one, and none of them twice")
+    for name in config.baseline:
+        if name not in BASELINES:
+            raise InputError(
+                f"--baseline {name}: is no conventional method; known are {' '.join(BASELINES)}"
+            )
+    if len(set(config.baseline)) < len(config.baseline):
+        raise InputError("--baseline: give none of them twice")
     if config.splits is not None and (config.protocol, len(config.ratings)) != (("random",), 1):
         raise InputError("--splits: is for one database, in the place of its random splits")
     if (config.columns or config.higher_is) and all(path.is_dir() for path in config.ratings):

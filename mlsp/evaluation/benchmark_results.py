@@ -23,12 +23,10 @@ DISTORTIONS_FILE, CROSS_FILE = "distortions.csv", "cross.csv"
 PREDICTIONS_FILE, PLACES_FILE = "predictions.csv", "benchmark.json"
 CROSS_PICTURE = "cross.png"
 
-BRISQUE = "brisque"  # the name, before the regressor's, of the method on BRISQUE's features
-
 
 @dataclass(frozen=True)
 class Judged:
-    """A benchmark on one database by one protocol."""
+    """Hold a benchmark on one database by one protocol."""
 
     database: str
     protocol: str
@@ -82,7 +80,7 @@ def write_results(out: Path, tested: Sequence[Judged]) -> None:
 
 
 def summary(tested: Sequence[Judged]) -> list[Row]:
-    """A row per database, protocol and method; opposing ones with the gaps of SROCC and PLCC."""
+    """Return a row per database, protocol and method; opposing ones have gaps of SROCC and PLCC."""
     rows: list[Row] = []
     balanced: dict[tuple[str, str], Row] = {}
     for each in sorted(tested, key=lambda t: t.protocol == "opposing"):
@@ -138,7 +136,7 @@ def draw_cross(out: Path, tested: Sequence[Judged]) -> None:
 
 
 def _aligned(rows: Sequence[Row]) -> list[Row]:
-    """The rows with the same columns, empty where a row has no such value or it is not a number."""
+    """Return the rows with the same columns, empty where there is no value or it is NaN."""
     columns = dict.fromkeys(name for row in rows for name in row)
 
     def shown(value: float | str | int) -> float | str | int:

@@ -34,7 +34,7 @@ Protocol = Literal["random", "official", "opposing"]
 
 @dataclass(frozen=True)
 class Opened:
-    """A database, and the path that the user gave."""
+    """Hold a database and the path that the user gave."""
 
     path: Path
     database: Database
@@ -148,11 +148,6 @@ def usable_splits(
             f"{path}: no split has pictures that can be used in all of its parts, see above"
         )
     return kept
-
-
-def restricted(splits: Sequence[Split], rows: Int[np.ndarray, " u"]) -> list[Split]:
-    """Return splits of usable pictures, in row numbers of a database, as places among them."""
-    return [Split(*(np.searchsorted(rows, part) for part in _parts(split))) for split in splits]
 
 
 def _parts(split: Split) -> tuple[Int[np.ndarray, " n"], ...]:

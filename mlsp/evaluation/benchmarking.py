@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
+from mlsp.evaluation.benchmark_methods import CodebookMethod, Method
 from mlsp.evaluation.measures import (
     CORRELATIONS,
     distortion_table,
@@ -18,15 +19,7 @@ from mlsp.evaluation.measures import (
     share_within,
     srocc_by_distortion,
 )
-from mlsp.features.crops import Pool, pool_features
-from mlsp.regression.regressor import (
-    Regressor,
-    Settings,
-    SVRSettings,
-    Weighting,
-    fit,
-    train_and_test,
-)
+from mlsp.regression.regressor import Regressor, Settings, SVRSettings, fit
 from mtl.evaluation.splits import FEWEST_GROUPS, Split, split_by_group
 from mtl.runtime.files import InputError
 from mtl.runtime.progress import say
@@ -36,34 +29,15 @@ Row = dict[str, float | str | int]
 
 @dataclass(frozen=True)
 class Task:
-    """A regressor and how often it is trained and tested."""
+    """Name a regressor and how often it is trained and tested."""
 
     settings: Settings
     repetitions: int
 
 
 @dataclass(frozen=True)
-class Method:
-    """A regressor and the features it learns from."""
-
-    name: str
-    """In the tables."""
-    features: Float[np.ndarray, "n f"]
-    """One row per picture, or `crops` rows."""
-    settings: Settings
-    others: Mapping[str, Float[np.ndarray, "m f"]] = field(default_factory=dict)
-    """The same features of other databases, by name, to be tested on as a whole."""
-    weighting: Weighting | None = None
-    """Weights of the training pictures from their scores."""
-    crops: int = 1
-    """Rows of `features` for each picture, one after the other; their predictions are pooled."""
-    pool: Pool = "avg"
-    """How."""
-
-
-@dataclass(frozen=True)
 class Rated:
-    """What is known of the pictures; every sequence has one entry per picture."""
+    """Hold what is known of the pictures; every sequence has one entry per picture."""
 
     scores: Float[np.ndarray, " n"]
     """Human scores on any scale, higher is better."""
@@ -77,7 +51,7 @@ class Rated:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What came of it."""
+    """Hold the tables of a benchmark."""
 
     repetitions: list[Row]
     """method, repetition, chosen, the measures, test (number of pictures)."""
@@ -128,7 +102,7 @@ def benchmark(
 
 
 def random_splits(groups: Sequence[str], repetitions: int, *, seed: int) -> list[Split]:
-    """Splits of 60/20/20 by group, for each repetition.
+    """Return a split of 60/20/20 by group for each repetition.
 
     Raises:
         InputError: there are fewer than three groups.
@@ -142,7 +116,7 @@ def random_splits(groups: Sequence[str], repetitions: int, *, seed: int) -> list
 
 
 def compare_methods(
-    methods: Sequence[Method],
+    methods: Sequence[Method | CodebookMethod],
     rated: Rated,
     splits: Sequence[Split],
     *,
@@ -167,25 +141,16 @@ def compare_methods(
     tables = []
     for method in methods:
         say(f"{method.name}: {len(splits)} split(s) ...", show=progress)
-        outcomes = train_and_test(
-            method.settings,
-            method.features,
-            np.repeat(rated.scores, method.crops),
-            [_of_crops(split, method.crops) for split in splits],
-            others=list(method.others.values()),
-            seed=seed,
-            weighting=method.weighting,
-            progress=progress,
-        )
+        outcomes = method.train_and_test(rated.scores, splits, seed=seed, progress=progress)
         table = judged_tests(
             method.name,
             rated,
             splits,
-            [_of_pictures(outcome.predicted, method) for outcome in outcomes],
+            [outcome.predicted for outcome in outcomes],
             chosen=[outcome.chosen for outcome in outcomes],
         )
         for place, name in enumerate(method.others):
-            beyond = [_of_pictures(outcome.others[place], method) for outcome in outcomes]
+            beyond = [outcome.others[place] for outcome in outcomes]
             table.cross.append(_cross_row(method.name, name, rated.others[name], beyond))
         tables.append(table)
     for name, values in (judges or {}).items():
@@ -195,7 +160,7 @@ def compare_methods(
 
 
 def merged(tables: Sequence[Benchmark]) -> Benchmark:
-    """Several benchmarks as one, in order."""
+    """Return several benchmarks as one, in order."""
     return Benchmark(
         [row for table in tables for row in table.repetitions],
         [row for table in tables for row in table.summary],
@@ -238,7 +203,7 @@ def judged_tests(
     chosen: Sequence[float] | None = None,
     own_scale: bool = False,
 ) -> Benchmark:
-    """The tables of one method from its test predictions.
+    """Return the tables of one method from its test predictions.
 
     Args:
         name: of the method.
@@ -283,20 +248,6 @@ def judged_tests(
         [],
         {name: (splits[median], predictions[median])},
     )
-
-
-def _of_crops(split: Split, crops: int) -> Split:
-    """The same split in rows of crops."""
-
-    def rows(part: np.ndarray) -> np.ndarray:
-        return (part[:, None] * crops + np.arange(crops)).ravel()
-
-    return Split(rows(split.train), rows(split.validation), rows(split.test))
-
-
-def _of_pictures(predicted: Float[np.ndarray, " r"], method: Method) -> Float[np.ndarray, " n"]:
-    """One prediction for each picture."""
-    return pool_features(predicted.reshape(-1, method.crops).T, method.pool)
 
 
 def _cross_row(

@@ -28,7 +28,8 @@ import scipy.optimize
 from jaxtyping import Float
 from matplotlib import pyplot
 
-from mlsp.evaluation.benchmarking import Method, Rated, Row, compare_methods
+from mlsp.evaluation.benchmark_methods import CodebookMethod, Method
+from mlsp.evaluation.benchmarking import Rated, Row, compare_methods
 from mlsp.figures import drawing
 from mtl.evaluation.splits import Split
 from mtl.runtime.files import InputError, json_text, write_atomically
@@ -131,7 +132,7 @@ def nested_splits(
 
 
 def learning_curve(
-    methods: Sequence[Method],
+    methods: Sequence[Method | CodebookMethod],
     rated: Rated,
     references: Sequence[str],
     splits: Sequence[Split],

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 
+from mlsp.baselines import BASELINES
 from mlsp.evaluation.benchmark_results import (
-    BRISQUE,
     CROSS_FILE,
     DISTORTIONS_FILE,
     PLACES_FILE,
@@ -105,8 +105,8 @@ def trained_rows(benchmark: Tables, place: Place) -> list[Row]:
 
 
 def is_own(row: Row) -> bool:
-    """Return True if a method regresses on a network's features, False if on BRISQUE's."""
-    return row["method"].split()[0] != BRISQUE
+    """Tell whether a method regresses on a network's features, and not on a baseline's."""
+    return row["method"].split()[0] not in BASELINES
 
 
 def best_row(benchmark: Tables, place: Place, *, own: bool = False) -> Row | None:

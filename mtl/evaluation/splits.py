@@ -72,6 +72,16 @@ def with_validation(split: Split, groups: Sequence[str], *, seed: int) -> Split:
     return Split(split.train[~validates], split.train[validates], split.test)
 
 
+def restricted(split: Split, rows: Int[np.ndarray, " u"]) -> Split:
+    """Return a split of some rows with the places of its row numbers among them.
+
+    Args:
+        split: row numbers, all of which are among `rows`.
+        rows: row numbers, rising.
+    """
+    return Split(*(np.searchsorted(rows, part) for part in _parts(split).values()))
+
+
 def check_sides(split: Split, groups: Sequence[str]) -> None:
     """Check that no group is in two parts of a split.
 

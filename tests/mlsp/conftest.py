@@ -3,6 +3,8 @@
 The databases have the authors' layouts and counts, and pictures without pixels.
 """
 
+import hashlib
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,9 +14,11 @@ import numpy as np
 import openpyxl
 import pytest
 import scipy.io
+from sklearn.cluster import KMeans
 
 from distortions import distort
-from mlsp.evaluation import benchmark_run
+from mlsp.baselines import BASELINES, Baseline
+from mlsp.evaluation import benchmark_pictures, benchmark_run
 from mlsp.features.store import Features
 from mtl.runtime.files import InputError
 from mtl.runtime.tables.csv_tables import table_text
@@ -260,4 +264,67 @@ def quick_features(monkeypatch, tmp_path):
         return Features(np.array(matrix, np.float16), names, [{}] * len(names), skipped)
 
     monkeypatch.setattr(benchmark_run, "load_model", load_model)
-    monkeypatch.setattr(benchmark_run, "extract_to", extract_to)
+    monkeypatch.setattr(benchmark_pictures, "extract_to", extract_to)
+
+
+WORDS, SIDE = 6, 8  # of the codebook of patches; of a patch in pixels
+
+
+def patches(image: np.ndarray) -> np.ndarray:
+    """The grey patches of a picture side by side, without their means, a row each."""
+    rows, columns = (length // SIDE for length in image.shape[:2])
+    if not rows * columns:
+        raise ValueError("the picture is smaller than a patch")
+    grey = image.mean(axis=2)[: rows * SIDE, : columns * SIDE]
+    found = grey.reshape(rows, SIDE, columns, SIDE).swapaxes(1, 2).reshape(-1, SIDE * SIDE)
+    return found - found.mean(axis=1, keepdims=True)
+
+
+class PatchCodebook:
+    """A method whose codebook is the k-means of training patches; it remembers what it was shown.
+
+    A picture's vector is the share of its patches that are nearest to each codeword.
+    """
+
+    name = "patches"
+
+    def __init__(self) -> None:
+        self.shown: list[tuple[int, list[str]]] = []
+        """Of each fit the seed, and the pictures' patches as digests, sorted."""
+
+    @staticmethod
+    def digest(described: np.ndarray) -> str:
+        return hashlib.sha256(described.tobytes()).hexdigest()
+
+    def fit(self, pictures, seed):
+        described = list(pictures)
+        assert len(pictures) == len(described)
+        assert np.array_equal(pictures[0], described[0])
+        self.shown.append((seed, sorted(map(self.digest, described))))
+        if sum(map(len, described)) < WORDS:
+            raise ValueError(f"fewer patches than {WORDS} codewords")
+        means = KMeans(WORDS, n_init=1, max_iter=20, random_state=seed)
+        words = means.fit(np.concatenate(described)).cluster_centers_
+
+        def encode(one: np.ndarray) -> np.ndarray:
+            nearest = ((one[:, None] - words) ** 2).sum(axis=2).argmin(axis=1)
+            return np.bincount(nearest, minlength=WORDS) / len(one)
+
+        return encode
+
+
+@pytest.fixture
+def patch_codebook(monkeypatch) -> PatchCodebook:
+    """A row `patches` of BASELINES, as a program of one's own would add it."""
+    codebook = PatchCodebook()
+    row = Baseline(
+        title="Patches",
+        describe=patches,
+        length=WORDS,
+        fit=codebook.fit,
+        reference="doi:10.1109/TIP.2012.2214050",
+        verified=False,
+        program=(sys.modules[patches.__module__],),
+    )
+    monkeypatch.setitem(BASELINES, codebook.name, row)
+    return codebook

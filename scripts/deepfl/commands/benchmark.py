@@ -67,7 +67,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def print_summary(tested: Sequence[Judged]) -> None:
-    """The medians, a line per database, protocol and method."""
+    """Print the medians, a line per database, protocol and method."""
     rows = [(each, row) for each in tested for row in each.result.summary]
     widths = (
         max(len(each.database) for each in tested),

@@ -1,26 +1,25 @@
 """Full-reference scores and BRISQUE's features of a database: right, resumable, never silent."""
 
 from dataclasses import replace
+from functools import partial
 
 import cv2
 import numpy as np
 import pytest
 
 from fr_metrics import METRICS, score
-from mlsp.baselines import database_tables as baselines
+from mlsp.baselines import BASELINES, feature_tables, picture_tables
 from mlsp.baselines.brisque import brisque
-from mlsp.baselines.database_tables import (
-    BRISQUE_COLUMNS,
-    BRISQUE_FILE,
-    FULL_REFERENCE_FILE,
-    brisque_features,
-    full_reference_scores,
-)
+from mlsp.baselines.feature_tables import baseline_features, feature_columns, table_file
+from mlsp.baselines.full_reference import FULL_REFERENCE_FILE, full_reference_scores
 from mlsp.databases import open_database
 from mtl.file_tools import score_files
 from mtl.runtime.files import InputError
 from mtl.runtime.pictures import read_picture
 from mtl.runtime.tables.csv_tables import read_table
+
+brisque_features = partial(baseline_features, "brisque")
+BRISQUE_FILE, BRISQUE_COLUMNS = table_file("brisque"), feature_columns("brisque")
 
 CHOSEN = ("ssim", "mdsi", "gmsd")
 SIZES = {"astronaut": (48, 64), "china": (64, 48)}
@@ -112,14 +111,16 @@ def test_a_killed_run_continues_and_ends_in_the_same_bytes(database, tmp_path, m
 
 
 def test_rows_are_kept_while_it_runs(database, tmp_path, monkeypatch):
-    monkeypatch.setattr(baselines, "SECONDS_BETWEEN_WRITES", 0.0)
-    monkeypatch.setattr(baselines, "LARGEST_SHARE_OF_WRITING", np.inf)  # also where that is slow
+    monkeypatch.setattr(picture_tables, "SECONDS_BETWEEN_WRITES", 0.0)
+    monkeypatch.setattr(
+        picture_tables, "LARGEST_SHARE_OF_WRITING", np.inf
+    )  # also where that is slow
     seen = []
 
     def write(path, text):
         seen.append(text.count("\n") - 1)
 
-    monkeypatch.setattr(baselines, "write_atomically", write)
+    monkeypatch.setattr(picture_tables, "write_atomically", write)
     brisque_features(database.source(), tmp_path / "out")
     assert seen[-1] == len(database) and len(seen) > 3 and seen == sorted(seen)
 
@@ -179,6 +180,11 @@ def decoded_files(monkeypatch) -> list[str]:
     return decoded
 
 
+def describe_by(monkeypatch, function) -> None:
+    """Let another function compute the features of BRISQUE's row."""
+    monkeypatch.setitem(BASELINES, "brisque", replace(BASELINES["brisque"], describe=function))
+
+
 def turn(path):
     cv2.imwrite(str(path), cv2.imread(str(path))[::-1])
 
@@ -224,14 +230,14 @@ def test_rows_of_another_program_are_made_again(database, tmp_path, monkeypatch)
         computed.append(image)
         return brisque(image)
 
-    monkeypatch.setattr(baselines.brisque, "brisque", counting)
+    describe_by(monkeypatch, counting)
     brisque_features(database.source(), out)
     assert not computed
     turn(tmp_path / "china_3.png")
     found = brisque_features(database.source(), out)
     row = database.names.index("china_3.png")
     assert len(computed) == 1 and not np.array_equal(found[row], whole[row])
-    monkeypatch.setattr(baselines, "program_digest", lambda *modules: "another")
+    monkeypatch.setattr(feature_tables, "program_digest", lambda *modules: "another")
     brisque_features(database.source(), out)
     assert len(computed) == 1 + len(database)
 
@@ -306,12 +312,12 @@ def test_brisque_continues_and_names_what_has_no_features(database, tmp_path, mo
         return brisque(image)
 
     computed: list[np.ndarray] = []
-    monkeypatch.setattr(baselines.brisque, "brisque", failing)
+    describe_by(monkeypatch, failing)
     with pytest.raises(KeyboardInterrupt):
         brisque_features(database.source(), tmp_path / "out")
     kept = sum(not row["reason"] for row in read_table(tmp_path / "out" / BRISQUE_FILE, ()))
     assert 0 < kept <= 6
-    monkeypatch.setattr(baselines.brisque, "brisque", brisque)
+    describe_by(monkeypatch, brisque)
     found = brisque_features(database.source(), tmp_path / "out")
     assert np.array_equal(found, whole, equal_nan=True)
     paths = [folder / BRISQUE_FILE for folder in (tmp_path / "whole", tmp_path / "out")]
@@ -328,7 +334,7 @@ def test_a_failed_write_leaves_the_earlier_table(database, tmp_path, monkeypatch
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(baselines, "write_atomically", full)
+    monkeypatch.setattr(picture_tables, "write_atomically", full)
     with pytest.raises(OSError, match="No space left"):
         brisque_features(database.source(), out)
     assert (out / BRISQUE_FILE).read_text() == shorter

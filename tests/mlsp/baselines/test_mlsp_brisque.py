@@ -21,8 +21,10 @@ from mlsp.baselines.brisque import (
     halved,
     mscn,
 )
+from mtl.runtime.pictures import read_picture
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "brisque" / "features.csv"
+GOLDENS = Path(__file__).parents[2] / "golden"
+SECOND_PROGRAM, AUTHORS = (GOLDENS / "brisque" / f"{name}.csv" for name in ("features", "authors"))
 
 
 def plain_halved(plane):
@@ -84,8 +86,8 @@ def plain_brisque(image):
     return np.array(features)
 
 
-def golden():
-    with GOLDEN.open(newline="") as file:
+def golden(table=SECOND_PROGRAM):
+    with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
     return {row["image"]: [float(row[f"f{n}"]) for n in range(1, LENGTH + 1)] for row in rows}
 
@@ -93,6 +95,12 @@ def golden():
 @pytest.mark.parametrize("name", golden())
 def test_features_are_those_of_the_golden_table(name, sample):
     assert np.allclose(brisque(sample[name]), golden()[name], rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("name", golden(AUTHORS))
+def test_features_are_those_of_the_authors_program(name):
+    image = read_picture(GOLDENS / "metrics" / "images" / f"{name}.png")
+    np.testing.assert_allclose(brisque(image), golden(AUTHORS)[name], rtol=1e-10)
 
 
 def test_the_golden_table_is_what_the_second_program_computes(sample):
