@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pandas import DataFrame
 from skimage.restoration import denoise_nl_means
 from threadpoolctl import threadpool_limits
 
@@ -89,17 +90,13 @@ def measure(
         say(f"{method}:", show=progress)
         with threadpool_limits(1):
             rows = evaluate(remove_noise, folder, names, SIGMAS, seed=seed, progress=progress)
-        for sigma in SIGMAS:
-            of_level = [row for row in rows if row["sigma"] == sigma]
-            table.append(
-                {
-                    "method": method,
-                    "sigma": sigma,
-                    "photographs": len(names),
-                    "psnr_db": round(float(np.mean([row["denoised"] for row in of_level])), 2),
-                    "seconds": round(float(np.median([row["seconds"] for row in of_level])), 2),
-                }
-            )
+        measured = DataFrame(rows, columns=["sigma", "denoised", "seconds"])
+        levels = measured.groupby("sigma", sort=False, as_index=False).agg(
+            psnr_db=("denoised", "mean"), seconds=("seconds", "median")
+        )
+        levels.insert(0, "method", method)
+        levels.insert(2, "photographs", len(names))
+        table += levels.round(2).to_dict("records")
     return table + _expected_of_dncnn(table)
 
 

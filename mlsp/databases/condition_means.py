@@ -8,12 +8,10 @@ category ratings per image). 1 is very annoying, 5 imperceptible: higher is bett
 
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
-from pathlib import Path
 
 import numpy as np
+import pandas
 from jaxtyping import Float64
-
-from mtl.runtime.tables.csv_tables import read_table
 
 LOWEST, HIGHEST = 1.0, 5.0  # ends of the rating scale
 
@@ -22,11 +20,8 @@ def condition_means() -> Mapping[tuple[int, int], float]:
     """Mean DMOS by (distortion id, level); 125 figures in 1..5."""
     table = resources.files("mlsp") / "data" / "kadid10k_condition_means.csv"
     with resources.as_file(table) as path:
-        rows = read_table(Path(path), ("distortion", "level", "mean_dmos"))
-    return {
-        (row.whole_number("distortion"), row.whole_number("level")): row.number("mean_dmos")
-        for row in rows
-    }
+        means = pandas.read_csv(path, index_col=["distortion", "level"])["mean_dmos"]
+    return means.to_dict()
 
 
 def mean_ratings(conditions: Iterable[Sequence[int | str]]) -> Float64[np.ndarray, " n"]:

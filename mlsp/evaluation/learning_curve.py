@@ -25,8 +25,10 @@ from pathlib import Path
 
 import numpy as np
 import scipy.optimize
+import scipy.stats
 from jaxtyping import Float
 from matplotlib import pyplot
+from pandas import DataFrame
 
 from mlsp.evaluation.benchmark_methods import CodebookMethod, Method
 from mlsp.evaluation.benchmarking import Rated, Row, compare_methods
@@ -258,8 +260,7 @@ def extrapolate(
     Raises:
         ValueError: as `fit_curve`; or a size is smaller than all that were tried.
     """
-    x = np.array([float(row["training"]) for row in rows])
-    y = np.array([float(row["srocc"]) for row in rows])
+    x, y, of = DataFrame(rows, columns=["training", "srocc", "repetition"]).to_numpy(float).T
     sizes = np.asarray(sizes, np.float64)
     if sizes.min() < x.min():
         raise ValueError(f"size {sizes.min():g} is below {x.min():g}, the smallest that was tried")
@@ -267,20 +268,32 @@ def extrapolate(
     residuals = (y - curve(x))[np.isfinite(y)]
     # A repetition with a correlation at one size only could make a resample without a curve.
     known = np.isfinite(y)
-    of = np.array([int(row["repetition"]) for row in rows])
     members = [np.flatnonzero((of == k) & known) for k in np.unique(of)]
     members = [rows for rows in members if len(set(x[rows].tolist())) >= FEWEST_SIZES]
     if not members:
         raise ValueError(f"no repetition has a correlation at {FEWEST_SIZES} or more sizes")
-    drawn = np.empty((number, len(sizes)))
-    for k in range(number):
-        chosen = np.concatenate([members[m] for m in rng.integers(len(members), size=len(members))])
+    if len(members) == 1:  # resamples of one repetition are all itself; scipy asks for two
+        members *= 2
+
+    def refitted(drawn: np.ndarray) -> np.ndarray:
+        chosen = np.concatenate([members[place] for place in drawn])
         # Sizes of references may differ between repetitions: a resample can begin above the first.
-        drawn[k] = fit_curve(x[chosen], y[chosen], start=curve)(np.maximum(sizes, x[chosen].min()))
-    observed = np.minimum(drawn + rng.choice(residuals, drawn.shape), 1)
+        return fit_curve(x[chosen], y[chosen], start=curve)(np.maximum(sizes, x[chosen].min()))
+
+    found = scipy.stats.bootstrap(
+        (np.arange(len(members)),),
+        refitted,
+        vectorized=False,
+        n_resamples=number,
+        confidence_level=COVERAGE,
+        method="percentile",
+        rng=rng,
+    )
+    curves = found.bootstrap_distribution.T
+    observed = np.minimum(curves + rng.choice(residuals, curves.shape), 1)
     tails = ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2)
-    low, high = np.quantile(drawn, tails, axis=0)
     observed_low, observed_high = np.quantile(observed, tails, axis=0)
+    low, high = found.confidence_interval
     return curve, Bounds(sizes, curve(sizes), low, high, observed_low, observed_high)
 
 
@@ -330,19 +343,10 @@ def write_learning_curves(
                 curves[name], bounds[name] = extrapolate(own, sizes, rng)
             except ValueError as error:
                 say(f"{name}: no learning curve: {error}", show=progress)
-    columns = ("size", "srocc", "low", "high", "observed_low", "observed_high")
-    extrapolated: list[Row] = [
-        {"method": name, **dict(zip(columns, map(float, values), strict=True))}
+    extrapolated = [
+        {"method": name, **row}
         for name, each in bounds.items()
-        for values in zip(
-            each.sizes,
-            each.srocc,
-            each.low,
-            each.high,
-            each.observed_low,
-            each.observed_high,
-            strict=True,
-        )
+        for row in DataFrame(asdict(each)).rename(columns={"sizes": "size"}).to_dict("records")
     ]
     write_atomically(out / TABLE, table_text(rows))
     if not curves:

@@ -6,16 +6,17 @@ IEEE Trans. Image Processing 26(7), 2017) it predicts the noise, and is trained 
 that is not clipped; the standard deviation is uniform from 0 to 100/255, since distortion 15 adds
 up to 99/255.
 
-    OUT/denoiser.npz denoiser.json evaluation.csv log.csv state.npz
+    OUT/denoiser.npz denoiser.json evaluation.csv log.csv checkpoints/
 
 `denoiser.npz` and `denoiser.json` are what `distortions` ships as package data; `evaluation.csv`
-holds the PSNR of every photograph held out, `state.npz` what a stopped run continues from.
+holds the PSNR of every photograph held out, `checkpoints/` what a stopped run continues from.
 """
 
 import json
 import math
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -29,8 +30,10 @@ import optax
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Float32
+from pandas import DataFrame
 
 from distortions.denoiser import LAYERS, Denoiser
+from mtl.denoising.denoiser_checkpoints import DenoiserCheckpoints
 from mtl.denoising.denoiser_evaluation import evaluate, read_scaled
 from mtl.denoising.denoising_unet import DenoisingUNet
 from mtl.runtime import compilation_cache
@@ -40,7 +43,7 @@ from mtl.runtime.progress import progress_bar, say
 from mtl.runtime.tables.csv_tables import table_text
 
 WEIGHTS_FILE, RECORD_FILE = "denoiser.npz", "denoiser.json"
-EVALUATION_FILE, LOG_FILE, STATE_FILE = "evaluation.csv", "log.csv", "state.npz"
+EVALUATION_FILE, LOG_FILE = "evaluation.csv", "log.csv"
 
 # Of every so many photographs, in the order of their names, the last is held out.
 HOLD_OUT_EVERY = 5
@@ -115,9 +118,6 @@ def train_denoiser(config: DenoiserConfig, *, progress: bool = False) -> dict[st
     )
     optimiser = optax.chain(optax.clip_by_global_norm(GRADIENT_NORM), optax.adam(schedule))
     state: Any = {"weights": weights, "optimiser": optimiser.init(weights)}
-    first, log = 0, []
-    if (config.out / STATE_FILE).exists():
-        state, first, log = _restored(state, config)
 
     @partial(jax.jit, donate_argnums=0)
     def update(state: Any, clean: Array, step: Array) -> tuple[Any, Array]:
@@ -136,20 +136,24 @@ def train_denoiser(config: DenoiserConfig, *, progress: bool = False) -> dict[st
         }, -value
 
     one_each, all_everywhere = _shardings(config.batch_size)
-    state = jax.device_put(state, all_everywhere)
-    recent: list[Array] = []
-    with progress_bar(config.steps, "training", "step", show=progress, done=first) as bar:
-        for step in range(first, config.steps):
-            clean = jax.device_put(_draw_patches(pictures, config, step), one_each)
-            state, psnr = update(state, clean, jnp.asarray(step))
-            recent.append(psnr)
-            bar.update()
-            if (step + 1) % STEPS_BETWEEN_SAVES == 0 or step + 1 == config.steps:
-                mean = float(np.mean([float(value) for value in recent]))
-                recent = []
-                log.append({"step": step + 1, "psnr": mean})
-                bar.set_postfix(psnr=f"{mean:.2f}")
-                _save(config, state, step + 1, log)
+    with closing(DenoiserCheckpoints(config.out, _settings(config))) as checkpoints:
+        state, log = checkpoints.restore(state)
+        first = log[-1]["step"] if log else 0
+        state = jax.device_put(state, all_everywhere)
+        recent: list[Array] = []
+        with progress_bar(config.steps, "training", "step", show=progress, done=first) as bar:
+            for step in range(first, config.steps):
+                clean = jax.device_put(_draw_patches(pictures, config, step), one_each)
+                state, psnr = update(state, clean, jnp.asarray(step))
+                recent.append(psnr)
+                bar.update()
+                if (step + 1) % STEPS_BETWEEN_SAVES == 0 or step + 1 == config.steps:
+                    mean = float(np.mean([float(value) for value in recent]))
+                    recent = []
+                    log.append({"step": step + 1, "psnr": mean})
+                    bar.set_postfix(psnr=f"{mean:.2f}")
+                    checkpoints.save(state, log)
+                    write_atomically(config.out / LOG_FILE, table_text(log))
     largest = _peaks(graph, state["weights"], pictures, config)
     stored = {
         name: array.astype(np.float16) for name, array in _to_arrays(state["weights"]).items()
@@ -220,36 +224,6 @@ def _draw_patches(
         plane = np.rot90(plane, rng.integers(4))
         target[..., 0] = (plane[:, ::-1] if rng.integers(2) else plane) / np.float32(255)
     return patches
-
-
-def _flat(tree: Any) -> dict[str, Any]:
-    return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(tree)}
-
-
-def _save(config: DenoiserConfig, state: Any, step: int, log: list[dict[str, float]]) -> None:
-    write_arrays(
-        config.out / STATE_FILE,
-        {name: np.asarray(leaf) for name, leaf in _flat(state).items()}
-        | {
-            "settings": np.asarray(_settings(config)),
-            "step": np.asarray(step),
-            "log": np.array([[row["step"], row["psnr"]] for row in log]),
-        },
-    )
-    write_atomically(config.out / LOG_FILE, table_text(log))
-
-
-def _restored(state: Any, config: DenoiserConfig) -> tuple[Any, int, list[dict[str, float]]]:
-    path = config.out / STATE_FILE
-    stored = read_arrays(path)
-    names = list(_flat(state))
-    if not {*names, "settings", "step", "log"} <= set(stored):
-        raise InputError(f"{path}: belongs to another network; give another --out")
-    if str(stored["settings"]) != _settings(config):
-        raise InputError(f"{path}: belongs to a run of other settings; give another --out")
-    leaves = [jnp.asarray(stored[name]) for name in names]
-    log = [{"step": int(step), "psnr": psnr} for step, psnr in stored["log"].tolist()]
-    return jax.tree.unflatten(jax.tree.structure(state), leaves), int(stored["step"]), log
 
 
 def _settings(config: DenoiserConfig) -> str:
@@ -327,6 +301,7 @@ def _report(
             ]
         ),
     )
+    denoised = DataFrame(rows, columns=["sigma", "denoised"]).groupby("sigma", sort=False).mean()
     record = {
         "network": "residual U-Net on unshuffled pixels, one channel, blind, predicts the noise",
         "settings": {
@@ -338,10 +313,7 @@ def _report(
         "photographs": {"trained_on": len(names), "held_out": len(held_out)},
         "psnr_of_training_patches_db": log[-1]["psnr"] if log else None,
         "psnr_held_out_db": {
-            f"{sigma:g}": round(
-                float(np.mean([row["denoised"] for row in rows if row["sigma"] == sigma])), 3
-            )
-            for sigma in REPORTED_SIGMAS
+            f"{sigma:g}": round(mean, 3) for sigma, mean in denoised["denoised"].items()
         },
         "date": time.strftime("%Y-%m-%d"),
         "versions": {"jax": jax.__version__, "numpy": np.__version__},

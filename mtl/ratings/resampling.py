@@ -4,6 +4,10 @@ A bootstrap resample of n images is n weights: how often each image was drawn. T
 resample are sums of weights along the order of the values, which is the same in all resamples, so
 that nothing is sorted again. Percentile intervals: B. Efron, R. Tibshirani, "An Introduction to the
 Bootstrap", 1993, chapter 13.
+
+`scipy.stats.bootstrap` does not serve here. Its interval is NaN as soon as one resample has no
+correlation, as one in nine resamples of three images has none. Nor can it keep a resample for
+several groups of raters, each of which has votes on other images.
 """
 
 import numpy as np

@@ -90,15 +90,14 @@ def rescale(rater: Int[np.ndarray, " r"], score: Int[np.ndarray, " r"]) -> Float
     Raises:
         ValueError: somebody's scores are all the same.
     """
-    raters = int(rater.max()) + 1 if len(rater) else 0
-    low, high = np.full(raters, np.inf), np.full(raters, -np.inf)
-    np.minimum.at(low, rater, score)
-    np.maximum.at(high, rater, score)
-    same = np.flatnonzero(low == high)
-    if len(same):
-        raise ValueError(f"rater {same[0]} gave {low[same[0]]:g} only, which cannot be rescaled")
-    width = (high - low)[rater]
-    return LOWEST + (HIGHEST - LOWEST) * (score - low[rater]) / width
+    import pandas  # here, since it takes 0.3 s that commands without ratings need not wait
+
+    own = pandas.Series(score).groupby(rater)
+    low, high = own.transform("min").to_numpy(), own.transform("max").to_numpy()
+    if (same := low == high).any():
+        who, only = rater[same][0], low[same][0]
+        raise ValueError(f"rater {who} gave {only:g} only, which cannot be rescaled")
+    return LOWEST + (HIGHEST - LOWEST) * (score - low) / (high - low)
 
 
 def votes_of(raw: RawRatings, kept: Bool[np.ndarray, " n"]) -> Votes:
@@ -126,12 +125,10 @@ def score_images(votes: Votes) -> Scores:
 
 def _moments(image: np.ndarray, value: np.ndarray, images: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation (n - 1) of each image."""
-    n = np.bincount(image, minlength=images)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mean = np.bincount(image, value, minlength=images) / n
-        squares = np.bincount(image, (value - mean[image]) ** 2, minlength=images)
-        deviation = np.sqrt(squares / np.where(n > 1, n - 1, np.nan))
-    return mean, deviation
+    import pandas
+
+    moments = pandas.Series(value).groupby(image).agg(["mean", "std"]).reindex(range(images))
+    return moments["mean"].to_numpy(), moments["std"].to_numpy()
 
 
 def table_rows_of(

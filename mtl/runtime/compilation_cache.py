@@ -4,18 +4,20 @@ import os
 from pathlib import Path
 
 import jax
+import platformdirs
 
 
 def user_cache() -> Path:
-    """DEEPFL_CACHE if set, else `deepfl` under the user's cache folder."""
+    """Return DEEPFL_CACHE if set, else `deepfl` under the user's cache folder.
+
+    On Linux that folder is XDG_CACHE_HOME if it is an absolute path, else ~/.cache.
+    """
     chosen = os.environ.get("DEEPFL_CACHE")
-    if chosen:
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "deepfl"
+    return Path(chosen) if chosen else platformdirs.user_cache_path("deepfl", appauthor=False)
 
 
 def cache_folder() -> Path:
-    """JAX_COMPILATION_CACHE_DIR if set, else `jax` under `user_cache()`."""
+    """Return JAX_COMPILATION_CACHE_DIR if set, else `jax` under `user_cache()`."""
     chosen = os.environ.get("JAX_COMPILATION_CACHE_DIR")
     return Path(chosen) if chosen else user_cache() / "jax"
 

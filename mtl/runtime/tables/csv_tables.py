@@ -1,4 +1,9 @@
-"""Tables as CSV: read strictly, with the line of every mistake, and written as they are read."""
+"""Tables as CSV: read strictly, with the line of every mistake, and written as they are read.
+
+The standard reader is used, not `pandas.read_csv`: that fills rows that are too short, cuts a first
+row that is too long, tells no line numbers, and as text takes no names that are not UTF-8.
+`DataFrame.to_csv` drops fields that have no column and does not tell NaN from an empty field.
+"""
 
 import csv
 import io

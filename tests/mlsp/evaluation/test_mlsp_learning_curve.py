@@ -93,6 +93,28 @@ def test_bounds_cover_the_curve_and_one_more_repetition_at_their_rate():
         extrapolate(noisy(np.random.default_rng(0), 2), np.array([999.0]), rng, number=2)
 
 
+def test_bounds_are_percentiles_of_resampled_repetitions():
+    at, rng = np.array([1000.0, 20000.0]), np.random.default_rng(1)
+    rows = noisy(np.random.default_rng(0), 5)
+    curve, bounds = extrapolate(rows, at, np.random.default_rng(1), number=40)
+    drawn = []
+    for _ in range(40):
+        own = [row for k in rng.integers(5, size=5) for row in rows if row["repetition"] == k]
+        x, y = (np.array([row[name] for row in own], float) for name in ("training", "srocc"))
+        drawn.append(fit_curve(x, y, start=curve)(at))
+    low, high = np.quantile(drawn, (0.025, 0.975), axis=0)
+    np.testing.assert_allclose((bounds.low, bounds.high), (low, high), rtol=1e-12)
+
+
+def test_one_repetition_has_the_bounds_of_its_curve():
+    at = np.array([1000.0, 20000.0])
+    rows = noisy(np.random.default_rng(0), 1)
+    _, bounds = extrapolate(rows, at, np.random.default_rng(0), number=20)
+    np.testing.assert_allclose(bounds.low, bounds.srocc, rtol=1e-6)
+    np.testing.assert_allclose(bounds.high, bounds.srocc, rtol=1e-6)
+    assert (bounds.observed_low < bounds.srocc).all()
+
+
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.integers(0, 12), min_size=30, max_size=60), st.integers(0, 9))
 def test_parts_are_nested_whole_by_reference_and_reach_their_size(groups, seed):

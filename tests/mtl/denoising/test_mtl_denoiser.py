@@ -61,7 +61,7 @@ def test_a_run_writes_what_the_package_ships(config):
     record = train_denoiser(config)
     names = {path.name for path in config.out.iterdir()}
     assert names == {
-        "denoiser.npz", "denoiser.json", "evaluation.csv", "log.csv", "state.npz"
+        "denoiser.npz", "denoiser.json", "evaluation.csv", "log.csv", "checkpoints"
     }  # fmt: skip
     assert json.loads((config.out / "denoiser.json").read_text()) == record
     assert record["photographs"] == {"trained_on": 10, "held_out": 2}
@@ -100,6 +100,8 @@ def test_a_stopped_run_ends_in_the_same_bytes(config, monkeypatch, tmp_path):
         train_denoiser(config)
     monkeypatch.setattr(mtl.denoising.denoiser, "_draw_patches", draw)
     train_denoiser(config)
+    log = (tmp_path / "whole" / "log.csv").read_bytes()
+    assert (config.out / "log.csv").read_bytes() == log and log.count(b"\n") == 3
     whole = read_arrays(tmp_path / "whole" / "denoiser.npz")
     for name, array in read_arrays(config.out / "denoiser.npz").items():
         np.testing.assert_array_equal(array, whole[name])
@@ -140,7 +142,11 @@ def test_files_of_another_run(config):
     with pytest.raises(InputError, match="other settings"):
         train_denoiser(replace(config, seed=1))
     (config.out / "state.npz").write_bytes(b"PK")
-    with pytest.raises(InputError, match=r"state\.npz"):
+    with pytest.raises(InputError, match=r"state\.npz: was saved by an earlier version"):
+        train_denoiser(config)
+    (config.out / "state.npz").unlink()
+    (config.out / "checkpoints" / "6" / "state" / "_METADATA").write_bytes(b"PK")
+    with pytest.raises(InputError, match=r"checkpoints: is damaged .*; give another --out$"):
         train_denoiser(config)
 
 

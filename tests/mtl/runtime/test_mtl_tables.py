@@ -67,6 +67,7 @@ def test_the_required_columns_tell_the_separator_of_a_header_with_several(tmp_pa
         ("image\tscore\na\t1\t \n", r"line 2: has 3 .*; remove the separator at the end$"),
         ('"image","score"\n"1","a",1\n', r"line 2: has 3 .*; name the column of '1' in the header"),
         ("image,score\na,1\nb\n", r"line 3: has 1 field, not the header's 2"),
+        ("image,score\na,1\nb,1,2,3,4\n", r"line 3: has 5 fields, not the header's 2"),
         ("image,score,Score\na,1,2\n", r"names Score twice, in the columns 2 and 3"),
         ("image,score, image\na,1,2\n", r"names image twice, in the columns 1 and 3"),
         (",image,score\n0,a,1\n", r"column 1 of the header ',image,score' has no name"),
