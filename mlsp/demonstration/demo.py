@@ -24,8 +24,8 @@ from mlsp.features.extraction import extract_to
 from mlsp.features.sources import DataSet
 from mlsp.figures.sheets import sheet
 from mlsp.prediction.predictor import Prediction, Predictor, predict_files
-from mlsp.prediction.quality_model import save_quality_model
-from mlsp.regression.regressor import MLPSettings, SVRSettings
+from mlsp.prediction.quality_model import Quality, save_quality_model
+from mlsp.regression import MLPSettings, SVRSettings
 from mlsp.report.report import PAGE, Remarks, ReportConfig, write_report
 from mlsp.report.report_data import beside, read_held
 from mlsp.report.web_page import Number, Section, figure, paragraph, table
@@ -181,7 +181,8 @@ def run_demo(config: DemoConfig, *, progress: bool = True) -> Path:
             method = Method("svr", matrix, SVRSettings())
             regressor = fit_for_use(method, scores, groups, seed=config.seed)
             about = "KADID-10k's mean ratings per condition"
-            save_quality_model(places.quality, model.folder, regressor, scores, about)
+            quality = Quality.of(regressor, scores, about)
+            save_quality_model(places.quality, model.folder, quality)
 
     say("[6/7] a ranking by the model that comes with the program", show=progress)
     with seconds("ranking"):

@@ -6,8 +6,7 @@ from pathlib import Path
 from mlsp.evaluation.benchmark_splits import Protocol
 from mlsp.features.crops import CROP_SIZE, CropPool, Pool
 from mlsp.features.pooling import Kind as FeatureKind
-from mlsp.regression.regressor import Kind, MLPSettings
-from mlsp.regression.regressor_training import Loss
+from mlsp.regression import Kind, Loss, MLPSettings
 from mtl.network.weights import INCLUDED
 from mtl.runtime.files import InputError
 from mtl.runtime.tables.columns import HigherIs
@@ -44,7 +43,7 @@ class BenchmarkConfig:
     """Beside the models: BRISQUE with support vectors, and the full-reference metrics by
     themselves where there are references."""
     loss: Loss = "mse"
-    """Of the networks, see mlsp.regression.regressor_training."""
+    """Of the networks, see mlsp.regression.settings."""
     balance: bool = False
     """Weight training pictures by how rare their scores are (Proportion Weighted Balancing)."""
     crops: int = 0

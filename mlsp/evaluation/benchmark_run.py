@@ -48,8 +48,8 @@ from mlsp.features.crops import Crops
 from mlsp.features.extraction import extract_to
 from mlsp.features.store import Features
 from mlsp.prediction.leaks import UNRECORDED, Planned, check_unseen, remarks_on, seen_by, unrecorded
-from mlsp.prediction.quality_model import save_quality_model
-from mlsp.regression.regressor import MLPSettings, SVRSettings, Weighting, settings_of
+from mlsp.prediction.quality_model import Quality, save_quality_model
+from mlsp.regression import MLPSettings, SVRSettings, Weighting, settings_of
 from mtl.evaluation.saved_splits import write_splits
 from mtl.evaluation.splits import Split
 from mtl.network.weights import FOLDER, TrainedModel, load_model
@@ -281,10 +281,7 @@ def _fit_for_use(
     save_quality_model(
         config.out / FOLDER,
         next(iter(models.values())).folder,
-        regressor,
-        first.scores,
-        planned.path.name,
-        config.features,
+        Quality.of(regressor, first.scores, planned.path.name, config.features),
         [seen],
     )
 

@@ -19,7 +19,9 @@ from mlsp.evaluation.measures import (
     srocc_by_distortion,
 )
 from mlsp.features.crops import Pool, pool_features
-from mlsp.regression.regressor import (
+from mlsp.regression import (
+    Examples,
+    Execution,
     Regressor,
     Settings,
     SVRSettings,
@@ -169,13 +171,12 @@ def compare_methods(
         say(f"{method.name}: {len(splits)} split(s) ...", show=progress)
         outcomes = train_and_test(
             method.settings,
-            method.features,
-            np.repeat(rated.scores, method.crops),
+            Examples(method.features, np.repeat(rated.scores, method.crops)),
             [_of_crops(split, method.crops) for split in splits],
             others=list(method.others.values()),
             seed=seed,
             weighting=method.weighting,
-            progress=progress,
+            execution=Execution(progress=progress),
         )
         table = judged_tests(
             method.name,
@@ -222,8 +223,8 @@ def fit_for_use(
     split = split_for_use(groups, seed=seed)
     return fit(
         method.settings,
-        (method.features[split.train], scores[split.train]),
-        (method.features[split.validation], scores[split.validation]),
+        Examples(method.features[split.train], scores[split.train]),
+        Examples(method.features[split.validation], scores[split.validation]),
         seed=seed,
         weighting=method.weighting,
     )

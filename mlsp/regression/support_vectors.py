@@ -16,35 +16,16 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from mlsp.regression.settings import Kernel, SVRSettings
+
 # Rows of the Gram matrix computed at once.
 ROWS_AT_ONCE = 1024
-
-Kernel = Literal["rbf", "linear"]
-
-
-@dataclass(frozen=True)
-class SVRSettings:
-    """Training of the support vector regression; scores have unit deviation."""
-
-    costs: tuple[float, ...] = (0.1, 1.0, 10.0, 100.0)
-    """Values of C tried; the one that validates best is kept."""
-    epsilon: float = 0.1
-    """Width of the tube without loss, in deviations of the scores."""
-    kernel: Kernel = "rbf"
-    tolerance: float = 1e-3
-    """Of libsvm, when it stops."""
-
-    @property
-    def kind(self) -> Literal["svr", "svr-linear"]:
-        """Name of the regressor."""
-        return "svr" if self.kernel == "rbf" else "svr-linear"
 
 
 @dataclass(frozen=True)
