@@ -1,7 +1,6 @@
 """All repetitions at once: the same as one alone, however grouped; kinds, losses, weights, others.
 
-The networks are small, but for the sizes that are counted; tests/mlsp/test_mlsp_regression.py has
-the paper's.
+The networks are small, but for the sizes that are counted; test_mlsp_regression.py has the paper's.
 """
 
 from dataclasses import replace
