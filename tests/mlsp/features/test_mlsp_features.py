@@ -10,8 +10,7 @@ import pytest
 
 from deepfl.program import main
 from mlsp.evaluation.benchmarking import Method, fit_for_use
-from mlsp.features import BLOCKS
-from mlsp.features import extraction as extract
+from mlsp.features import BLOCKS, extract
 from mlsp.features.blocks import LENGTH
 from mlsp.features.extraction import extract_to
 from mlsp.features.sources import Files, open_source, rated_files
