@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 
 from mlsp.evaluation.benchmarking import Method, Rated, random_splits
 from mlsp.evaluation.learning_curve import (
+    Curve,
     even_sizes,
+    extrapolate,
+    fit_curve,
     learning_curve,
     nested_splits,
     write_learning_curves,
 )
-from mlsp.evaluation.learning_curve_fit import Curve, extrapolate, fit_curve
 from mlsp.regression import SVRSettings
 from mtl.evaluation.splits import Split, split_by_group
 from mtl.runtime.files import InputError
