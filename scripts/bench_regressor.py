@@ -25,8 +25,16 @@ import jax
 import numpy as np
 
 from deepfl.command_line import parse, run_script
-from mlsp.regression.regressor import MLPSettings, Outcome, Settings, SVRSettings, train_and_test
-from mlsp.regression.regressor_training import member_bytes
+from mlsp.regression import (
+    Examples,
+    Execution,
+    MLPSettings,
+    Outcome,
+    Settings,
+    SVRSettings,
+    train_and_test,
+)
+from mlsp.regression.network_groups import member_bytes
 from mtl.evaluation.splits import Split, split_by_group
 from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.progress import say, stage
@@ -88,25 +96,25 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
 
 
-def timed(settings: Settings, made: Any, splits: Sequence[Split], **options: Any):
+def timed(settings: Settings, made: Any, splits: Sequence[Split], *, progress: bool = False):
     """Seconds and outcomes."""
     began = time.perf_counter()
-    outcomes = train_and_test(settings, made[0], made[1], splits, **options)
+    outcomes = train_and_test(
+        settings, Examples(made[0], made[1]), splits, execution=Execution(progress=progress)
+    )
     return time.perf_counter() - began, outcomes
 
 
 def epoch_seconds(
-    settings: MLPSettings, made: Any, splits: Sequence[Split], **options: Any
+    settings: MLPSettings, made: Any, splits: Sequence[Split], *, memory: int | None = None
 ) -> tuple[float, list[Outcome]]:
     """Seconds of an epoch of all members: the median of each group's epochs but the first, summed.
 
     Training, validation and, where it was the best epoch so far, the test pictures are in it.
     """
     ends: list[float] = []
-    outcomes = train_and_test(
-        settings, made[0], made[1], splits, after_epoch=lambda: ends.append(time.perf_counter()),
-        **options,
-    )  # fmt: skip
+    execution = Execution(memory, after_epoch=lambda: ends.append(time.perf_counter()))
+    outcomes = train_and_test(settings, Examples(made[0], made[1]), splits, execution=execution)
     by_group = np.array(ends).reshape(-1, settings.epochs)
     return float(np.median(np.diff(by_group, axis=1), axis=1).sum()), outcomes
 

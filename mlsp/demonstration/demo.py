@@ -21,8 +21,8 @@ from mlsp.evaluation.benchmarking import Method, Task, benchmark, fit_for_use
 from mlsp.features.extraction import extract_to
 from mlsp.features.sources import DataSet
 from mlsp.features.store import Features
-from mlsp.prediction.quality_model import save_quality_model
-from mlsp.regression.regressor import MLPSettings, SVRSettings
+from mlsp.prediction.quality_model import Quality, save_quality_model
+from mlsp.regression import MLPSettings, SVRSettings
 from mlsp.report.folder import PAGE
 from mtl.kadis.generate import generate
 from mtl.kadis.plan import GenerateConfig
@@ -164,7 +164,7 @@ def _quality_model(config: DemoConfig, places: Places, rated: RatedFeatures, mod
     method = Method("svr", rated.matrix, SVRSettings())
     regressor = fit_for_use(method, rated.scores, rated.groups, seed=config.seed)
     about = "KADID-10k's mean ratings per condition"
-    save_quality_model(places.quality, model, regressor, rated.scores, about)
+    save_quality_model(places.quality, model, Quality.of(regressor, rated.scores, about))
 
 
 def _conclude(page: Path, places: Places, progress: bool) -> None:

@@ -7,8 +7,7 @@ from mlsp.baselines import BASELINES
 from mlsp.evaluation.benchmark_splits import Protocol
 from mlsp.features.crops import CROP_SIZE, CropPool, Pool
 from mlsp.features.pooling import Kind as FeatureKind
-from mlsp.regression.regressor import Kind, MLPSettings
-from mlsp.regression.regressor_training import Loss
+from mlsp.regression import Kind, Loss, MLPSettings
 from mtl.network.weights import INCLUDED
 from mtl.runtime.files import InputError
 from mtl.runtime.tables.columns import HigherIs
@@ -47,7 +46,7 @@ class BenchmarkConfig:
     baseline: tuple[str, ...] = ("brisque",)
     """Conventional methods by their names in mlsp.baselines.BASELINES; a wrong name lists them."""
     loss: Loss = "mse"
-    """Of the networks, see mlsp.regression.regressor_training."""
+    """Of the networks, see mlsp.regression.settings."""
     balance: bool = False
     """Weight training pictures by how rare their scores are (Proportion Weighted Balancing)."""
     crops: int = 0

@@ -8,7 +8,14 @@ from jaxtyping import Float
 
 from mlsp.baselines.codebooks import LocalDescriptors, encoded, learn_encoder
 from mlsp.features.crops import Pool, pool_features
-from mlsp.regression.regressor import Outcome, Settings, Weighting, train_and_test
+from mlsp.regression import (
+    Examples,
+    Execution,
+    Outcome,
+    Settings,
+    Weighting,
+    train_and_test,
+)
 from mtl.evaluation.splits import Split, restricted
 from mtl.runtime.progress import progress_bar
 
@@ -55,13 +62,12 @@ class Method:
         """
         outcomes = train_and_test(
             self.settings,
-            self.features,
-            np.repeat(scores, self.crops),
+            Examples(self.features, np.repeat(scores, self.crops)),
             [self._of_crops(split) for split in splits],
             others=list(self.others.values()),
             seed=seed,
             weighting=self.weighting,
-            progress=progress,
+            execution=Execution(progress=progress),
         )
         return [
             replace(
@@ -124,8 +130,7 @@ class CodebookMethod:
                 ]
                 outcomes += train_and_test(
                     self.settings,
-                    encoded(self.pictures, rows, encoder),
-                    scores[rows],
+                    Examples(encoded(self.pictures, rows, encoder), scores[rows]),
                     [restricted(split, rows)],
                     others=others,
                     seed=seed + number,

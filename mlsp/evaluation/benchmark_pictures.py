@@ -21,7 +21,7 @@ from mlsp.evaluation.benchmarking import Rated
 from mlsp.features.crops import Crops
 from mlsp.features.extraction import extract_to
 from mlsp.features.store import Features
-from mlsp.regression.regressor import MLPSettings, SVRSettings, Weighting, settings_of
+from mlsp.regression import MLPSettings, SVRSettings, Weighting, settings_of
 from mtl.network.weights import TrainedModel
 from mtl.runtime.files import InputError
 from mtl.runtime.progress import say

@@ -43,7 +43,7 @@ from mlsp.evaluation.learning_curve import (
     write_learning_curves,
 )
 from mlsp.prediction.leaks import UNRECORDED, Planned, check_unseen, remarks_on, seen_by, unrecorded
-from mlsp.prediction.quality_model import save_quality_model
+from mlsp.prediction.quality_model import Quality, save_quality_model
 from mtl.evaluation.saved_splits import write_splits
 from mtl.evaluation.splits import Split, restricted
 from mtl.network.weights import FOLDER, TrainedModel, load_model
@@ -262,10 +262,7 @@ def _fit_for_use(
     save_quality_model(
         config.out / FOLDER,
         model.folder,
-        regressor,
-        first.scores,
-        planned.path.name,
-        config.features,
+        Quality.of(regressor, first.scores, planned.path.name, config.features),
         [seen],
     )
 

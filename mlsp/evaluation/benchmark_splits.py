@@ -15,7 +15,7 @@ from jaxtyping import Int
 
 from mlsp.databases import Database
 from mlsp.evaluation.benchmarking import random_splits
-from mlsp.evaluation.imbalance import opposing_split
+from mlsp.evaluation.imbalance import ScoreScale, opposing_split
 from mtl.evaluation.saved_splits import read_splits
 from mtl.evaluation.splits import (
     FEWEST_GROUPS,
@@ -188,7 +188,7 @@ def _opposing(opened: Opened, ends: Mapping[str, float], *, seed: int, repetitio
             seed=seed,
             repetition=repetition,
             references=database.references,
-            **ends,
+            scale=ScoreScale(**ends),
         )
     except InputError as error:
         raise InputError(f"{opened.path}: {error}") from error

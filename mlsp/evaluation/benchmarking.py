@@ -19,7 +19,7 @@ from mlsp.evaluation.measures import (
     share_within,
     srocc_by_distortion,
 )
-from mlsp.regression.regressor import Regressor, Settings, SVRSettings, fit
+from mlsp.regression import Examples, Regressor, Settings, SVRSettings, fit
 from mtl.evaluation.splits import FEWEST_GROUPS, Split, split_by_group
 from mtl.runtime.files import InputError
 from mtl.runtime.progress import say
@@ -187,8 +187,8 @@ def fit_for_use(
     split = split_for_use(groups, seed=seed)
     return fit(
         method.settings,
-        (method.features[split.train], scores[split.train]),
-        (method.features[split.validation], scores[split.validation]),
+        Examples(method.features[split.train], scores[split.train]),
+        Examples(method.features[split.validation], scores[split.validation]),
         seed=seed,
         weighting=method.weighting,
     )

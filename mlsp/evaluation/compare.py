@@ -23,7 +23,7 @@ from mlsp.evaluation.benchmark_results import Judged, draw_scatter, write_result
 from mlsp.evaluation.benchmark_run import run_benchmark
 from mlsp.evaluation.benchmark_splits import Opened, planned_splits
 from mlsp.evaluation.benchmarking import Benchmark, Rated, judged_tests, merged
-from mlsp.regression.regressor import Kind
+from mlsp.regression import Kind
 from mtl.evaluation.splits import FEWEST_PICTURES, Split, check_split
 from mtl.kadis.plan import read_manifest
 from mtl.network.inception_resnet_v2 import InceptionResNetV2

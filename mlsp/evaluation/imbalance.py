@@ -14,6 +14,7 @@ trains.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
@@ -23,12 +24,22 @@ from mtl.runtime.files import InputError
 from mtl.training.opinions.balancing import segments_of
 
 BINS = 20
-LOWEST, HIGHEST = 0.0, 100.0  # of KonIQ-10k's published scores
 LEAST_SHARE, LARGEST_SHARE = 0.1, 0.9  # of a bin, for training
 
 
+@dataclass(frozen=True)
+class ScoreScale:
+    """The ends of the possible scores; those of KonIQ-10k's published ones where not given."""
+
+    lowest: float = 0.0
+    highest: float = 100.0
+
+
+KONIQ_SCALE = ScoreScale()
+
+
 def training_shares() -> Float[np.ndarray, " b"]:
-    """Share of each bin's pictures for training, from the lowest scores to the highest."""
+    """Return the share for training of each bin's pictures, from the lowest scores on."""
     return np.linspace(LEAST_SHARE, LARGEST_SHARE, BINS)
 
 
@@ -37,19 +48,17 @@ def opposing_split(
     *,
     seed: int,
     repetition: int = 0,
-    lowest: float = LOWEST,
-    highest: float = HIGHEST,
+    scale: ScoreScale = KONIQ_SCALE,
     validation: float = VALIDATION_SHARE,
     references: Sequence[str] | None = None,
 ) -> Split:
-    """One random split in which high scores are for training and low ones for testing.
+    """Return a random split in which high scores are for training and low ones for testing.
 
     Args:
         scores: of the pictures, each of its own content.
         seed: decides, with the repetition, which pictures of a bin are which.
         repetition: number of the split.
-        lowest: of the possible scores.
-        highest: of the possible scores.
+        scale: the possible scores, which are cut into bins.
         validation: share, 0..1, of the training pictures of each bin that validate.
         references: of each picture, to make sure that all are different.
 
@@ -61,6 +70,7 @@ def opposing_split(
     scores = np.asarray(scores, np.float64)
     if not 0 <= validation <= 1:
         raise ValueError(f"the share of validation {validation} must be within 0..1")
+    lowest, highest = scale.lowest, scale.highest
     if not ((scores >= lowest) & (scores <= highest)).all():
         raise InputError(
             f"scores of {scores.min():g}..{scores.max():g} are not all within"
@@ -90,7 +100,7 @@ def opposing_split(
 
 
 def gap(balanced: Mapping[str, float], opposed: Mapping[str, float]) -> dict[str, float]:
-    """How much each measure loses by the opposing split: balanced minus opposed.
+    """Return how much each measure loses by the opposing split: balanced minus opposed.
 
     Section IV, tables I and II: PLCC and SRCC on KonIQ-10k less those on KonIQ-10k-LT. (CNNIQA's
     gap of SRCC is printed as 0.091 there and is 0.752 - 0.659 = 0.093.)
@@ -104,5 +114,5 @@ def gap(balanced: Mapping[str, float], opposed: Mapping[str, float]) -> dict[str
 
 
 def _rounded(number: float) -> int:
-    """To the nearest integer, halves up; what is a half but for rounding errors is one."""
+    """Round to the nearest integer, halves up; what is a half but for rounding errors is one."""
     return int(np.floor(number + 0.5 + 1e-9))

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mlsp.features.pooling import Kind
-from mlsp.regression.regressor import Regressor, load_regressor, save_regressor
+from mlsp.regression import Regressor, load_regressor, save_regressor
 from mtl.evaluation.seen import SEEN_FILE, SeenRatings, joined, read_seen, write_seen
 from mtl.network.weights import MODEL_FILE
 from mtl.runtime.files import InputError, whole_file, write_atomically
@@ -33,17 +33,22 @@ class Quality:
     """Of the scores it learned."""
     highest: float
 
+    @classmethod
+    def of(
+        cls,
+        regressor: Regressor,
+        scores: Float[np.ndarray, " n"],
+        ratings: str,
+        features: Kind = "mlsp",
+    ) -> "Quality":
+        """Return what there is to say of a regressor and the human scores it was fitted to."""
+        return cls(regressor, features, ratings, float(scores.min()), float(scores.max()))
+
 
 def save_quality_model(
-    folder: Path,
-    network: Path,
-    regressor: Regressor,
-    scores: Float[np.ndarray, " n"],
-    ratings: str,
-    features: Kind = "mlsp",
-    seen: Sequence[SeenRatings] = (),
+    folder: Path, network: Path, quality: Quality, seen: Sequence[SeenRatings] = ()
 ) -> None:
-    """A model folder with a regressor in it: a copy of the network's, self-contained.
+    """Write a model folder with a regressor in it: a copy of the network's, self-contained.
 
     A model that the folder held before is replaced. Until all is written the folder is no model, so
     a stopped call leaves no mixture of two.
@@ -51,10 +56,7 @@ def save_quality_model(
     Args:
         folder: to write.
         network: the model folder the features came from.
-        regressor: fitted to `scores`.
-        scores: the human scores, for their range.
-        ratings: where the scores came from, in words.
-        features: which ones it was fitted on.
+        quality: the regressor, and what it was fitted to.
         seen: rated pictures that the regressor was fitted to; those of the network are added.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -66,12 +68,12 @@ def save_quality_model(
             if path.suffix in PARTS and path.name not in names:
                 path.unlink()
     write_seen(folder, every)
-    save_regressor(folder / REGRESSOR_FILE, regressor)
+    save_regressor(folder / REGRESSOR_FILE, quality.regressor)
     known = {
-        "ratings": ratings,
-        "lowest": float(scores.min()),
-        "highest": float(scores.max()),
-        "features": features,
+        "ratings": quality.ratings,
+        "lowest": quality.lowest,
+        "highest": quality.highest,
+        "features": quality.features,
     }
     write_atomically(folder / RATINGS_FILE, json.dumps(known, indent=1))
     # model.json, which makes a folder a model, comes last.
@@ -82,7 +84,7 @@ def save_quality_model(
 
 
 def load_quality(folder: Path) -> Quality | None:
-    """What `save_quality_model` wrote; None where a folder holds no regressor.
+    """Read what `save_quality_model` wrote; None where a folder holds no regressor.
 
     Raises:
         InputError: the files are damaged.

@@ -29,7 +29,7 @@ _STATISTICS = ("mean", "variance")
 def initial_parameters(
     key: Array, features: int, units: tuple[int, int, int], batch_norm: bool
 ) -> Parameters:
-    """He normal kernels (arXiv:1502.01852), biases 0; names as `network` has them."""
+    """Draw He normal kernels (arXiv:1502.01852), and biases 0; names as `network` has them."""
     parameters = {}
     for k, (a, b) in enumerate(pairwise((features, *units, 1))):
         drawn = jax.random.normal(jax.random.fold_in(key, k), (a, b))
@@ -41,7 +41,7 @@ def initial_parameters(
 
 
 def learned_parameters(parameters: Parameters) -> Parameters:
-    """All but the running statistics."""
+    """Return all but the running statistics."""
     return {n: p for n, p in parameters.items() if not n.startswith(_STATISTICS)}
 
 
@@ -51,7 +51,7 @@ def network(
     key: Array | None = None,
     momentum: float = 0.0,
 ) -> tuple[Float[Array, " n"], Parameters]:
-    """Outputs, and the running statistics after them; with a key as in training.
+    """Return outputs, and the running statistics after them; with a key as in training.
 
     Args:
         parameters: w0 b0 ... w3 b3; with batch normalisation also scale0 shift0 mean0 variance0 ...
@@ -80,7 +80,7 @@ def network(
 
 
 def on_line(parameters: dict[str, np.ndarray], line: tuple[float, float]) -> dict[str, np.ndarray]:
-    """The network whose outputs are on the line."""
+    """Return the network whose outputs are on the line."""
     w, b = (f"{name}{len(UNITS)}" for name in "wb")
     slope, offset = (np.float32(v) for v in line)
     return {**parameters, w: parameters[w] * slope, b: parameters[b] * slope + offset}

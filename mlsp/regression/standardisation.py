@@ -19,7 +19,7 @@ class Standard:
 
     @classmethod
     def of(cls, features: Float[Array, "n f"], scores: np.ndarray, rows: np.ndarray) -> "Standard":
-        """Mean and deviation of some rows; a constant feature or score keeps deviation 1."""
+        """Measure mean and deviation of some rows; a constant column keeps deviation 1."""
         mean, deviation = statistics(features, jnp.asarray(rows))
         spread = float(np.std(scores[rows]))
         return cls(
@@ -30,15 +30,15 @@ class Standard:
         )
 
     def features(self, features: Float[np.ndarray, "n f"]) -> Float[np.ndarray, "n f"]:
-        """Features with mean 0 and deviation 1 over the training part."""
+        """Return features with mean 0 and deviation 1 over the training part."""
         return (np.asarray(features, np.float32) - self.feature_mean) / self.feature_deviation
 
     def scores(self, scores: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-        """Scores with mean 0 and deviation 1 over the training part."""
+        """Return scores with mean 0 and deviation 1 over the training part."""
         return ((scores - self.score_mean) / self.score_deviation).astype(np.float32)
 
     def back(self, standardised: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-        """From standardised scores to the users' scale."""
+        """Return standardised scores on the users' scale."""
         return standardised.astype(np.float64) * self.score_deviation + self.score_mean
 
 
@@ -46,7 +46,7 @@ class Standard:
 def statistics(
     features: Float[Array, "n f"], rows: Int[Array, " t"]
 ) -> tuple[Float[Array, " f"], Float[Array, " f"]]:
-    """Mean and deviation of some rows; the deviation of a feature that is constant there is 1.
+    """Return mean and deviation of some rows; the deviation of a constant feature is 1.
 
     Measured from the first of the rows, a constant is 0 exactly, whatever is rounded.
     """

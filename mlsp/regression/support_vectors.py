@@ -16,35 +16,16 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from mlsp.regression.settings import Kernel, SVRSettings
+
 # Rows of the Gram matrix computed at once.
 ROWS_AT_ONCE = 1024
-
-Kernel = Literal["rbf", "linear"]
-
-
-@dataclass(frozen=True)
-class SVRSettings:
-    """Training of the support vector regression; scores have unit deviation."""
-
-    costs: tuple[float, ...] = (0.1, 1.0, 10.0, 100.0)
-    """Values of C tried; the one that validates best is kept."""
-    epsilon: float = 0.1
-    """Width of the tube without loss, in deviations of the scores."""
-    kernel: Kernel = "rbf"
-    tolerance: float = 1e-3
-    """Of libsvm, when it stops."""
-
-    @property
-    def kind(self) -> Literal["svr", "svr-linear"]:
-        """Name of the regressor."""
-        return "svr" if self.kernel == "rbf" else "svr-linear"
 
 
 @dataclass(frozen=True)
@@ -61,7 +42,7 @@ class Machine:
     intercept: float
 
     def predict(self, kernel: Float[np.ndarray, "n t"]) -> Float[np.ndarray, " n"]:
-        """Standardised scores, from the kernel between pictures and the training part."""
+        """Return standardised scores, from the kernel between pictures and the training part."""
         return kernel[:, self.support].astype(np.float64) @ self.coefficients + self.intercept
 
 
@@ -73,7 +54,7 @@ def kernel_matrix(
     mean: Float[Array, " f"],
     deviation: Float[Array, " f"],
 ) -> Float[np.ndarray, "n t"]:
-    """K between pictures and a training part, both standardised, in float32.
+    """Return K between pictures and a training part, both standardised, in float32.
 
     Args:
         kernel: its name.
@@ -132,7 +113,7 @@ def fit_machine(
 def machine_arrays(
     kernel: Kernel, machine: Machine, vectors: Float[np.ndarray, "v f"]
 ) -> dict[str, np.ndarray]:
-    """What `support_vector_scores` needs of a machine.
+    """Return what `support_vector_scores` needs of a machine.
 
     vectors, coefficients, gamma, intercept; with the linear kernel, whose sum over the vectors does
     not depend on x, weights and intercept.
@@ -158,7 +139,7 @@ def machine_arrays(
 def support_vector_scores(
     kernel: Kernel, arrays: Mapping[str, np.ndarray], x: Float[np.ndarray, "n f"]
 ) -> Float[np.ndarray, " n"]:
-    """Σ_i coefficients_i K(x, vectors_i) + intercept of standardised features, in float64."""
+    """Return Σ_i coefficients_i K(x, vectors_i) + intercept of standardised x, in float64."""
     x = x.astype(np.float64)
     if kernel == "linear":
         return x @ arrays["weights"] + arrays["intercept"][0]

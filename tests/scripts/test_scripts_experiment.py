@@ -16,8 +16,8 @@ from mlsp.databases.condition_means import condition_means
 from mlsp.evaluation.benchmarking import Method, fit_for_use
 from mlsp.prediction.conditions import fit_conditions, save_conditions
 from mlsp.prediction.predictor import Predictor
-from mlsp.prediction.quality_model import save_quality_model
-from mlsp.regression.regressor import SVRSettings
+from mlsp.prediction.quality_model import Quality, save_quality_model
+from mlsp.regression import SVRSettings
 from mtl.kadis.shards import file_digest
 from mtl.network.weights import INCLUDED, load_model, model_folder
 from mtl.runtime.files import InputError, read_arrays
@@ -111,7 +111,7 @@ def judge(untrained, tmp_path):
     groups = [str(k) for k in range(len(known))]
     method = Method("svr", features.astype(np.float32), SVRSettings())
     regressor = fit_for_use(method, scores, groups, seed=0)
-    save_quality_model(tmp_path / "judge", run, regressor, scores, "ratings")
+    save_quality_model(tmp_path / "judge", run, Quality.of(regressor, scores, "ratings"))
     return tmp_path
 
 

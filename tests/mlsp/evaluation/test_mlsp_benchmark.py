@@ -13,8 +13,8 @@ from mlsp.evaluation.benchmark_config import BenchmarkConfig
 from mlsp.evaluation.benchmark_run import run_benchmark
 from mlsp.evaluation.benchmarking import Method, Rated, compare_methods, fit_for_use, random_splits
 from mlsp.evaluation.measures import judge
-from mlsp.prediction.quality_model import load_quality, save_quality_model
-from mlsp.regression.regressor import MLPSettings, SVRSettings
+from mlsp.prediction.quality_model import Quality, load_quality, save_quality_model
+from mlsp.regression import MLPSettings, SVRSettings
 from mtl.evaluation.splits import Split
 from mtl.runtime.files import InputError
 
@@ -132,7 +132,7 @@ def test_a_kill_leaves_no_mixture_of_two_models(tmp_path, monkeypatch):
         for file in ("model.json", "weights.npz"):
             (tmp_path / name / file).write_text(name)
     out = tmp_path / "model"
-    save_quality_model(out, tmp_path / "one", regressor, scores, "ratings.csv")
+    save_quality_model(out, tmp_path / "one", Quality.of(regressor, scores, "ratings.csv"))
 
     def killed(*_):
         raise KeyboardInterrupt
@@ -140,11 +140,12 @@ def test_a_kill_leaves_no_mixture_of_two_models(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("shutil.copyfileobj", killed)
         with pytest.raises(KeyboardInterrupt):
-            save_quality_model(out, tmp_path / "two", regressor, scores, "ratings.csv")
+            save_quality_model(out, tmp_path / "two", Quality.of(regressor, scores, "ratings.csv"))
     assert not (out / "model.json").exists()
-    save_quality_model(out, tmp_path / "two", regressor, scores, "ratings.csv")
+    save_quality_model(out, tmp_path / "two", Quality.of(regressor, scores, "ratings.csv"))
     assert (out / "model.json").read_text() == (out / "weights.npz").read_text() == "two"
-    save_quality_model(out, out, regressor, scores + 1, "ratings.csv")  # as --model OUT/model
+    # As --model OUT/model does.
+    save_quality_model(out, out, Quality.of(regressor, scores + 1, "ratings.csv"))
     assert (out / "model.json").read_text() == "two" and load_quality(out).lowest == 2
 
 

@@ -12,7 +12,7 @@ from mlsp.databases import open_database
 from mlsp.evaluation import benchmark_run
 from mlsp.evaluation.benchmark_config import BenchmarkConfig
 from mlsp.evaluation.benchmark_run import run_benchmark
-from mlsp.evaluation.imbalance import opposing_split
+from mlsp.evaluation.imbalance import ScoreScale, opposing_split
 from mtl.evaluation.saved_splits import read_splits
 from mtl.evaluation.splits import Split
 from mtl.runtime.files import InputError
@@ -159,9 +159,8 @@ def test_koniqs_scale_comes_from_its_table(tmp_path, low, high):
     # Of 1..5 the deviations of the ratings are on the scores' scale; of 0..100 they are not.
     assert (database.deviations is None) == (high == 100)
     assert bool(database.no_deviations) == (high == 100)
-    split = opposing_split(
-        database.scores, seed=0, lowest=database.lowest, highest=database.highest
-    )
+    scale = ScoreScale(database.lowest, database.highest)
+    split = opposing_split(database.scores, seed=0, scale=scale)
     means = [database.scores[rows].mean() for rows in (split.train, split.test)]
     assert means[0] > means[1] + 0.05 * (high - low)
 

@@ -16,7 +16,7 @@ from mlsp.evaluation.benchmark_methods import CodebookMethod, Method
 from mlsp.evaluation.benchmark_run import run_benchmark
 from mlsp.evaluation.benchmarking import Rated, compare_methods, random_splits
 from mlsp.evaluation.learning_curve import learning_curve, nested_splits
-from mlsp.regression.regressor import SVRSettings
+from mlsp.regression import SVRSettings
 from mlsp.report.benchmark_tables import is_own
 from mtl.evaluation.saved_splits import read_splits
 from mtl.runtime.files import InputError

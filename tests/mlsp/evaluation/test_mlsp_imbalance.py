@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mlsp.evaluation.imbalance import BINS, gap, opposing_split, training_shares
+from mlsp.evaluation.imbalance import BINS, ScoreScale, gap, opposing_split, training_shares
 from mtl.evaluation.splits import VALIDATION_SHARE
 from mtl.runtime.files import InputError
 from mtl.runtime.tables.csv_tables import read_table
@@ -90,14 +90,14 @@ def test_the_shares_rise_from_a_tenth_to_nine_tenths():
 def test_other_scales_are_split_alike():
     scores = np.random.default_rng(0).uniform(0, 100, 500)
     one = opposing_split(scores, seed=1)
-    two = opposing_split(scores / 25 + 1, seed=1, lowest=1, highest=5)
+    two = opposing_split(scores / 25 + 1, seed=1, scale=ScoreScale(1, 5))
     assert np.array_equal(one.test, two.test)
 
 
 def test_what_cannot_be_split_is_said():
     scores = np.linspace(0, 100, 50)
     with pytest.raises(InputError, match=r"scores of 0\.\.100 are not all within 1\.\.5"):
-        opposing_split(scores, seed=0, lowest=1, highest=5)
+        opposing_split(scores, seed=0, scale=ScoreScale(1, 5))
     with pytest.raises(InputError, match="those of one reference"):
         opposing_split(scores, seed=0, references=[f"{k // 2}" for k in range(50)])
     with pytest.raises(InputError, match="a part would be empty"):

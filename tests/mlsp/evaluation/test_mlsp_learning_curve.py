@@ -19,7 +19,7 @@ from mlsp.evaluation.learning_curve import (
     nested_splits,
     write_learning_curves,
 )
-from mlsp.regression.regressor import SVRSettings
+from mlsp.regression import SVRSettings
 from mtl.evaluation.splits import Split, split_by_group
 from mtl.runtime.files import InputError
 

@@ -10,15 +10,14 @@ import pytest
 
 from deepfl.program import main
 from mlsp.evaluation.benchmarking import Method, fit_for_use
-from mlsp.features import BLOCKS
-from mlsp.features import extraction as extract
+from mlsp.features import BLOCKS, extract
 from mlsp.features.blocks import LENGTH
 from mlsp.features.extraction import extract_to
 from mlsp.features.sources import Files, open_source, rated_files
 from mlsp.features.store import load_features
 from mlsp.prediction.predictor import Predictor
-from mlsp.prediction.quality_model import save_quality_model
-from mlsp.regression.regressor import SVRSettings
+from mlsp.prediction.quality_model import Quality, save_quality_model
+from mlsp.regression import SVRSettings
 from mtl.evaluation.seen import SeenRatings, write_seen
 from mtl.network.model import ModelConfig
 from mtl.network.weights import load_model, save_model
@@ -170,7 +169,9 @@ def test_a_body_without_heads_predicts_with_a_regressor_alone(model, sample, tmp
     scores = np.linspace(1, 5, 12)
     groups = [str(k) for k in range(12)]
     regressor = fit_for_use(Method("svr", known, SVRSettings()), scores, groups, seed=0)
-    save_quality_model(tmp_path / "quality", tmp_path / "body", regressor, scores, "ratings.csv")
+    save_quality_model(
+        tmp_path / "quality", tmp_path / "body", Quality.of(regressor, scores, "ratings.csv")
+    )
     prediction = Predictor(tmp_path / "quality")("cat.png", image)
     assert prediction.scores == {}
     assert prediction.quality == pytest.approx(regressor.predict(features[None])[0], abs=1e-3)

@@ -10,7 +10,14 @@ from sklearn.svm import SVR
 from mlsp.evaluation.benchmark_results import Judged, write_results
 from mlsp.evaluation.benchmarking import Method, Task, benchmark, fit_for_use
 from mlsp.evaluation.measures import MEASURES, judge
-from mlsp.regression.regressor import MLPSettings, SVRSettings, fit, load_regressor, save_regressor
+from mlsp.regression import (
+    Examples,
+    MLPSettings,
+    SVRSettings,
+    fit,
+    load_regressor,
+    save_regressor,
+)
 from mtl.evaluation.splits import split_by_group
 from mtl.runtime.files import InputError
 from mtl.runtime.tables.csv_tables import read_table
@@ -66,7 +73,10 @@ def test_a_saved_regressor_predicts_the_same(known, settings, tmp_path):
 def test_the_stored_support_vectors_are_scikit_learns(known):
     features, scores, _ = known
     regressor = fit(
-        SVRSettings((10.0,)), (features[:90], scores[:90]), (features[90:], scores[90:]), seed=0
+        SVRSettings((10.0,)),
+        Examples(features[:90], scores[:90]),
+        Examples(features[90:], scores[90:]),
+        seed=0,
     )
     standard = regressor.standard
     x, y = standard.features(features), standard.scores(scores)

@@ -1,7 +1,6 @@
 """All repetitions at once: the same as one alone, however grouped; kinds, losses, weights, others.
 
-The networks are small, but for the sizes that are counted; tests/mlsp/test_mlsp_regression.py has
-the paper's.
+The networks are small, but for the sizes that are counted; test_mlsp_regression.py has the paper's.
 """
 
 from dataclasses import replace
@@ -14,11 +13,11 @@ import pytest
 import scipy.stats
 from sklearn.svm import SVR
 
-import mlsp.regression.regressor_training as training
-from mlsp.regression.regressor import (
+from mlsp.regression import (
     KINDS,
+    Examples,
+    Execution,
     MLPSettings,
-    Standard,
     SVRSettings,
     fit,
     load_regressor,
@@ -26,13 +25,17 @@ from mlsp.regression.regressor import (
     settings_of,
     train_and_test,
 )
+from mlsp.regression.network_epoch import begin
+from mlsp.regression.network_groups import available_bytes, grouped_members, member_bytes
+from mlsp.regression.regressor_network import network
+from mlsp.regression.standardisation import Standard
 from mtl.evaluation.splits import Split, split_by_group
 from mtl.runtime.files import InputError
 from mtl.training.opinions.balancing import proportion_weights
 
 SMALL = (64, 32, 16)
 NETWORK = MLPSettings((1e-2, 1e-3), epochs=3, batch_size=16, units=SMALL)
-FITTING_ONE = 1  # bytes: each member trains alone
+FITTING_ONE = Execution(memory=1)  # byte: each member trains alone
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +63,7 @@ def plenty():
 def together(known):
     """All members in one group."""
     features, scores, splits = known
-    return train_and_test(NETWORK, features, scores, splits, seed=5)
+    return train_and_test(NETWORK, Examples(features, scores), splits, seed=5)
 
 
 def assert_alike(one, two) -> None:
@@ -72,7 +75,9 @@ def assert_alike(one, two) -> None:
 def test_groups_do_not_change_a_repetition(known, together):
     features, scores, splits = known
     assert len({len(split.train) // 16 for split in splits}) > 1  # unequal numbers of batches
-    alone = train_and_test(NETWORK, features, scores, splits, seed=5, memory=FITTING_ONE)
+    alone = train_and_test(
+        NETWORK, Examples(features, scores), splits, seed=5, execution=FITTING_ONE
+    )
     for one, two in zip(together, alone, strict=True):
         assert_alike(one, two)
 
@@ -80,7 +85,7 @@ def test_groups_do_not_change_a_repetition(known, together):
 def test_a_repetition_is_what_fitting_it_alone_gives(known, together):
     features, scores, splits = known
     split = splits[1]
-    parts = [(features[rows], scores[rows]) for rows in (split.train, split.validation)]
+    parts = [Examples(features[rows], scores[rows]) for rows in (split.train, split.validation)]
     regressor = fit(NETWORK, *parts, seed=6)
     assert regressor.chosen == together[1].chosen
     assert regressor.validation_loss == pytest.approx(together[1].validation_loss, rel=1e-3)
@@ -95,26 +100,26 @@ def test_a_repetition_is_what_fitting_it_alone_gives(known, together):
 def test_groups_are_as_large_as_the_memory_allows():
     splits = [Split(np.arange(70), np.arange(5), np.arange(5))] * 4
     splits += [Split(np.arange(9), np.arange(5), np.arange(5))]
-    each = training.member_bytes(NETWORK, 8, keep=False)
-    kept, plain = (training.member_bytes(MLPSettings(), 16928, keep=keep) for keep in (True, False))
+    each = member_bytes(NETWORK, 8, keep=False)
+    kept, plain = (member_bytes(MLPSettings(), 16928, keep=keep) for keep in (True, False))
     assert kept - plain == 4 * sum(a * b + b for a, b in pairwise((16928, 2048, 1024, 256, 1)))
     assert plain > 4 * (kept - plain)  # weights, gradient and two moments, and rows
     sizes = {}
     for at_once in (0.5, 1, 3, 5, 100):
-        groups = training._groups(NETWORK, 8, splits, False, int(at_once * each))
+        groups = grouped_members(NETWORK, 8, splits, False, int(at_once * each))
         members = [member for group in groups for member in group]
         assert sorted(members) == sorted((k, rate) for k in range(5) for rate in (1e-2, 1e-3))
         sizes[at_once] = [len(group) for group in groups]
     # Nine training rows make another batch, and another program.
     assert sizes == {0.5: [1] * 10, 1: [1] * 10, 3: [2, 3, 3, 2], 5: [4, 4, 2], 100: [8, 2]}
-    assert training.available_bytes() > 10**8
+    assert available_bytes() > 10**8
 
 
 def test_batch_normalisation_learns_and_judges_by_running_statistics(plenty, tmp_path):
     features, scores, splits = plenty
     settings = MLPSettings((1e-2,), 12, 32, SMALL, batch_norm=True, momentum=0.8)
     split = splits[0]
-    parts = [(features[rows], scores[rows]) for rows in (split.train, split.validation)]
+    parts = [Examples(features[rows], scores[rows]) for rows in (split.train, split.validation)]
     regressor = fit(settings, *parts, seed=0)
     predicted = regressor.predict(features[split.test])
     assert scipy.stats.spearmanr(predicted, scores[split.test]).statistic > 0.7
@@ -132,14 +137,14 @@ def test_the_layer_with_batch_normalisation_is_keras():
     """Against the formula of Keras' layer in double precision, in training and after it."""
     rng = np.random.default_rng(0)
     keys = jnp.stack([jax.random.key(0)])
-    state = training._begin(keys, 4, SMALL, True, False)
+    state = begin(keys, 4, SMALL, True, False)
     parameters = {name: array[0] for name, array in state.parameters.items()}
     x = rng.normal(size=(16, 4)).astype(np.float32)
-    _, statistics = training.network(parameters, x, jax.random.key(1), 0.99)
+    _, statistics = network(parameters, x, jax.random.key(1), 0.99)
     y = x.astype(np.float64) @ np.asarray(parameters["w0"], np.float64)
     np.testing.assert_allclose(statistics["mean0"], 0.01 * y.mean(0), atol=1e-6)
     np.testing.assert_allclose(statistics["variance0"], 0.99 + 0.01 * y.var(0), rtol=1e-5)
-    outputs, none = training.network(parameters | statistics, x)
+    outputs, none = network(parameters | statistics, x)
     assert not none
     h = x.astype(np.float64)
     for k in range(3):
@@ -151,9 +156,7 @@ def test_the_layer_with_batch_normalisation_is_keras():
 
 
 def test_initial_weights_are_he_normal():
-    state = training._begin(
-        jnp.stack([jax.random.key(k) for k in (0, 1)]), 50, (200, 100, 400), False, False
-    )
+    state = begin(jnp.stack([jax.random.key(k) for k in (0, 1)]), 50, (200, 100, 400), False, False)
     for k, incoming in enumerate((50, 200, 100, 400)):
         drawn = np.asarray(state.parameters[f"w{k}"])
         assert drawn.std() == pytest.approx(np.sqrt(2 / incoming), rel=0.1)
@@ -165,7 +168,9 @@ def test_initial_weights_are_he_normal():
 def test_every_loss_learns_on_the_users_scale(plenty, loss):
     features, scores, splits = plenty
     settings = MLPSettings((1e-2,), epochs=12, batch_size=32, units=SMALL, loss=loss)
-    (found,) = train_and_test(settings, features, scores, splits, weighting=proportion_weights)
+    (found,) = train_and_test(
+        settings, Examples(features, scores), splits, weighting=proportion_weights
+    )
     true = scores[splits[0].test]
     assert scipy.stats.spearmanr(found.predicted, true).statistic > 0.7
     assert np.sqrt(np.mean((found.predicted - true) ** 2)) < 0.8 * true.std()
@@ -179,7 +184,7 @@ def test_weights_are_those_of_the_training_part(known, together):
         seen.append(part)
         return np.ones(len(part))
 
-    plain = train_and_test(NETWORK, features, scores, splits, seed=5, weighting=ones)
+    plain = train_and_test(NETWORK, Examples(features, scores), splits, seed=5, weighting=ones)
     for part, split in zip(seen, splits, strict=True):
         assert np.array_equal(part, scores[split.train])
     for one, two in zip(together, plain, strict=True):
@@ -197,7 +202,7 @@ def test_a_picture_without_weight_teaches_nothing(known):
         return (np.arange(len(part)) >= 20).astype(float)
 
     one, two, three = (
-        train_and_test(settings, features, some, [split], weighting=w)[0].predicted
+        train_and_test(settings, Examples(features, some), [split], weighting=w)[0].predicted
         for some, w in ((scores, without), (swapped, without), (swapped, None))
     )
     np.testing.assert_allclose(one, two, atol=2e-2)
@@ -208,9 +213,11 @@ def test_other_databases_are_predicted_as_the_kept_regressor_does(known, togethe
     features, scores, splits = known
     other = features[::3] + 0.25
     for settings in (NETWORK, SVRSettings((1.0,)), SVRSettings((1.0,), kernel="linear")):
-        found = train_and_test(settings, features, scores, splits[:2], seed=5, others=[other])
+        found = train_and_test(
+            settings, Examples(features, scores), splits[:2], seed=5, others=[other]
+        )
         split = splits[1]
-        parts = [(features[rows], scores[rows]) for rows in (split.train, split.validation)]
+        parts = [Examples(features[rows], scores[rows]) for rows in (split.train, split.validation)]
         regressor = fit(settings, *parts, seed=6)
         (elsewhere,) = found[1].others
         np.testing.assert_allclose(elsewhere, regressor.predict(other), atol=2e-2)
@@ -224,7 +231,7 @@ def test_support_vectors_are_scikit_learns_on_the_same_features(known, kernel):
     for half in (np.float32, np.float16):
         stored = features.astype(half)
         settings = SVRSettings((2.0,), kernel=kernel, tolerance=1e-6)
-        found = train_and_test(settings, stored, scores, splits)
+        found = train_and_test(settings, Examples(stored, scores), splits)
         for split, outcome in zip(splits, found, strict=True):
             standard = Standard.of(jnp.asarray(stored), scores, split.train)
             x, y = standard.features(stored), standard.scores(scores)
@@ -239,8 +246,10 @@ def test_support_vectors_are_scikit_learns_on_the_same_features(known, kernel):
 def test_the_cost_that_validates_best_is_kept(known):
     features, scores, splits = known
     costs = (1e-4, 1.0, 10.0)
-    (chosen,) = train_and_test(SVRSettings(costs), features, scores, splits[:1])
-    each = [train_and_test(SVRSettings((c,)), features, scores, splits[:1])[0] for c in costs]
+    (chosen,) = train_and_test(SVRSettings(costs), Examples(features, scores), splits[:1])
+    each = [
+        train_and_test(SVRSettings((c,)), Examples(features, scores), splits[:1])[0] for c in costs
+    ]
     best = min(each, key=lambda outcome: outcome.validation_loss)
     assert chosen.chosen == best.chosen != costs[0]
     np.testing.assert_array_equal(chosen.predicted, best.predicted)
@@ -261,10 +270,12 @@ def test_standardisation_is_of_the_training_part_and_leaves_constants(known):
 def test_a_rate_that_diverges_never_wins(known):
     features, scores, splits = known
     wild = MLPSettings((1e30, 1e-3), epochs=2, batch_size=16, units=SMALL)
-    (found,) = train_and_test(wild, features, scores, splits[:1])
+    (found,) = train_and_test(wild, Examples(features, scores), splits[:1])
     assert found.chosen == 1e-3 and np.isfinite(found.predicted).all()
     with pytest.raises(InputError, match="diverged with every learning rate"):
-        train_and_test(replace(wild, learning_rates=(1e30,)), features, scores, splits[:1])
+        train_and_test(
+            replace(wild, learning_rates=(1e30,)), Examples(features, scores), splits[:1]
+        )
 
 
 def test_numbers_that_are_not_finite_are_refused(known):
@@ -273,13 +284,15 @@ def test_numbers_that_are_not_finite_are_refused(known):
     broken[3, 2] = np.inf
     for settings in (NETWORK, SVRSettings()):
         with pytest.raises(InputError, match="some features are not finite"):
-            train_and_test(settings, broken, scores, splits)
+            train_and_test(settings, Examples(broken, scores), splits)
         with pytest.raises(InputError, match="some scores are not finite"):
-            train_and_test(settings, features, np.where(scores > 50, np.nan, scores), splits)
+            train_and_test(
+                settings, Examples(features, np.where(scores > 50, np.nan, scores)), splits
+            )
     with pytest.raises(ValueError, match="do not go together"):
-        train_and_test(NETWORK, features, scores[:-1], splits)
+        train_and_test(NETWORK, Examples(features, scores[:-1]), splits)
     with pytest.raises(ValueError, match="do not go together"):
-        train_and_test(NETWORK, features, scores, splits, others=[features[:, 1:]])
+        train_and_test(NETWORK, Examples(features, scores), splits, others=[features[:, 1:]])
 
 
 def test_every_kind_has_settings_of_its_name():

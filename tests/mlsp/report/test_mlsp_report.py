@@ -17,7 +17,7 @@ from jinja2 import UndefinedError
 from deepfl.program import main
 from mlsp.evaluation.benchmark_results import Judged, draw_cross, draw_scatter, write_results
 from mlsp.evaluation.benchmarking import Method, Rated, compare_methods, random_splits
-from mlsp.regression.regressor import SVRSettings
+from mlsp.regression import SVRSettings
 from mlsp.report.report import PAGE, Remarks, ReportConfig, write_report
 from mlsp.report.web_page import Figure, Missing, Number, Picture, Section, Table, page
 from mtl.kadis.plan import plan_digest, read_manifest
