@@ -37,8 +37,8 @@ from mtl.network.weights import INCLUDED, MODEL_FILE, load_model
 from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.progress import say
 from mtl.runtime.tables.csv_tables import read_table, table_text
-from mtl.training.learning_curves import read_log
 from mtl.training.multitask.train import TrainConfig, train
+from mtl.training.run_folder import read_log
 
 SETTINGS_FILE, TIMES_FILE = "demo.json", "seconds.json"
 SHOWN = "chelsea.png"  # on the contact sheet

@@ -34,7 +34,7 @@ from mtl.evaluation.splits import Split
 from mtl.runtime.files import InputError
 from mtl.runtime.memory import free_memory
 from mtl.runtime.progress import progress_bar
-from mtl.training.opinions.opinion_losses import LOSSES, line_onto
+from mtl.training.opinions.losses import LOSSES, line_onto
 
 # Rows a network is given at once where it only predicts.
 ROWS_AT_ONCE = 256
@@ -61,7 +61,7 @@ class MLPSettings:
     momentum: float = 0.99
     """Of batch normalisation's running statistics; below it for runs of under 500 steps."""
     loss: Loss = "mse"
-    """mtl.training.opinions.opinion_losses, of scores with mean 0 and deviation 1; plcc and
+    """mtl.training.opinions.losses, of scores with mean 0 and deviation 1; plcc and
     norm-in-norm compare the pictures of a batch, and their predictions are brought onto the scale
     by a straight line that is fitted to the validation part."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orbax.checkpoint as ocp
 
-from mtl.training.training_step import State
+from mtl.training.step import State
 
 STATE, EPOCH = "state", "epoch"  # parts of a checkpoint
 LOSS_SUM = "loss_sum"

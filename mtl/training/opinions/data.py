@@ -26,8 +26,8 @@ from mtl.runtime.contents import content_digests
 from mtl.runtime.files import InputError, file_digest
 from mtl.runtime.tables.columns import TableColumns
 from mtl.training.opinions.balancing import CLASSES, class_weights, segment_weights, segments_of
-from mtl.training.opinions.finetune_config import FinetuneConfig
-from mtl.training.opinions.opinion_losses import LOSSES
+from mtl.training.opinions.config import FinetuneConfig
+from mtl.training.opinions.losses import LOSSES
 
 # Two pictures always correlate with 1 or -1.
 FEWEST_COMPARED = 3
