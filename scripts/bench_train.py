@@ -41,7 +41,8 @@ from mtl.runtime.tables.csv_tables import read_table, table_text
 from mtl.training.batches import PREFETCHED_BATCHES as READ_AHEAD
 from mtl.training.batches import Batch, training_batches
 from mtl.training.distribution import Placement
-from mtl.training.loop import STEPS_AHEAD, network
+from mtl.training.engine import network
+from mtl.training.loop import STEPS_AHEAD
 from mtl.training.multitask.data import ScoredImages
 from mtl.training.settings import RunSettings, check_settings, run_settings
 from mtl.training.step import Programs, State

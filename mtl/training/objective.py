@@ -1,6 +1,6 @@
 """What a run trains for: the targets, the loss, the measures, and which epoch is the best.
 
-The engine (`mtl.training.loop`) trains any objective and knows of it only what stands here. Those
+The engine (`mtl.training.engine`) trains any objective and knows of it only what stands here. Those
 that there are: `mtl.training.multitask` and `mtl.training.opinions`.
 """
 

@@ -27,7 +27,7 @@ from mtl.runtime.files import InputError
 from mtl.runtime.progress import say
 from mtl.runtime.stopping import STOP_FILE
 from mtl.training.distribution import join, leads, on_first_process
-from mtl.training.loop import train_for
+from mtl.training.engine import train_for
 from mtl.training.multitask.config import TrainConfig, differing, train_config
 from mtl.training.multitask.data import ScoredData, open_data
 from mtl.training.multitask.objective import MultitaskObjective

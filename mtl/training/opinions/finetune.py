@@ -49,7 +49,7 @@ from mtl.runtime.contents import digest_of
 from mtl.runtime.files import InputError, file_digest, write_atomically
 from mtl.runtime.progress import say
 from mtl.runtime.tables.csv_tables import read_table
-from mtl.training.loop import train_for
+from mtl.training.engine import train_for
 from mtl.training.opinions.config import FinetuneConfig, differing, staged_settings
 from mtl.training.opinions.data import open_table
 from mtl.training.opinions.objective import PREDICTIONS_FILE, SUMMARY_FILE, OpinionObjective
