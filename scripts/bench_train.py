@@ -102,7 +102,7 @@ class Bench:
         metrics = tuple(read_manifest(config.data)["plan"]["metrics"])
         equalization = HistogramEqualization.from_json((config.data / EQUALIZATION).read_text())
         self.images = ScoredImages(config.data, "train", metrics, equalization)
-        check_settings(self.settings, config.data, self.images)
+        check_settings(self.settings, config.data, self.images.size, len(self.images))
         if config.steps < 1:
             raise InputError("--steps must be positive")
         self.model = ModelConfig(metrics)

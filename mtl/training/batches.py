@@ -152,7 +152,7 @@ class _Rows:
 
 
 def _read(part: _Rows, workers: int) -> Iterator[dict[str, np.ndarray]]:
-    """The batches of a part, read ahead by threads or by processes."""
+    """Yield the batches of a part, read ahead by threads or by processes."""
     if not len(part):
         return
     batches = grain.MapDataset.source(part).batch(part.rows_per_batch)

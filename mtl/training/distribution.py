@@ -39,7 +39,7 @@ class Placement:
         self._ours = [k for k, d in enumerate(devices) if d.process_index == jax.process_index()]
 
     def rows(self, batch_size: int) -> range:
-        """The rows of a batch that this process has to provide.
+        """Return the rows of a batch that this process has to provide.
 
         Raises:
             InputError: the devices cannot share a batch evenly.
@@ -53,11 +53,11 @@ class Placement:
         return range(self._ours[0] * each, (self._ours[-1] + 1) * each)
 
     def shared(self, rows: np.ndarray) -> jax.Array:
-        """This process's rows as its part of one array over all devices."""
+        """Place this process's rows as its part of one array over all devices."""
         return jax.make_array_from_process_local_data(self.split, rows)
 
     def request(self, number: int) -> jax.Array:
-        """A request of this process, to be handed to a step."""
+        """Place a request of this process, to be handed to a step."""
         return self.shared(np.full(len(self._ours), number, np.int32))
 
 
@@ -81,12 +81,12 @@ def join() -> None:
 
 
 def leads() -> bool:
-    """Whether this is the first, or the only, of the processes."""
+    """Tell whether this is the first, or the only, of the processes."""
     return jax.process_index() == 0
 
 
 def on_first_process(action: Callable[[], Result]) -> Result | None:
-    """What the first process's `action` returns, there; None on the others.
+    """Run `action` on the first process and return its result there; None on the others.
 
     Raises:
         InputError: on the others too, if the action failed.

@@ -32,7 +32,7 @@ def run_workers(
     scratch: Path,
     stop: Callable[[], None],
 ) -> Result:
-    """Run `work` in so many processes through Ray Train; what the first one returned.
+    """Run `work` in so many processes through Ray Train, and return what the first one returned.
 
     A lost worker ends the others, and all are started again. GPUs and cores of the cluster are
     divided evenly. What the first worker writes to its standard error appears on ours.
@@ -96,7 +96,7 @@ def run_workers(
 
 
 def _share(resources: dict[str, float], number: int) -> dict[str, float]:
-    """A worker's part of the cluster: whole cores, and whole GPUs if there are any."""
+    """Return a worker's part of the cluster: whole cores, and whole GPUs if there are any."""
     share = {"CPU": resources.get("CPU", 0) // number}
     if resources.get("GPU"):
         share["GPU"] = resources["GPU"] // number
@@ -107,7 +107,7 @@ def _share(resources: dict[str, float], number: int) -> dict[str, float]:
 
 
 def _environment(share: dict[str, float]) -> dict[str, str]:
-    """What a worker has to know before it starts."""
+    """Return what a worker has to know before it starts."""
     environment = {"TF_CPP_MIN_LOG_LEVEL": "2", "GRPC_VERBOSITY": "ERROR"}
     if "GPU" not in share:
         environment |= {"JAX_PLATFORMS": "cpu", "NPROC": str(int(share["CPU"]))}  # XLA's threads
@@ -115,7 +115,7 @@ def _environment(share: dict[str, float]) -> dict[str, str]:
 
 
 def _heard(work: Callable[[], Result], output: Path) -> Result:
-    """In a worker: the first one's standard error goes where we read it."""
+    """Run `work` in a worker; the first one's standard error goes where we read it."""
     logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports what concerns developers
     if not leads():
         return work()
@@ -124,7 +124,7 @@ def _heard(work: Callable[[], Result], output: Path) -> Result:
 
 
 def _backend() -> Any:
-    """Ray Train's hook that joins the workers.
+    """Return Ray Train's hook that joins the workers.
 
     Its own for JAX does nothing without GPUs: the workers would each train a copy.
     """

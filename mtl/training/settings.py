@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from mtl.network.inception_resnet_v2 import BATCH_NORM_MOMENTUM, SMALLEST_SIDE
 from mtl.runtime.files import InputError
@@ -77,17 +77,6 @@ class RunSettings:
         return Batching(self.batch_size, self.crop, self.flip, self.seed, self.loader_workers)
 
 
-class Sized(Protocol):
-    """A number of images of one size."""
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width."""
-        ...
-
-    def __len__(self) -> int: ...
-
-
 def run_settings(config: Any, **others: Any) -> RunSettings:
     """Take a run's settings from an objective's configuration.
 
@@ -108,13 +97,14 @@ def as_json(config: Any) -> dict[str, Any]:
     return json.loads(json.dumps(asdict(config), default=str))
 
 
-def check_settings(settings: RunSettings, source: Path, training: Sized) -> None:
+def check_settings(settings: RunSettings, source: Path, size: tuple[int, int], images: int) -> None:
     """Refuse settings that cannot work, whatever the devices.
 
     Args:
         settings: of the run.
         source: data set or table, for the message.
-        training: the training split.
+        size: height and width of its images.
+        images: number of images to train on.
 
     Raises:
         InputError: names the option and the remedy.
@@ -141,15 +131,15 @@ def check_settings(settings: RunSettings, source: Path, training: Sized) -> None
         raise InputError(
             f"{_option(settings, 'accumulate')} must divide the --batch-size {settings.batch_size}"
         )
-    size, crop = training.size, settings.crop or training.size
+    crop = settings.crop or size
     if min(crop) < SMALLEST_SIDE or crop[0] > size[0] or crop[1] > size[1]:
         raise InputError(
             f"images of {crop[0]}×{crop[1]} cannot be cut from {size[0]}×{size[1]} or are below the"
             f" network's {SMALLEST_SIDE}×{SMALLEST_SIDE}; change --crop"
         )
-    if len(training) < settings.batch_size:
+    if images < settings.batch_size:
         raise InputError(
-            f"{source}: has {len(training)} training images, fewer than a batch;"
+            f"{source}: has {images} training images, fewer than a batch;"
             f" use a --batch-size below {settings.batch_size}"
         )
 

@@ -40,7 +40,7 @@ class State:
     statistics: Weights
     optimizer: optax.OptState
     average: Weights
-    """Moving average of parameters and statistics; empty without --ema."""
+    """Moving average of parameters and statistics; empty where there is none."""
 
     @property
     def weights(self) -> Weights:
@@ -161,7 +161,7 @@ class Programs:
         )
 
     def training(self) -> jax.stages.Lowered:
-        """(state, key, images, targets, request) → (state, Outcome); the state is used up."""
+        """Lower (state, key, images, targets, request) → (state, Outcome); it uses up the state."""
         everywhere = self.placement.everywhere
         key = jax.eval_shape(lambda: jax.random.key(0))
         key = jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=everywhere)
@@ -169,13 +169,13 @@ class Programs:
         return program.lower(self.layout, key, *self._batch)
 
     def validation(self) -> jax.stages.Lowered:
-        """(weights, images, targets, request) → (predicted, targets, request), on every process."""
+        """Lower (weights, images, targets, request) → (outputs, targets, any request)."""
         everywhere = self.placement.everywhere
         program = jax.jit(self._evaluate, out_shardings=everywhere)
         return program.lower(self.layout.weights, *self._batch)
 
     def key(self) -> jax.Array:
-        """The key that every step derives its own from."""
+        """Return the key that every step derives its own from."""
         make = jax.jit(jax.random.key, out_shardings=self.placement.everywhere)
         return make(self._settings.seed)
 
@@ -201,7 +201,7 @@ class Programs:
         return state, Outcome(loss, jnp.max(request))
 
     def _gradient(self, state: State, key, images, targets):
-        """Loss, batch statistics and gradient of a batch, part after part."""
+        """Return loss, batch statistics and gradient of a batch, part after part."""
 
         def loss(parameters, statistics, key, images, targets):
             model = self._functional.model(parameters | statistics, training=True)

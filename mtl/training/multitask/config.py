@@ -8,7 +8,7 @@ from typing import Any, Literal
 from fr_metrics import METRICS
 from mtl.network.inception_resnet_v2 import BATCH_NORM_MOMENTUM, WIDTHS
 from mtl.runtime.files import InputError
-from mtl.training.settings import Sized, check_settings, run_settings
+from mtl.training.settings import check_settings, run_settings
 from mtl.training.starting_weights import RANDOM
 
 
@@ -131,12 +131,13 @@ def chosen_tasks(config: TrainConfig, scored: Sequence[str]) -> tuple[str, ...]:
     return tuple(m for m in METRICS if m in (config.tasks or scored))
 
 
-def check(config: TrainConfig, training: Sized) -> None:
+def check(config: TrainConfig, size: tuple[int, int], images: int) -> None:
     """Refuse settings that cannot work, whatever the devices.
 
     Args:
         config: the settings.
-        training: the data set's training split.
+        size: height and width of the data set's images.
+        images: number of images in the training split.
 
     Raises:
         InputError: names the option and the remedy.
@@ -150,4 +151,4 @@ def check(config: TrainConfig, training: Sized) -> None:
         )
     if config.address is not None and config.num_workers is None:
         raise InputError("--address: say with --num-workers how many processes to start there")
-    check_settings(run_settings(config), config.data, training)
+    check_settings(run_settings(config), config.data, size, images)

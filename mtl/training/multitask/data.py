@@ -97,5 +97,5 @@ def open_data(config: TrainConfig) -> ScoredData:
     training, validation = (
         ScoredImages(config.data, split, tasks, equalization) for split in ("train", "validation")
     )
-    check(config, training)
+    check(config, training.size, len(training))
     return ScoredData(plan, tasks, equalization, training, validation)

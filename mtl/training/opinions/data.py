@@ -144,7 +144,7 @@ def _check_scale(config: FinetuneConfig, scores: Float[np.ndarray, " n"]) -> Non
 def _training_loss(
     config: FinetuneConfig, targets: Float[np.ndarray, "n k"]
 ) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    """The loss of a batch, with the weights that the targets of the training part ask for.
+    """Return the loss of a batch, with the weights that the targets of the training part ask for.
 
     A picture's weight follows from its target, so that batches need not carry it.
     """

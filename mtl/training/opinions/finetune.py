@@ -108,7 +108,7 @@ def finetune(
     if config.higher_is == "worse":
         say(f"{config.ratings}: scores are turned round, so that higher is better", show=progress)
     settings = staged_settings(config)
-    check_settings(settings, config.ratings, data.parts[TRAINING])
+    check_settings(settings, config.ratings, data.size, len(data.parts[TRAINING]))
     given = starting_model(config.init)
     if given is not None:
         seen = read_seen(given.folder)
