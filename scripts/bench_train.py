@@ -41,7 +41,7 @@ from mtl.runtime.tables.csv_tables import read_table, table_text
 from mtl.training.batches import PREFETCHED_BATCHES as READ_AHEAD
 from mtl.training.batches import Batch, training_batches
 from mtl.training.distribution import Placement
-from mtl.training.engine import network
+from mtl.training.engine import build_network
 from mtl.training.loop import STEPS_AHEAD
 from mtl.training.multitask.data import ScoredImages
 from mtl.training.settings import RunSettings, check_settings, run_settings
@@ -121,7 +121,7 @@ class Bench:
         began = time.perf_counter()
         row: dict[str, Any] = {}
         with stage("building the network"):
-            functional = network(self.model, self.settings, InceptionResNetV2)
+            functional = build_network(self.model, self.settings, InceptionResNetV2)
         row["build_s"] = round(time.perf_counter() - began, 1)
         programs = Programs(self.settings, functional, 1, self.size, self.placement, mtl_loss)
         with _empty_cache():

@@ -40,7 +40,7 @@ def train_for(
     """
     placement = Placement()
     with stage("building the network", show=progress):
-        functional = network(objective.model, settings, body)
+        functional = build_network(objective.model, settings, body)
     steps = len(objective.training) // settings.batch_size * settings.epochs
     size = settings.crop or objective.training.size
     programs = Programs(settings, functional, steps, size, placement, objective.loss)
@@ -59,8 +59,10 @@ def train_for(
     return loop.log
 
 
-def network(model: ModelConfig, settings: RunSettings, body: Body | None = None) -> Functional:
-    """Return the network that a run trains, with the run's precision and memory options.
+def build_network(
+    model: ModelConfig, settings: RunSettings, body: Body | None = None
+) -> Functional:
+    """Lay out the network that a run trains, with the run's precision and memory options.
 
     Args:
         model: what the network is.
