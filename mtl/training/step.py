@@ -141,8 +141,11 @@ class Programs:
     def stage(self, weights: Mapping[str, np.ndarray], learning_rate: float, step: int) -> State:
         """Return a new stage's state: given weights, a new optimiser, and the steps taken so far.
 
-        The run's schedule has to be by stages.
+        Raises:
+            ValueError: the run's schedule is not by stages.
         """
+        if self._settings.schedule != "stages":
+            raise ValueError(f"schedule {self._settings.schedule!r}: has no stages")
         state, everywhere = self.fresh(weights), self.placement.everywhere
         rate = jax.device_put(np.float32(learning_rate), everywhere)
         state.optimizer.hyperparams["learning_rate"] = rate  # type: ignore[union-attr]

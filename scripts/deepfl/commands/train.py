@@ -20,13 +20,12 @@ see the folder of --out:
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
-from mtl.training.distributed import leads
-
 from deepfl.command_line import parse
 from mlsp.prediction.condition_training import PICTURES, add_conditions
 from mlsp.prediction.conditions import CONDITIONS_FILE, has_conditions
 from mtl.runtime.files import InputError
 from mtl.runtime.progress import say
+from mtl.training.distribution import leads
 from mtl.training.multitask.train import Run, TrainConfig, train
 
 

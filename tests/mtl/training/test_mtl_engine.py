@@ -10,16 +10,17 @@ import pytest
 from small_network import SmallBody
 
 import mtl.training
-from mtl.network.model import ModelConfig
+from mtl.network.model import Functional, ModelConfig, mtl_loss
 from mtl.network.weights import FOLDER, WEIGHTS_FILE
 from mtl.runtime.files import read_arrays
+from mtl.training.distribution import Placement
 from mtl.training.engine import train_for
 from mtl.training.multitask.config import TrainConfig
 from mtl.training.objective import Objective, Stage
 from mtl.training.opinions.config import FinetuneConfig, staged_settings
 from mtl.training.run_folder import read_log
 from mtl.training.settings import RunSettings, run_settings
-from mtl.training.step import make_optimizer
+from mtl.training.step import Programs, make_optimizer
 
 ENGINE = Path(mtl.training.__file__).parent
 BIAS = "heads/brightness/out/bias"
@@ -123,6 +124,13 @@ def test_its_advice_is_given(crops, tmp_path):
     with pytest.raises(FloatingPointError, match=r"nan at step 1; try a smaller learning rate$"):
         train_for(objective, settings(tmp_path, epochs=1), [], body=SmallBody)
     assert not objective.outputs and not objective.at_the_end
+
+
+def test_a_stage_needs_a_learning_rate_that_can_be_set(tmp_path):
+    functional = Functional(ModelConfig(("brightness",)), SmallBody)
+    programs = Programs(settings(tmp_path), functional, 1, (80, 80), Placement(), mtl_loss)
+    with pytest.raises(ValueError, match="schedule 'constant': has no stages"):
+        programs.stage({}, 1e-3, 3)
 
 
 @pytest.mark.parametrize("file", sorted(ENGINE.glob("*.py")), ids=lambda file: file.stem)
