@@ -20,7 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,17 +32,20 @@ from fr_metrics import HistogramEqualization
 from mtl.kadis.generate import EQUALIZATION
 from mtl.kadis.plan import read_manifest
 from mtl.network.inception_resnet_v2 import InceptionResNetV2
-from mtl.network.model import ModelConfig, functional_model
+from mtl.network.model import ModelConfig, mtl_loss
 from mtl.network.weights import fresh_weights
 from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.progress import progress_bar, say, stage
 from mtl.runtime.stopping import NOTHING
 from mtl.runtime.tables.csv_tables import read_table, table_text
-from mtl.training.multitask.input_pipeline import PREFETCHED_BATCHES as READ_AHEAD
-from mtl.training.multitask.input_pipeline import Batch, ScoredImages, training_batches
-from mtl.training.multitask.train_config import TrainConfig, check
-from mtl.training.training_loop import STEPS_AHEAD
-from mtl.training.training_step import Placement, Programs, State, computing_as
+from mtl.training.batches import PREFETCHED_BATCHES as READ_AHEAD
+from mtl.training.batches import Batch, training_batches
+from mtl.training.distribution import Placement
+from mtl.training.engine import build_network
+from mtl.training.loop import STEPS_AHEAD
+from mtl.training.multitask.data import ScoredImages
+from mtl.training.settings import RunSettings, check_settings, run_settings
+from mtl.training.step import Programs, State
 from scripts.provenance import provenance
 
 # Peak in TFLOP/s of what JAX calls the device, from the makers' data sheets, without sparsity:
@@ -95,19 +98,11 @@ class Bench:
 
     def __init__(self, config: BenchConfig):
         self.config = config
-        self.train = TrainConfig(
-            config.data,
-            Path("unused"),
-            batch_size=config.batch_size,
-            crop=config.crop,
-            dtype=config.dtype,
-            remat=config.remat,
-            loader_workers=config.loader_workers,
-        )
+        self.settings: RunSettings = run_settings(config, epochs=1, learning_rate=1e-4)
         metrics = tuple(read_manifest(config.data)["plan"]["metrics"])
         equalization = HistogramEqualization.from_json((config.data / EQUALIZATION).read_text())
         self.images = ScoredImages(config.data, "train", metrics, equalization)
-        check(self.train, self.images.size, len(self.images))
+        check_settings(self.settings, config.data, self.images.size, len(self.images))
         if config.steps < 1:
             raise InputError("--steps must be positive")
         self.model = ModelConfig(metrics)
@@ -117,26 +112,18 @@ class Bench:
 
     def batches(self, workers: int) -> Iterator[Batch]:
         """Batches without end."""
+        batching = replace(self.settings.batching, workers=workers)
         for epoch in itertools.count():
-            yield from training_batches(
-                self.images,
-                batch_size=self.config.batch_size,
-                crop=self.config.crop,
-                flip=False,
-                seed=0,
-                epoch=epoch,
-                rows=self.rows,
-                workers=workers,
-            )
+            yield from training_batches(self.images, batching, epoch, rows=self.rows)
 
     def measure(self) -> dict[str, Any]:
         """One row of the table, without provenance."""
         began = time.perf_counter()
         row: dict[str, Any] = {}
         with stage("building the network"):
-            functional = functional_model(self.model, computing_as(self.train, InceptionResNetV2))
+            functional = build_network(self.model, self.settings, InceptionResNetV2)
         row["build_s"] = round(time.perf_counter() - began, 1)
-        programs = Programs(self.train, functional, 1, self.size, self.placement)
+        programs = Programs(self.settings, functional, 1, self.size, self.placement, mtl_loss)
         with _empty_cache():
             with stage("compiling the training step"):
                 row["compile_s"], flops, self.step = _compiled(programs)

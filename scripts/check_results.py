@@ -41,7 +41,7 @@ from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.pictures import Rejected, list_pictures, read_picture
 from mtl.runtime.progress import say
 from mtl.runtime.tables.csv_tables import read_table, table_text
-from mtl.training.learning_curves import read_log
+from mtl.training.run_folder import read_log
 from scripts.bench_ratings import BenchConfig, screening_rates
 from scripts.provenance import provenance
 

@@ -14,9 +14,11 @@ from mtl.kadis.plan import read_manifest
 from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.progress import say
 from mtl.runtime.tables.csv_tables import table_text
-from mtl.training.learning_curves import learning_curve, read_log
+from mtl.training.learning_curves import learning_curve
+from mtl.training.multitask.config import FREE, TrainConfig
 from mtl.training.multitask.train import read_config
-from mtl.training.multitask.train_config import FREE, TrainConfig, as_json
+from mtl.training.run_folder import read_log
+from mtl.training.settings import as_json
 from scripts.provenance import provenance
 
 # Settings that say where a run is and how it was launched, not what is computed.

@@ -12,7 +12,7 @@ from mlsp.report.data_summary import DataSummary, read_data_summary
 from mlsp.report.report import Remarks, ReportConfig, write_report
 from mlsp.report.web_page import Number, Section
 from mtl.evaluation.correlation import plcc, srocc
-from mtl.training.learning_curves import read_log
+from mtl.training.run_folder import read_log
 
 SHOWN = "chelsea.png"  # on the contact sheet
 

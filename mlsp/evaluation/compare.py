@@ -26,7 +26,6 @@ from mlsp.evaluation.benchmarking import Benchmark, Rated, judged_tests, merged
 from mlsp.regression import Kind
 from mtl.evaluation.splits import FEWEST_PICTURES, Split, check_split
 from mtl.kadis.plan import read_manifest
-from mtl.network.inception_resnet_v2 import InceptionResNetV2
 from mtl.network.model import Body
 from mtl.ratings.rated import PARTS, Ratings, common_size
 from mtl.runtime.files import InputError, write_atomically
@@ -34,8 +33,9 @@ from mtl.runtime.pictures import picture_size
 from mtl.runtime.progress import say
 from mtl.runtime.tables.columns import HigherIs, TableColumns
 from mtl.runtime.tables.csv_tables import read_table, table_text
-from mtl.training.multitask.train import read_config, starting_folder, train
+from mtl.training.multitask.train import read_config, train
 from mtl.training.opinions.finetune import PREDICTIONS_FILE, FinetuneConfig, finetune
+from mtl.training.starting_weights import starting_folder
 
 IMAGENET_BODY, WEAK_BODY = "imagenet", "weakly supervised"
 
@@ -107,14 +107,14 @@ class TasksConfig:
 
 
 def compare_schemes(
-    config: SchemesConfig, *, progress: bool = False, body: Body = InceptionResNetV2
+    config: SchemesConfig, *, progress: bool = False, body: Body | None = None
 ) -> Judged:
     """Train and test by the four schemes, on the same splits.
 
     Args:
         config: what to compare.
         progress: report on standard error.
-        body: the network's convolutional part.
+        body: the network's convolutional part; the paper's when not given.
 
     Raises:
         InputError: ratings, pictures or weights cannot be used.
@@ -204,7 +204,7 @@ def _has_size(path: Path) -> bool:
 
 
 def compare_tasks(
-    config: TasksConfig, *, progress: bool = False, body: Body = InceptionResNetV2
+    config: TasksConfig, *, progress: bool = False, body: Body | None = None
 ) -> Judged:
     """Train a network for each task as the multi-task run was trained, and test all features.
 

@@ -24,7 +24,7 @@ from mtl.runtime.files import InputError
 from mtl.runtime.memory import free_memory
 from mtl.runtime.pictures import Rejected
 from mtl.runtime.progress import progress_bar
-from mtl.training.opinions.opinion_losses import opinion_scores
+from mtl.training.opinions.losses import opinion_scores
 
 
 @dataclass(frozen=True)

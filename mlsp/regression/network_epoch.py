@@ -21,7 +21,7 @@ from mlsp.regression.regressor_network import (
     network,
 )
 from mlsp.regression.settings import Loss
-from mtl.training.opinions.opinion_losses import LOSSES
+from mtl.training.opinions.losses import LOSSES
 
 _ADAM = optax.scale_by_adam()
 

@@ -27,7 +27,7 @@ from mlsp.regression.regressor_network import on_line
 from mlsp.regression.settings import DEFAULT_EXECUTION, Execution, MLPSettings
 from mtl.runtime.files import InputError
 from mtl.runtime.progress import progress_bar
-from mtl.training.opinions.opinion_losses import LOSSES, line_onto
+from mtl.training.opinions.losses import LOSSES, line_onto
 
 
 @dataclass(frozen=True)

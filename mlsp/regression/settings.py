@@ -28,7 +28,7 @@ class MLPSettings:
     momentum: float = 0.99
     """Of batch normalisation's running statistics; below it for runs of under 500 steps."""
     loss: Loss = "mse"
-    """mtl.training.opinions.opinion_losses, of scores with mean 0 and deviation 1; plcc and
+    """mtl.training.opinions.losses, of scores with mean 0 and deviation 1; plcc and
     norm-in-norm compare the pictures of a batch, and their predictions are brought onto the scale
     by a straight line that is fitted to the validation part."""
 

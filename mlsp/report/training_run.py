@@ -8,9 +8,9 @@ from typing import Any
 
 from mtl.network.weights import FOLDER, MODEL_FILE
 from mtl.runtime.files import InputError
-from mtl.training.learning_curves import read_log
-from mtl.training.multitask.train import CONFIG_FILE, PLAN_DIGEST, read_config
-from mtl.training.multitask.train_config import as_json
+from mtl.training.multitask.train import PLAN_DIGEST, read_config
+from mtl.training.run_folder import CONFIG_FILE, read_log
+from mtl.training.settings import as_json
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orbax.checkpoint as ocp
 
-from mtl.training.training_step import State
+from mtl.training.step import State
 
 STATE, EPOCH = "state", "epoch"  # parts of a checkpoint
 LOSS_SUM = "loss_sum"
@@ -49,7 +49,7 @@ class Checkpoints:
         self._manager.save(step, args=items)
 
     def restore(self, step: int, layout: State) -> tuple[State, float]:
-        """State and sum of losses; the arrays go where `layout` says."""
+        """Return state and sum of losses; the arrays go where `layout` says."""
         items = ocp.args.Composite(
             **{
                 STATE: ocp.args.StandardRestore(_as_tree(layout)),

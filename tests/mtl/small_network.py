@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from mtl.network.inception_layers import ConvUnit, max_pool
-from mtl.training.multitask.input_pipeline import ScoredImages
+from mtl.training.multitask.data import ScoredImages
 from mtl.training.multitask.train import Run, TrainConfig, train
 
 # A process that finds these in its environment sends itself the signal when it has read so many

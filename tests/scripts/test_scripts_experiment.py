@@ -22,8 +22,8 @@ from mtl.kadis.shards import file_digest
 from mtl.network.weights import INCLUDED, load_model, model_folder
 from mtl.runtime.files import InputError, read_arrays
 from mtl.runtime.tables.csv_tables import read_table
+from mtl.training.multitask.config import TrainConfig
 from mtl.training.multitask.train import train
-from mtl.training.multitask.train_config import TrainConfig
 from scripts import rate_conditions, release_model, report_experiment, untrained_model
 
 

@@ -6,8 +6,8 @@ import pytest
 from small_network import SmallBody
 
 from mtl.runtime.files import InputError
+from mtl.training.multitask.config import TrainConfig
 from mtl.training.multitask.train import train
-from mtl.training.multitask.train_config import TrainConfig
 from scripts import report_training
 
 

@@ -30,7 +30,7 @@ CLASSES = 5  # DeepBIQ, section 2.3
 def segments_of(
     scores: Float[Any, "..."], lowest: float, highest: float, segments: int
 ) -> Int[Any, "..."]:
-    """Number 0..segments - 1 of the segment of each score; ]b_k, b_(k+1)], the first with b_0.
+    """Return the number 0..segments - 1 of each score's segment ]b_k, b_(k+1)], the first with b_0.
 
     Works on NumPy's and on JAX's arrays, inside compiled programs too.
 
@@ -46,7 +46,7 @@ def segments_of(
 
 
 def class_centres(lowest: float, highest: float) -> Float[np.ndarray, " c"]:
-    """The middle of each of the five classes: 10, 30, ... 90 on a scale of 0..100."""
+    """Return the middle of each of the five classes: 10, 30, ... 90 on a scale of 0..100."""
     return lowest + (highest - lowest) * (np.arange(CLASSES) + 0.5) / CLASSES
 
 
@@ -59,7 +59,7 @@ class SegmentWeights:
     weights: Float[np.ndarray, " k"]
 
     def __call__(self, scores: Float[Any, " n"]) -> Float[Any, " n"]:
-        """Weights of scores, NumPy in and NumPy out, or JAX."""
+        """Return the weights of scores, NumPy in and NumPy out, or JAX."""
         place = segments_of(scores, self.lowest, self.highest, len(self.weights))
         if isinstance(scores, np.ndarray):
             return self.weights[place]
@@ -71,7 +71,7 @@ def segment_weights(
     lowest: float | None = None,
     highest: float | None = None,
 ) -> SegmentWeights:
-    """Proportion Weighted Balancing by the scores of a training part; equal scores weigh 1.
+    """Weigh by Proportion Weighted Balancing of a training part's scores; equal scores weigh 1.
 
     Args:
         scores: of the training part.
@@ -92,13 +92,13 @@ def segment_weights(
 
 
 def proportion_weights(scores: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Each training picture's weight, Proportion Weighted Balancing over the scores' own range."""
+    """Weigh training pictures by Proportion Weighted Balancing over the scores' own range."""
     scores = np.asarray(scores)
     return segment_weights(scores)(scores)
 
 
 def class_weights(classes: Int[np.ndarray, " n"]) -> Float[np.ndarray, " c"]:
-    """Weight of each class: frequency of the largest over its own; 1 for a class nobody is in.
+    """Weigh each class by the largest frequency over its own; 1 for a class nobody is in.
 
     DeepBIQ, section 3.3.
     """

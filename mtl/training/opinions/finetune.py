@@ -2,7 +2,7 @@
 
 KonIQ-10k, doi:10.1109/TIP.2020.2967829, sections 5 and 6.1 (KonCept512): the whole network with a
 head of FC 2048, 1024 and 256 (mtl.network.model), its five losses and others
-(mtl.training.opinions.opinion_losses), Adam (beta1 0.9, beta2 0.999) at 1e-4 for 40 epochs, 5e-5
+(mtl.training.opinions.losses), Adam (beta1 0.9, beta2 0.999) at 1e-4 for 40 epochs, 5e-5
 for 20 and 1e-5 for 10; each stage starts from the weights with the best PLCC on the validation part
 so far, and those are tested at the end.
 
@@ -35,43 +35,28 @@ process trains, on all devices it has.
 """
 
 import json
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
-import optax
 
 from mtl.evaluation.saved_splits import SPLITS_FILE as SAVED_SPLITS_FILE
 from mtl.evaluation.saved_splits import write_splits
 from mtl.evaluation.seen import joined, read_seen
-from mtl.network.inception_resnet_v2 import InceptionResNetV2
-from mtl.network.model import Body, ModelConfig, functional_model
-from mtl.network.weights import (
-    FOLDER,
-    IMAGENET,
-    MODEL_FILE,
-    WEIGHTS_FILE,
-    TrainedModel,
-    fresh_weights,
-)
+from mtl.network.model import Body
+from mtl.network.weights import FOLDER, IMAGENET, MODEL_FILE, WEIGHTS_FILE, TrainedModel
 from mtl.ratings.rated import PARTS, TRAINING, splits_text
 from mtl.runtime import compilation_cache
 from mtl.runtime.contents import digest_of
 from mtl.runtime.files import InputError, file_digest, write_atomically
-from mtl.runtime.progress import say, stage
-from mtl.runtime.stopping import signals_call
+from mtl.runtime.progress import say
 from mtl.runtime.tables.csv_tables import read_table
-from mtl.training.checkpoints import Checkpoints
-from mtl.training.learning_curves import read_log
-from mtl.training.multitask.train import CONFIG_FILE, claim, starting_model
-from mtl.training.multitask.train_config import TrainConfig, as_json, check
-from mtl.training.opinions.finetune_config import FinetuneConfig, differing, step_settings
-from mtl.training.opinions.finetune_data import RatedData, open_table
-from mtl.training.opinions.finetune_loop import PREDICTIONS_FILE, SUMMARY_FILE, Stages
-from mtl.training.opinions.finetune_pictures import check_unseen, look_at_pictures
-from mtl.training.training_loop import CHECKPOINTS, starting_point
-from mtl.training.training_step import Placement, Programs, computing_as
+from mtl.training.engine import train_for
+from mtl.training.opinions.config import FinetuneConfig, differing, staged_settings
+from mtl.training.opinions.data import open_table
+from mtl.training.opinions.objective import PREDICTIONS_FILE, SUMMARY_FILE, OpinionObjective
+from mtl.training.opinions.pictures import check_unseen, look_at_pictures
+from mtl.training.run_folder import CONFIG_FILE, claim, read_log
+from mtl.training.settings import as_json, check_settings
+from mtl.training.starting_weights import starting_model
 
 __all__ = ["PREDICTIONS_FILE", "SUMMARY_FILE", "FinetuneConfig", "Finetuned", "finetune"]
 
@@ -102,14 +87,14 @@ class Finetuned:
 
 
 def finetune(
-    config: FinetuneConfig, *, progress: bool = False, body: Body = InceptionResNetV2
+    config: FinetuneConfig, *, progress: bool = False, body: Body | None = None
 ) -> Finetuned:
     """Fine-tune, or continue, test, and leave the best model in `config.out / "model"`.
 
     Args:
         config: the run.
         progress: report on standard error.
-        body: the network's convolutional part.
+        body: the network's convolutional part; the paper's when not given.
 
     Raises:
         InputError: table, pictures or settings cannot be used, or `out` holds another run.
@@ -122,8 +107,8 @@ def finetune(
     data = open_table(config, progress=progress)
     if config.higher_is == "worse":
         say(f"{config.ratings}: scores are turned round, so that higher is better", show=progress)
-    settings = step_settings(config)
-    check(settings, data.size, len(data.parts[TRAINING]))
+    settings = staged_settings(config)
+    check_settings(settings, config.ratings, data.size, len(data.parts[TRAINING]))
     given = starting_model(config.init)
     if given is not None:
         seen = read_seen(given.folder)
@@ -150,7 +135,8 @@ def finetune(
     summary = config.out / SUMMARY_FILE
     if before < settings.epochs or not summary.is_file():
         compilation_cache.enable()
-        log = _finetune_on(config, settings, data, log, given, scheme, body, progress)
+        objective = OpinionObjective(config, data, given, scheme)
+        log = train_for(objective, settings, log, body=body, progress=progress)
     (row,) = read_table(summary, ("srocc",))
     test = {name: float(value) for name, value in row.items() if name not in ("scheme", "loss")}
     return Finetuned(config.out, config.out / FOLDER, scheme, log, test, min(before, len(log)))
@@ -176,56 +162,3 @@ def _scheme(init: str, given: TrainedModel | None) -> str:
     if given.config.metrics or "authors' body" in origin:
         return FROM_METRICS
     return FROM_OTHER
-
-
-def _finetune_on(
-    config: FinetuneConfig,
-    settings: TrainConfig,
-    data: RatedData,
-    log: list[dict[str, float]],
-    given: TrainedModel | None,
-    scheme: str,
-    body: Body,
-    progress: bool,
-) -> list[dict[str, float]]:
-    """Do what is left of a run on all devices, the test included; the whole log."""
-    placement = Placement()
-    kept = {}
-    if given is not None:
-        kept = {"scaling": given.config.scaling, "width": given.config.width}
-    with stage("building the network", show=progress):
-        functional = functional_model(
-            ModelConfig((), momentum=config.momentum, opinion=data.opinion, **kept),
-            computing_as(settings, body),
-        )
-    steps = len(data.parts[TRAINING]) // config.batch_size
-    programs = Programs(
-        settings,
-        functional,
-        steps * settings.epochs,
-        data.size,
-        placement,
-        data.loss,
-        # The learning rate is part of the state, so that all stages share one compiled program.
-        optax.inject_hyperparams(optax.adam, static_args=("b1", "b2", "eps", "eps_root"))(
-            learning_rate=config.stages[0][0]
-        ),
-    )
-
-    def initial() -> dict[str, np.ndarray]:
-        weights = fresh_weights(functional, config.seed)
-        if given is not None:
-            weights |= {n: w for n, w in given.weights.items() if n.startswith("body/")}
-        return weights
-
-    checkpoints = Checkpoints(config.out / CHECKPOINTS, config.checkpoints_kept)
-    with closing(checkpoints):
-        start = starting_point(settings, programs, checkpoints, initial, log, steps, progress)
-        loop = Stages(
-            config, settings, data, scheme, placement, programs, checkpoints, start, progress
-        )
-        with closing(loop):
-            loop.run()
-            with signals_call(loop.requests.stop):
-                loop.test()
-    return loop.log

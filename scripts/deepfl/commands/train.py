@@ -25,7 +25,7 @@ from mlsp.prediction.condition_training import PICTURES, add_conditions
 from mlsp.prediction.conditions import CONDITIONS_FILE, has_conditions
 from mtl.runtime.files import InputError
 from mtl.runtime.progress import say
-from mtl.training.distributed import leads
+from mtl.training.distribution import leads
 from mtl.training.multitask.train import Run, TrainConfig, train
 
 

@@ -24,8 +24,9 @@ from mtl.kadis.plan import plan_digest, read_manifest
 from mtl.runtime.files import InputError
 from mtl.runtime.pictures import read_picture
 from mtl.runtime.tables.csv_tables import read_table, table_text
+from mtl.training.multitask.config import TrainConfig
 from mtl.training.multitask.train import PLAN_DIGEST
-from mtl.training.multitask.train_config import TrainConfig, as_json
+from mtl.training.settings import as_json
 
 # Whatever comes from files may be hostile: names of folders, databases, photographs.
 FOLDER = "<script>document.title='hacked'<b>&'"

@@ -27,7 +27,7 @@ from mtl.kadis.records import DataSet
 from mtl.kadis.shards import NAME
 from mtl.runtime.files import InputError
 from mtl.runtime.pictures import read_picture
-from mtl.training.multitask.input_pipeline import ScoredImages
+from mtl.training.multitask.data import ScoredImages
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 

@@ -31,7 +31,9 @@ from mtl.published.importing import import_published
 from mtl.published.score_tables import read_published
 from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.pictures import list_pictures, read_picture
-from mtl.training.multitask.input_pipeline import ScoredImages, training_batches
+from mtl.training.batches import training_batches
+from mtl.training.multitask.data import ScoredImages
+from mtl.training.settings import Batching
 
 LONG = "x" * 300 + "_25_01.png"  # more bytes than a name may have
 SIZE = (96, 128)
@@ -336,7 +338,7 @@ def test_an_import_can_be_trained_on_and_described(exported, tmp_path):
     imported(exported, tmp_path / "data")
     assert not verify(VerifyConfig(tmp_path / "data", sample=0, num_workers=1)).problems
     images = ScoredImages(tmp_path / "data", "train", METRIC_NAMES, None)
-    batches = training_batches(images, batch_size=4, crop=(64, 64), flip=True, seed=0, epoch=0)
+    batches = training_batches(images, Batching(4, crop=(64, 64), flip=True), 0)
     first = next(iter(batches))
     assert first.images.shape == (4, 64, 64, 3) and first.targets.shape == (4, 3)
     plan = read_manifest(tmp_path / "data")["plan"]

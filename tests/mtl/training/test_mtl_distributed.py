@@ -15,8 +15,8 @@ import small_network
 from small_network import FatedBody, small_run
 
 from mtl.runtime.files import InputError
-from mtl.training import distributed
-from mtl.training.learning_curves import read_log
+from mtl.training import distribution, ray_workers
+from mtl.training.run_folder import read_log
 
 SETTINGS = {"epochs": 3, "flip": True, "ema": 0.5, "accumulate": 1}
 READ_PER_EPOCH = 6  # images, by each of two processes: three batches of four
@@ -48,11 +48,11 @@ def start_two(data, out, environment, **settings) -> list[subprocess.Popen]:
         port = probe.getsockname()[1]
     joined = {
         "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
-        distributed.ADDRESS: f"localhost:{port}",
-        distributed.COUNT: "2",
+        distribution.ADDRESS: f"localhost:{port}",
+        distribution.COUNT: "2",
     }
     return [
-        start(data, out, environment | joined | {distributed.INDEX: str(k)}, distributed=True,
+        start(data, out, environment | joined | {distribution.INDEX: str(k)}, distributed=True,
               **settings)
         for k in range(2)
     ]  # fmt: skip
@@ -123,7 +123,7 @@ def test_ray_starts_again_after_a_worker_was_killed(
 
 
 def test_a_share_of_the_cluster():
-    share = distributed._share
+    share = ray_workers._share
     assert share({"CPU": 8.0, "GPU": 4.0}, 2) == {"CPU": 4, "GPU": 2}
     assert share({"CPU": 5.0, "memory": 1e9}, 2) == {"CPU": 2}
     with pytest.raises(InputError, match=r"--num-workers 3: .* 8 CPUs and 2 GPUs"):
@@ -141,6 +141,6 @@ def test_what_the_first_process_cannot_do_is_raised():
     def fail():
         raise InputError("no")
 
-    assert distributed.on_first_process(lambda: 3) == 3
+    assert distribution.on_first_process(lambda: 3) == 3
     with pytest.raises(InputError, match="no"):
-        distributed.on_first_process(fail)
+        distribution.on_first_process(fail)

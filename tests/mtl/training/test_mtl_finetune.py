@@ -18,16 +18,16 @@ import scipy.stats
 from small_network import SmallBody
 
 import mtl.training.opinions.finetune
-import mtl.training.opinions.finetune_loop
+import mtl.training.opinions.objective
 from mtl.evaluation.saved_splits import read_splits
 from mtl.evaluation.seen import read_seen
 from mtl.ratings.rated import PARTS
 from mtl.runtime.contents import content_digest
 from mtl.runtime.files import InputError, file_digest, read_arrays
 from mtl.runtime.tables.csv_tables import read_table
-from mtl.training.learning_curves import LearningLog
+from mtl.training.distribution import Placement
+from mtl.training.logs import LearningLog
 from mtl.training.opinions.finetune import FinetuneConfig, finetune
-from mtl.training.training_step import Placement
 
 # Twenty pictures train, in five steps an epoch; two batches of validation follow.
 STAGES = ((1e-3, 2), (5e-4, 1), (1e-4, 1))
@@ -267,7 +267,7 @@ def test_a_stage_starts_from_the_best_weights_with_a_new_optimizer(table, tmp_pa
         with monkeypatch.context() as patch:
             order = {best: 1, 3 - best: 0, 3: 2}
             patch.setattr(
-                mtl.training.opinions.finetune_loop,
+                mtl.training.opinions.objective,
                 "_rank",
                 lambda row, order=order: order[row["epoch"]],
             )
@@ -311,7 +311,7 @@ class Died(Exception):
 def test_a_run_that_dies_between_model_and_log_keeps_its_best_weights(table, tmp_path, monkeypatch):
     """The model may be newer than the log, when its stage must not begin with it."""
     stages = ((1e-3, 1), (5e-4, 2))
-    monkeypatch.setattr(mtl.training.opinions.finetune_loop, "_rank", lambda row: row["epoch"])
+    monkeypatch.setattr(mtl.training.opinions.objective, "_rank", lambda row: row["epoch"])
     undisturbed = run(table, tmp_path / "undisturbed", stages=stages)
 
     def die(self, row, step):

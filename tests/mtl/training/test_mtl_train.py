@@ -136,7 +136,7 @@ def test_what_is_no_data_set_is_said(tmp_path, scored):
 
 @pytest.mark.parametrize("at", [1, 5])
 def test_a_loss_that_is_not_finite_stops_at_its_step(scored, tmp_path, monkeypatch, at):
-    from mtl.training.training_step import Placement
+    from mtl.training.distribution import Placement
 
     shared, steps = Placement.shared, []
 

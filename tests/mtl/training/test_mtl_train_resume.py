@@ -14,8 +14,8 @@ from small_network import small_run
 
 from mtl.runtime.files import InputError
 from mtl.runtime.stopping import NOTHING, SAVE, STOP, Requests
-from mtl.training.learning_curves import read_log
-from mtl.training.training_step import Placement
+from mtl.training.distribution import Placement
+from mtl.training.run_folder import read_log
 
 # Seven steps an epoch.
 SETTINGS = {"epochs": 2, "batch_size": 2, "ema": 0.9, "schedule": "cosine"}

@@ -16,10 +16,11 @@ from mtl.network.inception_resnet_v2 import InceptionResNetV2
 from mtl.network.model import Functional, ModelConfig, mtl_loss
 from mtl.network.weights import fresh_weights
 from mtl.runtime.files import InputError
-from mtl.training.multitask.train_config import TrainConfig
-from mtl.training.training_step import Placement, Programs, computing_as, make_optimizer
+from mtl.training.distribution import Placement
+from mtl.training.settings import RunSettings
+from mtl.training.step import Programs, computing_as, make_optimizer
 
-CONFIG = TrainConfig(Path("data"), Path("run"), batch_size=4, learning_rate=1e-3)
+CONFIG = RunSettings(Path("run"), epochs=10, batch_size=4, learning_rate=1e-3)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def batch(sample):
 def take_steps(functional, config, batch, number):
     """The states before and after so many steps with one batch, and the losses."""
     placement = Placement(jax.devices()[:1])
-    programs = Programs(config, functional, 10, (80, 80), placement)
+    programs = Programs(config, functional, 10, (80, 80), placement, mtl_loss)
     # A step uses up the state it is given, so it gets another.
     states = [programs.fresh(fresh_weights(functional, 0)) for _ in range(2)]
     step, losses = programs.training().compile(), []
@@ -164,4 +165,4 @@ def test_rows_of_a_batch_are_shared_evenly():
         placement.rows(6)
     functional = Functional(ModelConfig(("ssim",)), SmallBody)
     with pytest.raises(InputError, match="a part of 2 images cannot be shared by 4 devices"):
-        Programs(replace(CONFIG, accumulate=2), functional, 10, (80, 80), placement)
+        Programs(replace(CONFIG, accumulate=2), functional, 10, (80, 80), placement, mtl_loss)

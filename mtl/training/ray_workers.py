@@ -1,8 +1,4 @@
-"""Several processes that train as one: numbered by a cluster's launcher, or started through Ray.
-
-Either way every process calls `jax.distributed.initialize`, sees the devices of all, and runs the
-same program. The run's folder has to be one that all of them share.
-"""
+"""Start several processes that train as one through Ray, and start them again after a loss."""
 
 import logging
 import os
@@ -17,67 +13,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import jax
-import numpy as np
-
 from mtl.runtime.files import InputError
 from mtl.runtime.ray_connection import ray_connection
 from mtl.runtime.stopping import signals_call
+from mtl.training.distribution import initialize, leads
 
 Result = TypeVar("Result")
 
-# What a launcher that JAX does not know has to set, in each process.
-ADDRESS, COUNT, INDEX = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
-
 # Times the workers are started again after one was lost, each time from the latest checkpoint.
 RESTARTS = 3
-
-
-def join() -> None:
-    """Join the processes that a launcher has started and numbered.
-
-    Raises:
-        InputError: there is no sign of such a launcher.
-    """
-    numbered = [name for name in (ADDRESS, COUNT, INDEX) if name in os.environ]
-    if len(numbered) == 3:
-        _initialize(os.environ[ADDRESS], int(os.environ[COUNT]), int(os.environ[INDEX]))
-        return
-    try:
-        _initialize(None, None, None)
-    except ValueError as error:
-        raise InputError(
-            "--distributed: found neither SLURM nor Open MPI; start the processes with `srun` or"
-            f" `mpirun`, or set {ADDRESS} (HOST:PORT of the first), {COUNT} and {INDEX} in each"
-        ) from error
-
-
-def leads() -> bool:
-    """Whether this is the first, or the only, of the processes."""
-    return jax.process_index() == 0
-
-
-def on_first_process(action: Callable[[], Result]) -> Result | None:
-    """What the first process's `action` returns, there; None on the others.
-
-    Raises:
-        InputError: on the others too, if the action failed.
-    """
-    failure, result = None, None
-    if leads():
-        try:
-            result = action()
-        except Exception as error:
-            failure = error
-    if jax.process_count() > 1:
-        from jax.experimental import multihost_utils
-
-        failed = multihost_utils.broadcast_one_to_all(np.array(failure is not None))
-        if failed and failure is None:
-            raise InputError("the first process could not go on; it says why")
-    if failure is not None:
-        raise failure
-    return result
 
 
 def run_workers(
@@ -88,7 +32,7 @@ def run_workers(
     scratch: Path,
     stop: Callable[[], None],
 ) -> Result:
-    """Run `work` in so many processes through Ray Train; what the first one returned.
+    """Run `work` in so many processes through Ray Train, and return what the first one returned.
 
     A lost worker ends the others, and all are started again. GPUs and cores of the cluster are
     divided evenly. What the first worker writes to its standard error appears on ours.
@@ -151,16 +95,8 @@ def run_workers(
     return results[0]
 
 
-def _initialize(address: str | None, count: int | None, index: int | None) -> None:
-    # Its handler would take SIGTERM from us; we agree on when to stop by ourselves.
-    jax.config.update("jax_enable_preemption_service", False)
-    jax.distributed.initialize(address, count, index)
-    if count is not None and jax.process_count() != count:
-        raise RuntimeError(f"joined {jax.process_count()} processes, expected {count}")
-
-
 def _share(resources: dict[str, float], number: int) -> dict[str, float]:
-    """A worker's part of the cluster: whole cores, and whole GPUs if there are any."""
+    """Return a worker's part of the cluster: whole cores, and whole GPUs if there are any."""
     share = {"CPU": resources.get("CPU", 0) // number}
     if resources.get("GPU"):
         share["GPU"] = resources["GPU"] // number
@@ -171,7 +107,7 @@ def _share(resources: dict[str, float], number: int) -> dict[str, float]:
 
 
 def _environment(share: dict[str, float]) -> dict[str, str]:
-    """What a worker has to know before it starts."""
+    """Return what a worker has to know before it starts."""
     environment = {"TF_CPP_MIN_LOG_LEVEL": "2", "GRPC_VERBOSITY": "ERROR"}
     if "GPU" not in share:
         environment |= {"JAX_PLATFORMS": "cpu", "NPROC": str(int(share["CPU"]))}  # XLA's threads
@@ -179,7 +115,7 @@ def _environment(share: dict[str, float]) -> dict[str, str]:
 
 
 def _heard(work: Callable[[], Result], output: Path) -> Result:
-    """In a worker: the first one's standard error goes where we read it."""
+    """Run `work` in a worker; the first one's standard error goes where we read it."""
     logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports what concerns developers
     if not leads():
         return work()
@@ -188,7 +124,7 @@ def _heard(work: Callable[[], Result], output: Path) -> Result:
 
 
 def _backend() -> Any:
-    """Ray Train's hook that joins the workers.
+    """Return Ray Train's hook that joins the workers.
 
     Its own for JAX does nothing without GPUs: the workers would each train a copy.
     """
@@ -202,7 +138,7 @@ def _backend() -> Any:
             count = len(worker_group)
             ray.get(
                 [
-                    worker_group.execute_single_async(k, _initialize, coordinator, count, k)
+                    worker_group.execute_single_async(k, initialize, coordinator, count, k)
                     for k in range(count)
                 ]
             )

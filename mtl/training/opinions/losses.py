@@ -167,7 +167,7 @@ def norm_in_norm(
 def line_onto(
     predicted: Float[np.ndarray, " n"], true: Float[np.ndarray, " n"]
 ) -> tuple[float, float]:
-    """Slope and offset that bring predictions onto the scale of the scores, never turned round.
+    """Return slope and offset that bring predictions onto the scores' scale, never turned round.
 
     The straight line of least squares; where its slope is not positive, the line that gives the
     predictions the scores' mean and deviation. Equal predictions keep slope 1.
@@ -185,7 +185,7 @@ def line_onto(
 def opinion_scores(
     opinion: Opinion, outputs: Float[np.ndarray, "n k"]
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "n r"] | None]:
-    """Scores on the raters' scale, and the distributions they are the means of, if there are any.
+    """Return scores on the raters' scale, and the distributions they are the means of, if any.
 
     Of classes (Opinion.classes) the score is the expectation over their centres.
 
@@ -249,7 +249,7 @@ def _mean(each: Float[Array, " n"], weights: Float[Array, " n"] | None) -> Float
 
 
 def _shares(predicted: Array, weights: Array | None) -> Array:
-    """Of the pictures of a batch in its sums; they add up to 1."""
+    """Return the shares of the pictures of a batch in its sums; they add up to 1."""
     if weights is None:
         return jnp.full(len(predicted), 1 / len(predicted), predicted.dtype)
     return weights / weights.sum()

@@ -11,8 +11,8 @@ from mtl.evaluation.seen import SeenRatings, seen_pictures
 from mtl.ratings.rated import VALIDATION
 from mtl.runtime.files import InputError
 from mtl.runtime.progress import say
-from mtl.training.opinions.finetune_config import FinetuneConfig
-from mtl.training.opinions.finetune_data import RatedData
+from mtl.training.opinions.config import FinetuneConfig
+from mtl.training.opinions.data import RatedData
 
 
 def look_at_pictures(config: FinetuneConfig, data: RatedData, *, progress: bool = False) -> None:

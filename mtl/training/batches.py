@@ -1,14 +1,12 @@
-"""Batches of images and targets from a shard directory, through Grain.
+"""Batches of images and targets, read by Grain from anything that gives them at random.
 
-Grain reads the records at random (the TFDS data source over ArrayRecord), so the shuffle is global
-and an epoch's order is a function of the seed and the epoch's number: a resumed run, and any number
-of processes together, see what one uninterrupted process would.
+The shuffle is global, and an epoch's order is a function of the seed and the epoch's number: a
+resumed run, and any number of processes together, see what one uninterrupted process would.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import grain
@@ -16,10 +14,8 @@ import numpy as np
 from absl import flags
 from jaxtyping import Float, UInt8
 
-from fr_metrics import HistogramEqualization
 from mtl.kadis.recipes import named_seed
-from mtl.kadis.records import DataSet
-from mtl.runtime.files import InputError
+from mtl.training.settings import Batching
 
 READ_THREADS = max(2, len(os.sched_getaffinity(0)))
 THREADS_PER_WORKER = 2
@@ -51,78 +47,24 @@ class Images(Protocol):
         ...
 
 
-class ScoredImages:
-    """One split of a data set: random access to images and targets.
-
-    Args:
-        data: the shard directory.
-        split: "train" or "validation".
-        metrics: the targets' columns.
-        equalization: applied to the scores; None leaves them raw.
-
-    Raises:
-        InputError: the split is not there or lacks a metric.
-    """
-
-    def __init__(
-        self,
-        data: Path,
-        split: str,
-        metrics: Sequence[str],
-        equalization: HistogramEqualization | None,
-    ):
-        stored = DataSet(data)
-        if split not in stored.splits:
-            raise InputError(
-                f"{data}: has no {split} split, or all its photographs were left out; generate it"
-                " from at least two photographs that can be used with --validation above 0, or"
-                " with another --seed"
-            )
-        lacking = [metric for metric in metrics if metric not in stored.metrics]
-        if lacking:
-            raise InputError(f"{data}: was not scored with {lacking[0]}")
-        self.metrics = tuple(metrics)
-        self.equalization = equalization
-        self.size = stored.size
-        self._stored, self._split = stored, split
-
-    def __len__(self) -> int:
-        return self._stored.number_of_images(self._split)
-
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        record = self._stored.image(self._split, index)
-        scores = {m: np.array([record.scores[m]], np.float64) for m in self.metrics}
-        if self.equalization is not None:
-            scores = self.equalization.transform(scores)
-        target = np.array([scores[m][0] for m in self.metrics], np.float32)
-        return {"image": record.image, "target": target}
-
-
 def training_batches(
     images: Images,
-    *,
-    batch_size: int,
-    crop: tuple[int, int] | None,
-    flip: bool,
-    seed: int,
+    batching: Batching,
     epoch: int,
+    *,
     first: int = 0,
     rows: range | None = None,
-    workers: int = 0,
 ) -> Iterator[Batch]:
-    """One epoch in random order; crops at random places; an incomplete last batch is left out.
+    """Yield one epoch in random order; an incomplete last batch is left out.
 
     Args:
         images: the training split.
-        batch_size: images per batch.
-        crop: (height, width) of the crops; None keeps whole images.
-        flip: mirror half of the images horizontally.
-        seed: of the run.
+        batching: how they become batches; crops are at random places.
         epoch: number of the epoch, from 0.
         first: the batch to begin with.
         rows: the part of each batch that is wanted; None wants it whole.
-        workers: processes that read; 0 reads with threads.
     """
+    crop = batching.crop
 
     def augmented(element: dict[str, np.ndarray], rng: np.random.Generator):
         image = element["image"]
@@ -130,30 +72,33 @@ def training_batches(
             top = rng.integers(image.shape[0] - crop[0] + 1)
             left = rng.integers(image.shape[1] - crop[1] + 1)
             image = image[top : top + crop[0], left : left + crop[1]]
-        if flip and rng.random() < 0.5:
+        if batching.flip and rng.random() < 0.5:
             image = image[:, ::-1]
         return {"image": np.ascontiguousarray(image), "target": element["target"]}
 
     whole = (
         grain.MapDataset.source(images)
-        .seed(named_seed(seed, "epoch", epoch) % 2**32)
+        .seed(named_seed(batching.seed, "epoch", epoch) % 2**32)
         .shuffle()
         .random_map(augmented)
     )
-    number = len(images) // batch_size * batch_size
-    for element in _read(_Rows(whole, number, batch_size, first, rows), workers):
+    number = len(images) // batching.batch_size * batching.batch_size
+    part = _Rows(whole, number, batching.batch_size, first, rows)
+    for element in _read(part, batching.workers):
         yield Batch(element["image"], element["target"], len(element["image"]))
 
 
 def validation_batches(
-    images: Images,
-    *,
-    batch_size: int,
-    crop: tuple[int, int] | None,
-    rows: range | None = None,
-    workers: int = 0,
+    images: Images, batching: Batching, *, rows: range | None = None
 ) -> Iterator[Batch]:
-    """All images once, in order, centre crops; the last batch repeats its last image."""
+    """Yield all images once, in order, centre crops; the last batch repeats its last image.
+
+    Args:
+        images: the split.
+        batching: how they become batches; `flip` and `seed` change nothing.
+        rows: the part of each batch that is wanted; None wants it whole.
+    """
+    crop, batch_size = batching.crop, batching.batch_size
 
     def cropped(element: dict[str, np.ndarray]):
         image = element["image"]
@@ -165,7 +110,7 @@ def validation_batches(
     whole = grain.MapDataset.source(images).map(cropped)
     number = -(-len(images) // batch_size) * batch_size
     part = _Rows(whole, number, batch_size, 0, rows)
-    for k, element in enumerate(_read(part, workers)):
+    for k, element in enumerate(_read(part, batching.workers)):
         yield Batch(
             element["image"], element["target"], min(batch_size, len(images) - k * batch_size)
         )
@@ -207,7 +152,7 @@ class _Rows:
 
 
 def _read(part: _Rows, workers: int) -> Iterator[dict[str, np.ndarray]]:
-    """The batches of a part, read ahead by threads or by processes."""
+    """Yield the batches of a part, read ahead by threads or by processes."""
     if not len(part):
         return
     batches = grain.MapDataset.source(part).batch(part.rows_per_batch)

@@ -7,20 +7,18 @@ function of the state and of the batches from k on.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from mtl.network.model import Body, Functional, ModelConfig, Weights, dropout_keys, mtl_loss
+from mtl.network.model import Body, Functional, ModelConfig, Weights, dropout_keys
 from mtl.runtime.files import InputError
-from mtl.training.multitask.train_config import TrainConfig
-
-AXIS = "data"  # of the mesh
+from mtl.training.distribution import Placement
+from mtl.training.settings import RunSettings
 
 # A young average forgets its first weights sooner: the decay of the average after t steps is at
 # most (1 + t) / (10 + t), as in TensorFlow's ExponentialMovingAverage.
@@ -42,7 +40,7 @@ class State:
     statistics: Weights
     optimizer: optax.OptState
     average: Weights
-    """Moving average of parameters and statistics; empty without --ema."""
+    """Moving average of parameters and statistics; empty where there is none."""
 
     @property
     def weights(self) -> Weights:
@@ -60,100 +58,73 @@ class Outcome:
     """The largest number that any process put in (see `mtl.runtime.stopping`)."""
 
 
-def computing_as(config: TrainConfig, body: Body) -> Body:
-    """The body with the run's precision and memory options."""
-    if config.dtype == "float32" and not config.remat:
+def computing_as(settings: RunSettings, body: Body) -> Body:
+    """Return the body with the run's precision and memory options."""
+    if settings.dtype == "float32" and not settings.remat:
         return body
-    return partial(body, dtype=jnp.dtype(config.dtype), remat=config.remat)
+    return partial(body, dtype=jnp.dtype(settings.dtype), remat=settings.remat)
 
 
-def make_optimizer(config: TrainConfig, steps: int) -> optax.GradientTransformation:
-    """Adam, with decay and schedule if wanted, for a run of so many steps."""
-    rate: float | optax.Schedule = config.learning_rate
-    if config.schedule == "cosine":
-        rate = optax.cosine_decay_schedule(config.learning_rate, steps)
-    if not config.weight_decay:
+def make_optimizer(settings: RunSettings, steps: int) -> optax.GradientTransformation:
+    """Make Adam, with decay and schedule if wanted, for a run of so many steps.
+
+    Raises:
+        ValueError: decay is wanted with a learning rate that changes by stages.
+    """
+    rate: float | optax.Schedule = settings.learning_rate
+    if settings.schedule == "stages":
+        if settings.weight_decay:
+            raise ValueError(f"weight_decay {settings.weight_decay}: must be 0 with stages")
+        # The other numbers of Adam stay constants of the program.
+        staged = optax.inject_hyperparams(optax.adam, static_args=("b1", "b2", "eps", "eps_root"))
+        return staged(learning_rate=rate)
+    if settings.schedule == "cosine":
+        rate = optax.cosine_decay_schedule(settings.learning_rate, steps)
+    if not settings.weight_decay:
         return optax.adam(rate)
 
     def kernels(parameters: Weights) -> dict[str, bool]:
         return {name: name.endswith("/kernel") for name in parameters}
 
-    return optax.adamw(rate, weight_decay=config.weight_decay, mask=kernels)
-
-
-class Placement:
-    """Where state and batches live: all devices of all processes in one row.
-
-    Args:
-        devices: in an order in which those of a process are neighbours.
-    """
-
-    def __init__(self, devices: list[jax.Device] | None = None):
-        devices = jax.devices() if devices is None else devices
-        mesh = Mesh(np.array(devices), (AXIS,))
-        self.devices = len(devices)
-        self.everywhere = NamedSharding(mesh, PartitionSpec())
-        self.split = NamedSharding(mesh, PartitionSpec(AXIS))
-        self._ours = [k for k, d in enumerate(devices) if d.process_index == jax.process_index()]
-
-    def rows(self, batch_size: int) -> range:
-        """The rows of a batch that this process has to provide.
-
-        Raises:
-            InputError: the devices cannot share a batch evenly.
-        """
-        each, rest = divmod(batch_size, self.devices)
-        if rest:
-            raise InputError(
-                f"--batch-size {batch_size}: cannot be shared by {self.devices} devices; use"
-                f" {max(1, each) * self.devices} or {(each + 1) * self.devices}"
-            )
-        return range(self._ours[0] * each, (self._ours[-1] + 1) * each)
-
-    def shared(self, rows: np.ndarray) -> jax.Array:
-        """This process's rows as its part of one array over all devices."""
-        return jax.make_array_from_process_local_data(self.split, rows)
-
-    def request(self, number: int) -> jax.Array:
-        """A request of this process, to be handed to a step."""
-        return self.shared(np.full(len(self._ours), number, np.int32))
+    return optax.adamw(rate, weight_decay=settings.weight_decay, mask=kernels)
 
 
 class Programs:
     """Functions of one run, ready to be compiled.
 
     Args:
-        config: the run.
+        settings: of the run.
         functional: the model.
         steps: that the whole run takes.
         size: height and width of the images.
         placement: where they run.
         loss: (predicted, targets) → mean loss of a batch.
-        optimizer: in the place of the one that `config` describes.
+
+    Raises:
+        InputError: the devices cannot share a part of a batch evenly.
     """
 
     def __init__(
         self,
-        config: TrainConfig,
+        settings: RunSettings,
         functional: Functional,
         steps: int,
         size: tuple[int, int],
         placement: Placement,
-        loss: Callable[[jax.Array, jax.Array], jax.Array] = mtl_loss,
-        optimizer: optax.GradientTransformation | None = None,
+        loss: Callable[[jax.Array, jax.Array], jax.Array],
     ):
-        if (config.batch_size // config.accumulate) % placement.devices:
+        part = settings.batch_size // settings.accumulate
+        if part % placement.devices:
             raise InputError(
-                f"--accumulate {config.accumulate}: a part of"
-                f" {config.batch_size // config.accumulate} images cannot be shared by"
+                f"--accumulate {settings.accumulate}: a part of {part} images cannot be shared by"
                 f" {placement.devices} devices; use fewer parts or a larger --batch-size"
             )
-        self._config = config
+        self.placement = placement
+        self._settings = settings
         self._functional = functional
         self._loss = loss
-        self._optimizer = optimizer or make_optimizer(config, steps)
-        self._placement = placement
-        n, k = config.batch_size, functional.config.outputs
+        self._optimizer = make_optimizer(settings, steps)
+        n, k = settings.batch_size, functional.config.outputs
         batch = [((n, *size, 3), jnp.uint8), ((n, k), jnp.float32), ((placement.devices,), "int32")]
         self._batch = [jax.ShapeDtypeStruct(s, d, sharding=placement.split) for s, d in batch]
 
@@ -163,9 +134,22 @@ class Programs:
         return self._functional.config
 
     def fresh(self, weights: Mapping[str, np.ndarray]) -> State:
-        """The state before the first step, on the devices."""
-        place = jax.jit(self._initial, out_shardings=self._placement.everywhere)
+        """Return the state before the first step, on the devices."""
+        place = jax.jit(self._initial, out_shardings=self.placement.everywhere)
         return place(dict(weights))
+
+    def stage(self, weights: Mapping[str, np.ndarray], learning_rate: float, step: int) -> State:
+        """Return a new stage's state: given weights, a new optimiser, and the steps taken so far.
+
+        Raises:
+            ValueError: the run's schedule is not by stages.
+        """
+        if self._settings.schedule != "stages":
+            raise ValueError(f"schedule {self._settings.schedule!r}: has no stages")
+        state, everywhere = self.fresh(weights), self.placement.everywhere
+        rate = jax.device_put(np.float32(learning_rate), everywhere)
+        state.optimizer.hyperparams["learning_rate"] = rate  # type: ignore[union-attr]
+        return replace(state, step=jax.device_put(np.int32(step), everywhere))
 
     @property
     def layout(self) -> State:
@@ -174,33 +158,33 @@ class Programs:
         weights = {n: jax.ShapeDtypeStruct(shape, jnp.float32) for n, shape in shapes.items()}
         return jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(
-                leaf.shape, leaf.dtype, sharding=self._placement.everywhere
+                leaf.shape, leaf.dtype, sharding=self.placement.everywhere
             ),
             jax.eval_shape(self._initial, weights),
         )
 
     def training(self) -> jax.stages.Lowered:
-        """(state, key, images, targets, request) → (state, Outcome); the state is used up."""
-        everywhere = self._placement.everywhere
+        """Lower (state, key, images, targets, request) → (state, Outcome); it uses up the state."""
+        everywhere = self.placement.everywhere
         key = jax.eval_shape(lambda: jax.random.key(0))
         key = jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=everywhere)
         program = jax.jit(self._step, donate_argnums=0, out_shardings=everywhere)
         return program.lower(self.layout, key, *self._batch)
 
     def validation(self) -> jax.stages.Lowered:
-        """(weights, images, targets, request) → (predicted, targets, request), on every process."""
-        everywhere = self._placement.everywhere
+        """Lower (weights, images, targets, request) → (outputs, targets, any request)."""
+        everywhere = self.placement.everywhere
         program = jax.jit(self._evaluate, out_shardings=everywhere)
         return program.lower(self.layout.weights, *self._batch)
 
     def key(self) -> jax.Array:
-        """The key that every step derives its own from."""
-        make = jax.jit(jax.random.key, out_shardings=self._placement.everywhere)
-        return make(self._config.seed)
+        """Return the key that every step derives its own from."""
+        make = jax.jit(jax.random.key, out_shardings=self.placement.everywhere)
+        return make(self._settings.seed)
 
     def _initial(self, weights: Weights) -> State:
         parameters, statistics = self._functional.split(weights)
-        average = parameters | statistics if self._config.ema else {}
+        average = parameters | statistics if self._settings.ema else {}
         optimizer = self._optimizer.init(parameters)
         return State(jnp.zeros((), jnp.int32), parameters, statistics, optimizer, average)
 
@@ -210,9 +194,9 @@ class Programs:
         updates, optimizer = self._optimizer.update(gradient, state.optimizer, state.parameters)
         parameters = optax.apply_updates(state.parameters, updates)
         average = state.average
-        if self._config.ema:
+        if self._settings.ema:
             steps = state.step.astype(jnp.float32)
-            decay = jnp.minimum(self._config.ema, (1 + steps) / (AVERAGE_WARM_UP + steps))
+            decay = jnp.minimum(self._settings.ema, (1 + steps) / (AVERAGE_WARM_UP + steps))
             average = jax.tree.map(
                 lambda old, new: decay * old + (1 - decay) * new, average, parameters | statistics
             )
@@ -220,7 +204,7 @@ class Programs:
         return state, Outcome(loss, jnp.max(request))
 
     def _gradient(self, state: State, key, images, targets):
-        """Loss, batch statistics and gradient of a batch, part after part."""
+        """Return loss, batch statistics and gradient of a batch, part after part."""
 
         def loss(parameters, statistics, key, images, targets):
             model = self._functional.model(parameters | statistics, training=True)
@@ -228,7 +212,7 @@ class Programs:
             return self._loss(predicted, targets), self._functional.statistics(model)
 
         gradient_of = jax.value_and_grad(loss, has_aux=True)
-        parts = self._config.accumulate
+        parts = self._settings.accumulate
         if parts == 1:
             (value, statistics), gradient = gradient_of(
                 state.parameters, state.statistics, key, images, targets

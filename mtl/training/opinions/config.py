@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from mtl.network.inception_resnet_v2 import BATCH_NORM_MOMENTUM
 from mtl.runtime.tables.columns import HigherIs
-from mtl.training.multitask.train_config import TrainConfig
+from mtl.training.settings import RunSettings, run_settings
 
 Loss = Literal["mae", "mse", "cross_entropy", "huber", "emd", "plcc", "norm-in-norm", "classes"]
 
@@ -76,30 +76,18 @@ class FinetuneConfig:
     """Processes that read and decode pictures; 0 uses threads."""
 
 
-def step_settings(config: FinetuneConfig) -> TrainConfig:
-    """The run as the shared steps and epochs know it; the learning rate changes on the way."""
-    return TrainConfig(
-        config.ratings,
-        config.out,
-        config.init,
+def staged_settings(config: FinetuneConfig) -> RunSettings:
+    """Return the run as the engine sees it; the learning rate changes with the stages."""
+    return run_settings(
+        config,
         epochs=sum(epochs for _, epochs in config.stages),
-        batch_size=config.batch_size,
         learning_rate=config.stages[0][0],
-        flip=config.flip,
-        dtype=config.dtype,
-        accumulate=config.accumulate,
-        remat=config.remat,
-        momentum=config.momentum,
-        seed=config.seed,
-        checkpoint_every=config.checkpoint_every,
-        checkpoint_seconds=config.checkpoint_seconds,
-        checkpoints_kept=config.checkpoints_kept,
-        loader_workers=config.loader_workers,
+        schedule="stages",
     )
 
 
 def differing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
-    """Names of the settings that make two runs different ones.
+    """Return the names of the settings that make two runs different ones.
 
     Raises:
         KeyError: `theirs` lacks a setting.

@@ -4,14 +4,17 @@ import numpy as np
 import pytest
 
 from fr_metrics import HistogramEqualization
-from mtl.training.multitask.input_pipeline import ScoredImages, training_batches, validation_batches
+from mtl.training.batches import training_batches, validation_batches
+from mtl.training.multitask.data import ScoredImages
+from mtl.training.settings import Batching
 
 CROP = (80, 80)
 
 
-def training(images, **changes):
-    settings = {"batch_size": 4, "crop": CROP, "flip": True, "seed": 0, "epoch": 0, **changes}
-    return [(b.images, b.targets) for b in training_batches(images, **settings)]
+def training(images, epoch=0, first=0, rows=None, **changes):
+    batching = Batching(**{"batch_size": 4, "crop": CROP, "flip": True, "seed": 0, **changes})
+    batches = training_batches(images, batching, epoch, first=first, rows=rows)
+    return [(b.images, b.targets) for b in batches]
 
 
 def assert_equal(one, two):
@@ -66,13 +69,13 @@ def test_an_epoch_sees_every_image_once(images):
 
 def test_validation_keeps_the_order_and_fills_the_last_batch(scored):
     images = ScoredImages(scored, "validation", ("ssim",), None)
-    batches = list(validation_batches(images, batch_size=3, crop=CROP))
+    batches = list(validation_batches(images, Batching(3, CROP)))
     assert [b.number for b in batches] == [3, 2]
     assert all(b.images.shape == (3, *CROP, 3) for b in batches)
     centre = images[4]["image"][:, 8:88]
     assert np.array_equal(batches[1].images[1], centre)
     assert np.array_equal(batches[1].images[2], centre)
-    part = list(validation_batches(images, batch_size=3, crop=CROP, rows=range(1, 3)))
+    part = list(validation_batches(images, Batching(3, CROP), rows=range(1, 3)))
     assert [b.number for b in part] == [3, 2]
     for ours, whole in zip(part, batches, strict=True):
         assert np.array_equal(ours.images, whole.images[1:])

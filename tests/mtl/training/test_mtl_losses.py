@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from mtl.network.model import Opinion
 from mtl.ratings.distributions import RATINGS, expected_score
-from mtl.training.opinions.opinion_losses import (
+from mtl.training.opinions.losses import (
     HUBER_DELTA,
     LOSSES,
     cross_entropy,

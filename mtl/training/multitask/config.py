@@ -1,16 +1,15 @@
-"""The settings of a training run, and which of them decide its result."""
+"""The settings of a multi-task run, and which of them decide its result."""
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from fr_metrics import METRICS
-from mtl.network.inception_resnet_v2 import BATCH_NORM_MOMENTUM, SMALLEST_SIDE, WIDTHS
+from mtl.network.inception_resnet_v2 import BATCH_NORM_MOMENTUM, WIDTHS
 from mtl.runtime.files import InputError
-
-RANDOM = "random"  # what --init knows besides folders and IMAGENET
+from mtl.training.settings import check_settings, run_settings
+from mtl.training.starting_weights import RANDOM
 
 
 @dataclass(frozen=True)
@@ -87,13 +86,8 @@ FREE = (
 )
 
 
-def as_json(config: Any) -> dict[str, Any]:
-    """A dataclass of settings in values that JSON has."""
-    return json.loads(json.dumps(asdict(config), default=str))
-
-
 def train_config(values: Mapping[str, Any]) -> TrainConfig:
-    """Settings from what `as_json` made of them; other names are left out.
+    """Return settings from what `as_json` made of them; other names are left out.
 
     Raises:
         KeyError: a setting is missing.
@@ -113,7 +107,7 @@ def train_config(values: Mapping[str, Any]) -> TrainConfig:
 
 
 def differing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
-    """Names of the settings that make two runs different ones.
+    """Return the names of the settings that make two runs different ones.
 
     Raises:
         KeyError: `theirs` lacks a setting.
@@ -124,7 +118,7 @@ def differing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
 
 
 def chosen_tasks(config: TrainConfig, scored: Sequence[str]) -> tuple[str, ...]:
-    """The metrics to predict, in the paper's order.
+    """Return the metrics to predict, in the paper's order.
 
     Raises:
         InputError: the data set was not scored with one of them.
@@ -143,36 +137,13 @@ def check(config: TrainConfig, size: tuple[int, int], images: int) -> None:
     Args:
         config: the settings.
         size: height and width of the data set's images.
-        images: how many the training split has.
+        images: number of images in the training split.
 
     Raises:
         InputError: names the option and the remedy.
     """
-    # One option at a time: fine-tuning, which is checked here too, has not all of them.
-    positive = (
-        "epochs",
-        "batch_size",
-        "learning_rate",
-        "accumulate",
-        "checkpoint_seconds",
-        "checkpoints_kept",
-    )
-    for name in positive:
-        if getattr(config, name) <= 0:
-            raise InputError(f"{_option(config, name)} must be positive")
-    for name in ("weight_decay", "checkpoint_every", "loader_workers", "seed"):
-        if getattr(config, name) < 0:
-            raise InputError(f"{_option(config, name)} must not be negative")
     if config.width not in WIDTHS:
         raise InputError(f"--width {config.width}: must be one of {' '.join(map(str, WIDTHS))}")
-    if not 0 < config.momentum < 1:
-        raise InputError(f"--momentum {config.momentum}: must lie between 0 and 1")
-    if not 0 <= config.ema < 1:
-        raise InputError(f"--ema {config.ema}: must be from 0 (off) to below 1")
-    if config.batch_size % config.accumulate:
-        raise InputError(
-            f"--accumulate {config.accumulate}: must divide the --batch-size {config.batch_size}"
-        )
     if config.num_workers is not None and (config.num_workers < 1 or config.distributed):
         raise InputError(
             "--num-workers must be positive, and --distributed is for processes that were not"
@@ -180,19 +151,4 @@ def check(config: TrainConfig, size: tuple[int, int], images: int) -> None:
         )
     if config.address is not None and config.num_workers is None:
         raise InputError("--address: say with --num-workers how many processes to start there")
-    crop = config.crop or size
-    if min(crop) < SMALLEST_SIDE or crop[0] > size[0] or crop[1] > size[1]:
-        raise InputError(
-            f"images of {crop[0]}×{crop[1]} cannot be cut from {size[0]}×{size[1]} or are below the"
-            f" network's {SMALLEST_SIDE}×{SMALLEST_SIDE}; change --crop"
-        )
-    if images < config.batch_size:
-        raise InputError(
-            f"{config.data}: has {images} training images, fewer than a batch;"
-            f" use a --batch-size below {config.batch_size}"
-        )
-
-
-def _option(config: TrainConfig, name: str) -> str:
-    """A setting as it stands on the command line."""
-    return f"--{name.replace('_', '-')} {getattr(config, name)}:"
+    check_settings(run_settings(config), config.data, size, images)

@@ -26,8 +26,8 @@ from mtl.runtime.contents import content_digests
 from mtl.runtime.files import InputError, file_digest
 from mtl.runtime.tables.columns import TableColumns
 from mtl.training.opinions.balancing import CLASSES, class_weights, segment_weights, segments_of
-from mtl.training.opinions.finetune_config import FinetuneConfig
-from mtl.training.opinions.opinion_losses import LOSSES
+from mtl.training.opinions.config import FinetuneConfig
+from mtl.training.opinions.losses import LOSSES
 
 # Two pictures always correlate with 1 or -1.
 FEWEST_COMPARED = 3
@@ -144,7 +144,7 @@ def _check_scale(config: FinetuneConfig, scores: Float[np.ndarray, " n"]) -> Non
 def _training_loss(
     config: FinetuneConfig, targets: Float[np.ndarray, "n k"]
 ) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    """The loss of a batch, with the weights that the targets of the training part ask for.
+    """Return the loss of a batch, with the weights that the targets of the training part ask for.
 
     A picture's weight follows from its target, so that batches need not carry it.
     """
