@@ -19,7 +19,7 @@ from mlsp.prediction.conditions import (
     fit_conditions,
     save_conditions,
 )
-from mtl.kadis.plan import read_manifest
+from mtl.kadis.manifest import read_manifest
 from mtl.kadis.shards import file_digest
 from mtl.network.weights import WEIGHTS_FILE, load_model
 from mtl.published.export import photographs_folder, pristine_again

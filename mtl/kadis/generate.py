@@ -18,15 +18,9 @@ from distortions import DISTORTIONS
 from fr_metrics import HistogramEqualization
 from mtl.kadis.cluster import make_shards
 from mtl.kadis.making import Tally
-from mtl.kadis.plan import (
-    MANIFEST,
-    GenerateConfig,
-    Plan,
-    Planned,
-    claim,
-    make_plan,
-    manifest_text,
-)
+from mtl.kadis.manifest import MANIFEST, claim, manifest_text
+from mtl.kadis.origins import DataSetPlan
+from mtl.kadis.plan import GenerateConfig, Plan, make_plan
 from mtl.kadis.shards import (
     STATS,
     Shard,
@@ -102,7 +96,7 @@ def generate(config: GenerateConfig, *, progress: bool = False) -> Summary:
     planned = make_plan(config, progress=progress)
     claim(config.out, planned)
     write_atomically(config.out / SOURCE, f"{config.photos.resolve()}\n")
-    in_record = planned.versions_per_reference if config.store == "recipe" else 1
+    in_record = planned.images_in_record
     finished = finished_shards(config.out, planned, in_record, progress=progress)
     todo = [shard for shard in planned.shards if shard.index not in finished]
     resumed = len(finished)
@@ -125,7 +119,7 @@ def generate(config: GenerateConfig, *, progress: bool = False) -> Summary:
 
 
 def finished_shards(
-    out: Path, planned: Planned, images: int, *, progress: bool
+    out: Path, planned: DataSetPlan, images: int, *, progress: bool
 ) -> dict[int, Finished]:
     """Return what an earlier call has finished, by the shard's index.
 
@@ -191,7 +185,7 @@ def slowest_types(tally: Tally) -> list[str]:
 
 def finish(
     out: Path,
-    planned: Planned,
+    planned: DataSetPlan,
     finished: Sequence[Finished],
     *,
     source: Path,
@@ -282,18 +276,17 @@ def photographs_folder(data: Path, photos: Path | None) -> Path | None:
 
 def _description(planned: Plan) -> str:
     """What dataset_info.json says of the data set."""
-    c = planned.config
-    height, width = c.size
-    number = planned.number_of_types
+    height, width = planned.size
+    number = planned.types_per_reference
     types = ", ".join(DISTORTIONS[t].name for t in planned.types)
     return "\n".join(
         [
             "Artificially distorted photographs with full-reference quality scores.",
             f"Made by: deepfl-iqa {importlib.metadata.version('deepfl-iqa')}",
-            f"Recipe: {c.recipe}, {number} of {len(planned.types)} distortion types per photograph,"
-            f" levels {' '.join(map(str, c.levels))}, seed {c.seed}",
+            f"Recipe: {planned.recipe}, {number} of {len(planned.types)} distortion types per"
+            f" photograph, levels {' '.join(map(str, planned.levels))}, seed {planned.seed}",
             f"Types: {types}",
-            f"Images: {width}×{height} pixels, store {c.store}",
+            f"Images: {width}×{height} pixels, store {planned.store}",
             f"Scores: {', '.join(planned.metrics)}",
         ]
     )

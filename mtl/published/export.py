@@ -28,19 +28,15 @@ from jaxtyping import UInt8
 from fr_metrics import METRICS
 from mtl.curation.pristine import pristine_crop
 from mtl.kadis.generate import photographs_folder
+from mtl.kadis.manifest import plan_digest, read_manifest
 from mtl.kadis.names import exported_stems, version_name
-from mtl.kadis.plan import (
-    CONTENTS,
-    PHOTOGRAPHS,
-    check_unchanged,
-    check_workers,
-    plan_digest,
-    read_manifest,
-)
+from mtl.kadis.origins import CONTENTS, PHOTOGRAPHS
+from mtl.kadis.plan import check_unchanged, check_workers
 from mtl.kadis.records import DataSet
 from mtl.kadis.shards import AGAIN, Shard, read_stats
 from mtl.published.score_tables import DISTORTED, REFERENCE
 from mtl.runtime.apart import check_apart
+from mtl.runtime.claims import Identity, claim
 from mtl.runtime.contents import content_digest
 from mtl.runtime.file_names import is_inside, too_long
 from mtl.runtime.files import InputError, whole_file, write_atomically
@@ -167,20 +163,31 @@ def _check_apart(config: ExportConfig, pictures: Path) -> None:
 
 def _claim(config: ExportConfig, pictures: Path, plan: Mapping[str, Any]) -> None:
     """Mark a folder as that of this data set's pictures, or make sure that it is."""
-    mark = pictures / MARK
     known: dict[str, Any] = {"format": FORMAT, "plan": plan_digest(plan)}
     if config.split is not None:
         known["split"] = config.split
-    text = json.dumps(known)
-    if not mark.exists():
-        if pictures.exists() and (not pictures.is_dir() or any(pictures.iterdir())):
-            raise InputError(f"{pictures}: exists and is not an export; choose other --pictures")
-        write_atomically(mark, text)
-    elif mark.read_bytes() != text.encode():
-        raise InputError(
-            f"{pictures}: holds another data set's pictures, or those of another --split; choose"
-            " other --pictures"
-        )
+    claim(
+        pictures,
+        Identity(
+            file=MARK,
+            kind="an export",
+            value=known,
+            text=json.dumps(known),
+            difference=_other_pictures,
+            remedy="choose other --pictures",
+        ),
+    )
+
+
+def _other_pictures(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+    if theirs == ours:
+        return ""
+    if theirs["plan"] != ours["plan"]:
+        return "holds another data set's pictures"
+    if theirs.get("split") == ours.get("split"):
+        return "was exported by another version"
+    whose = f"the {theirs['split']} split" if "split" in theirs else "both splits"
+    return f"holds the pictures of {whose}, those of another --split"
 
 
 def _noted(journal: Path) -> dict[str, str]:

@@ -9,21 +9,19 @@ from array import array
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
-from tensorflow_datasets.core.features import FeaturesDict
 
 from mtl.kadis.metric_names import chosen_metrics
 from mtl.kadis.names import files_of, parse_version
-from mtl.kadis.plan import CONTENTS, PHOTOGRAPHS, check_layout, check_workers
+from mtl.kadis.origins import PUBLISHED, Imported
+from mtl.kadis.plan import check_layout, check_workers
 from mtl.kadis.recipes import Version, split_references
-from mtl.kadis.records import record_features
-from mtl.kadis.shards import Shard, plan_shards
+from mtl.kadis.shards import plan_shards
 from mtl.published.score_tables import published_rows
 from mtl.runtime.contents import content_digest
 from mtl.runtime.files import InputError, file_digest
@@ -32,7 +30,6 @@ from mtl.runtime.progress import progress_bar, say
 from mtl.runtime.tables.finder import Finder
 from mtl.runtime.threads import in_order
 
-RECIPE = "published"  # in the manifest: which versions there are was somebody else's decision
 UNKNOWN_SEED = 0
 
 
@@ -107,59 +104,14 @@ class _Found:
     rejected: tuple[Rejected, ...]
 
 
-@dataclass(frozen=True)
-class ImportPlan:
-    """What the data set will hold."""
+@dataclass(frozen=True, kw_only=True)
+class ImportPlan(Imported):
+    """What `deepfl import-scores` is going to make, and of which files."""
 
     config: ImportConfig
-    size: tuple[int, int]
-    metrics: tuple[str, ...]
     scores: Float32[np.ndarray, "n k"]
-    sizes: Mapping[str, int]
-    """Bytes of each reference's file, by name."""
-    contents: Mapping[str, str]
-    """SHA-256 of the same files."""
     pictures: Mapping[str, tuple[Picture, ...]]
     """By reference, by type and level."""
-    shards: tuple[Shard, ...]
-    rejected: tuple[Rejected, ...]
-
-    @property
-    def features(self) -> FeaturesDict:
-        """What a record holds."""
-        return record_features("pixels", self.size, self.metrics, 1)
-
-    def to_json(self) -> dict[str, Any]:
-        """The plan in the manifest: all that decides the bytes, nothing of this machine."""
-        c = self.config
-        versions = [p.entry.version for each in self.pictures.values() for p in each]
-        types = ({p.entry.version.distortion for p in each} for each in self.pictures.values())
-        return {
-            "recipe": RECIPE,
-            "types": sorted({version.distortion for version in versions}),
-            "types_per_reference": max(map(len, types)),
-            "levels": sorted({version.level for version in versions}),
-            "size": list(self.size),
-            "metrics": list(self.metrics),
-            "validation": c.validation,
-            "seed": c.seed,
-            "store": "pixels",
-            "license": c.license,
-            "table": file_digest(c.table),
-            "distorted": self._digest(),
-            PHOTOGRAPHS: dict(self.sizes),
-            CONTENTS: dict(self.contents),
-            "shards": [asdict(s) | {"references": list(s.references)} for s in self.shards],
-        }
-
-    def _digest(self) -> str:
-        """SHA-256 of the names and contents of the distorted pictures' files."""
-        digest = hashlib.sha256()
-        for each in self.pictures.values():
-            for picture in each:
-                line = f"{picture.file}\n{picture.content}\n"
-                digest.update(line.encode(errors="surrogateescape"))
-        return digest.hexdigest()
 
 
 def plan_import(config: ImportConfig, *, progress: bool = False) -> ImportPlan:
@@ -213,17 +165,41 @@ def plan_import(config: ImportConfig, *, progress: bool = False) -> ImportPlan:
     shards = plan_shards(
         split_references(list(sizes), config.validation, config.seed), config.shards
     )
+    versions = {name: [p.entry.version for p in each] for name, each in pictures.items()}
+    types = [{version.distortion for version in each} for each in versions.values()]
+    levels = {version.level for each in versions.values() for version in each}
     return ImportPlan(
         config=config,
+        scores=table.scores,
+        pictures=pictures,
+        folder=config.out,
+        recipe=PUBLISHED,
+        types=tuple(sorted(set().union(*types))),
+        types_per_reference=max(map(len, types)),
+        levels=tuple(sorted(levels)),
         size=size,
         metrics=table.metrics,
-        scores=table.scores,
+        validation=config.validation,
+        seed=config.seed,
+        store="pixels",
+        license=config.license,
+        table=file_digest(config.table),
+        distorted=_digest(pictures),
         sizes=sizes,
         contents=contents,
-        pictures=pictures,
         shards=tuple(shards),
         rejected=tuple(rejected),
     )
+
+
+def _digest(pictures: Mapping[str, tuple[Picture, ...]]) -> str:
+    """SHA-256 of the names and contents of the distorted pictures' files."""
+    digest = hashlib.sha256()
+    for each in pictures.values():
+        for picture in each:
+            line = f"{picture.file}\n{picture.content}\n"
+            digest.update(line.encode(errors="surrogateescape"))
+    return digest.hexdigest()
 
 
 def _read_table(config: ImportConfig) -> _Table:

@@ -24,7 +24,8 @@ from tqdm import tqdm
 
 from distortions import DISTORTIONS
 from mtl.kadis.generate import SOURCE, Finished, finish, finished_shards
-from mtl.kadis.plan import check_unchanged, claim
+from mtl.kadis.manifest import claim
+from mtl.kadis.plan import check_unchanged
 from mtl.kadis.records import encoded_image
 from mtl.kadis.shards import Shard, ShardWriter, finish_shard, read_stats
 from mtl.published.import_plan import ImportConfig, ImportPlan, Picture, other_size, plan_import
@@ -139,13 +140,12 @@ def _finished(planned: ImportPlan, shard: Shard) -> Finished:
 def _description(planned: ImportPlan) -> str:
     """What dataset_info.json says of the data set."""
     height, width = planned.size
-    plan = planned.to_json()
     return "\n".join(
         [
             "Artificially distorted photographs with published full-reference quality scores.",
             f"Imported by: deepfl-iqa {importlib.metadata.version('deepfl-iqa')}",
-            f"SHA-256 of the table of scores: {plan['table']}",
-            f"Types: {', '.join(DISTORTIONS[t].name for t in plan['types'])}",
+            f"SHA-256 of the table of scores: {planned.table}",
+            f"Types: {', '.join(DISTORTIONS[t].name for t in planned.types)}",
             f"Images: {width}×{height} pixels, store pixels; their seeds are not known",
             f"Scores: {', '.join(planned.metrics)}",
         ]

@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 from distortions import distort
 from fr_metrics import score_all
 from mtl.curation.pristine import pristine_crop
-from mtl.kadis.plan import SCORE_TOLERANCE, Plan
+from mtl.kadis.origins import SCORE_TOLERANCE, DataSetPlan
 from mtl.kadis.records import PRISTINE
 from mtl.kadis.shards import Shard
 from mtl.kadis.verification.findings import Problem, listed, made_again
@@ -37,7 +37,7 @@ class _Part:
 
 
 def check_sample(
-    planned: Plan,
+    planned: DataSetPlan,
     sound: Sequence[Inspected],
     photos: Path | None,
     number: int,
@@ -89,7 +89,9 @@ def sample_size(sound: Sequence[Inspected], number: int) -> int:
     return min(number, sum(one.images for one in sound))
 
 
-def _parts(planned: Plan, sound: Sequence[Inspected], number: int, seed: int) -> Iterator[_Part]:
+def _parts(
+    planned: DataSetPlan, sound: Sequence[Inspected], number: int, seed: int
+) -> Iterator[_Part]:
     """One image from each of `number` equal stretches of the data set, by reference."""
     size = sample_size(sound, number)
     starts = np.cumsum([0, *(one.images for one in sound)])
@@ -104,9 +106,10 @@ def _parts(planned: Plan, sound: Sequence[Inspected], number: int, seed: int) ->
         yield _Part(found.shard, found.kept[k], tuple(image for _, image in group))
 
 
-def _check_part(planned: Plan, photos: Path | None, part: _Part) -> tuple[int, list[Problem]]:
+def _check_part(
+    planned: DataSetPlan, photos: Path | None, part: _Part
+) -> tuple[int, list[Problem]]:
     """How many images of a part could be scored again, and what is wrong with them."""
-    config = planned.config
     crop, problems = _crop(planned, photos, part.reference)
     pristine, rows, images = _stored(planned, part)
     different = ""
@@ -117,7 +120,7 @@ def _check_part(planned: Plan, photos: Path | None, part: _Part) -> tuple[int, l
     if pristine is None:
         return 0, problems
     otherwise = []
-    step = len(config.levels)  # scored together, as they were before
+    step = len(planned.levels)  # scored together, as they were before
     for start in range(0, len(rows), step):
         some = rows[start : start + step]
         again = np.stack(
@@ -148,7 +151,9 @@ def _check_part(planned: Plan, photos: Path | None, part: _Part) -> tuple[int, l
     return len(rows), problems
 
 
-def _crop(planned: Plan, photos: Path | None, reference: str) -> tuple[Image | None, list[Problem]]:
+def _crop(
+    planned: DataSetPlan, photos: Path | None, reference: str
+) -> tuple[Image | None, list[Problem]]:
     """The pristine crop of a photograph; None if it is not there or not what it was."""
     if photos is None or not (photos / reference).is_file():
         return None, []
@@ -158,21 +163,21 @@ def _crop(planned: Plan, photos: Path | None, reference: str) -> tuple[Image | N
         what = f"has {size:,} bytes, and had {before:,} when the data set was made"
         return None, [Problem(str(path), what, "put the photograph back")]
     try:
-        return pristine_crop(read_picture(path), planned.config.size), []
+        return pristine_crop(read_picture(path), planned.size), []
     except (InputError, ValueError) as error:
         what = str(error).removeprefix(f"{path}: ")
         return None, [Problem(str(path), what, "put the photograph back")]
 
 
-def _stored(planned: Plan, part: _Part) -> tuple[Image | None, list[Row], list[Image]]:
+def _stored(planned: DataSetPlan, part: _Part) -> tuple[Image | None, list[Row], list[Image]]:
     """The pristine crop if it is stored, what is said of the images, and they if they are."""
-    config, features = planned.config, planned.features
-    with opened_records(config.out / part.shard.file) as reader:
+    features = planned.features
+    with opened_records(planned.folder / part.shard.file) as reader:
 
         def record_at(index: int) -> Mapping[str, Any]:
             return features.deserialize_example_np(reader.read([index])[0])
 
-        if config.store == "recipe":
+        if planned.store == "recipe":
             number = planned.versions_per_reference
             record = record_at(part.images[0] // number)
             rows = rows_of(record, planned.metrics)
