@@ -20,6 +20,7 @@ from mtl.kadis.cluster import make_shards
 from mtl.kadis.making import Tally
 from mtl.kadis.manifest import MANIFEST, claim, manifest_text
 from mtl.kadis.origins import DataSetPlan
+from mtl.kadis.photographs import SOURCE, note_folder
 from mtl.kadis.plan import GenerateConfig, Plan, make_plan
 from mtl.kadis.shards import (
     STATS,
@@ -36,8 +37,6 @@ from mtl.runtime.progress import progress_bar
 from mtl.runtime.threads import computed
 
 EQUALIZATION = "equalization.json"
-# Where the photographs are on this machine, for `verify`; the data set itself does not need it.
-SOURCE = "photographs.txt"
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def generate(config: GenerateConfig, *, progress: bool = False) -> Summary:
     """
     planned = make_plan(config, progress=progress)
     claim(config.out, planned)
-    write_atomically(config.out / SOURCE, f"{config.photos.resolve()}\n")
+    note_folder(config.out, config.photos)
     in_record = planned.images_in_record
     finished = finished_shards(config.out, planned, in_record, progress=progress)
     todo = [shard for shard in planned.shards if shard.index not in finished]
@@ -251,27 +250,6 @@ def _remove(out: Path, shards: Sequence[Shard]) -> None:
     for folder in (out / STATS, out):
         with suppress(OSError):  # it holds the user's files, or is a link
             folder.rmdir()
-
-
-def photographs_folder(data: Path, photos: Path | None) -> Path | None:
-    """The folder of a data set's photographs; None where it is not known or no longer there.
-
-    Args:
-        data: the data set.
-        photos: the folder, if the user gave one.
-
-    Raises:
-        InputError: there is no folder `photos`.
-    """
-    if photos is not None:
-        if not photos.is_dir():
-            raise InputError(f"{photos}: no such folder; give that of the photographs")
-        return photos
-    try:
-        noted = Path((data / SOURCE).read_text(errors="surrogateescape").removesuffix("\n"))
-        return noted if noted.is_absolute() and noted.is_dir() else None
-    except (OSError, ValueError):
-        return None
 
 
 def _description(planned: Plan) -> str:

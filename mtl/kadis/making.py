@@ -13,7 +13,8 @@ import numpy as np
 from distortions import distort
 from fr_metrics import score_all
 from mtl.curation.pristine import pristine_crop
-from mtl.kadis.plan import Plan, check_unchanged
+from mtl.kadis.photographs import check_unchanged
+from mtl.kadis.plan import Plan
 from mtl.kadis.records import Scored, encoded_records
 from mtl.kadis.shards import Shard, ShardWriter, finish_shard
 from mtl.runtime.files import InputError

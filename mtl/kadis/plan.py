@@ -181,17 +181,3 @@ def _check_metric_sizes(metrics: Sequence[str], size: tuple[int, int]) -> None:
                 f" {METRICS[metric].min_size} pixels a side; use a larger --size or leave it out"
                 " of --metrics"
             )
-
-
-def check_unchanged(path: Path, content: str | None) -> None:
-    """Make sure that a picture is the one that the plan was made with.
-
-    Args:
-        path: its file.
-        content: the SHA-256 that the plan notes; None where it notes none.
-
-    Raises:
-        InputError: it is another, or cannot be read.
-    """
-    if content is not None and content_digest(path) != content:
-        raise InputError(f"{path}: has changed since the data set was planned; put it back")

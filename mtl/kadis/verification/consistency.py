@@ -9,9 +9,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from fr_metrics import HistogramEqualization
-from mtl.kadis.generate import EQUALIZATION, SOURCE
+from mtl.kadis.generate import EQUALIZATION
 from mtl.kadis.manifest import ANOTHER, MANIFEST
 from mtl.kadis.origins import DataSetPlan
+from mtl.kadis.photographs import SOURCE
 from mtl.kadis.recipes import validation_references
 from mtl.kadis.records import name_of
 from mtl.kadis.shards import NAME, SPLITS, STATS, record_file, stats_path

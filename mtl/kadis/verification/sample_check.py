@@ -36,31 +36,41 @@ class _Part:
     """Their numbers in the shard, counted from 0."""
 
 
+@dataclass(frozen=True)
+class Sample:
+    """Which images of a data set are made again, and from what."""
+
+    sound: Sequence[Inspected]
+    """Shards that hold what they should."""
+    number: int
+    """Of images, spread evenly over the shards; no more than there are."""
+    seed: int
+    """Decides which."""
+    photos: Path | None
+    """The photographs' folder, if there is one; without it only the store `recipe`, which keeps the
+    pristine crops, can be checked, and only its scores."""
+
+    @property
+    def size(self) -> int:
+        """How many images it has."""
+        return min(self.number, sum(one.images for one in self.sound))
+
+
 def check_sample(
-    planned: DataSetPlan,
-    sound: Sequence[Inspected],
-    photos: Path | None,
-    number: int,
-    seed: int,
-    pool: Executor,
-    report: Callable[[int], object],
+    planned: DataSetPlan, sample: Sample, pool: Executor, report: Callable[[int], object]
 ) -> tuple[int, list[Problem]]:
     """Make a sample of images again and compare pixels and scores.
 
     Args:
         planned: the data set's plan.
-        sound: shards that hold what they should.
-        photos: the photographs' folder, if there is one; without it only the store `recipe`, which
-            keeps the pristine crops, can be checked, and only its scores.
-        number: of images, spread evenly over the shards.
-        seed: decides which.
+        sample: which images.
         pool: threads to work with.
         report: called with numbers of images as they are done.
 
     Returns:
         How many images were scored again, and what is wrong.
     """
-    parts = list(_parts(planned, sound, number, seed))
+    photos, parts = sample.photos, list(_parts(planned, sample))
     problems = []
     if photos is not None:
         gone = sorted({p.reference for p in parts if not (photos / p.reference).is_file()})
@@ -84,19 +94,12 @@ def check_sample(
     return scored, problems
 
 
-def sample_size(sound: Sequence[Inspected], number: int) -> int:
-    """How many images a sample of `number` has: no more than there are."""
-    return min(number, sum(one.images for one in sound))
-
-
-def _parts(
-    planned: DataSetPlan, sound: Sequence[Inspected], number: int, seed: int
-) -> Iterator[_Part]:
-    """One image from each of `number` equal stretches of the data set, by reference."""
-    size = sample_size(sound, number)
+def _parts(planned: DataSetPlan, sample: Sample) -> Iterator[_Part]:
+    """One image from each of as many equal stretches of the data set, by reference."""
+    sound, size = sample.sound, sample.size
     starts = np.cumsum([0, *(one.images for one in sound)])
     edges = np.arange(size + 1) * int(starts[-1]) // max(size, 1)
-    chosen = np.random.default_rng(seed).integers(edges[:-1], edges[1:])
+    chosen = np.random.default_rng(sample.seed).integers(edges[:-1], edges[1:])
     shards = np.searchsorted(starts, chosen, side="right") - 1
     places = zip(shards.tolist(), (chosen - starts[shards]).tolist(), strict=True)
     for (shard, k), group in groupby(

@@ -11,9 +11,9 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from mtl.kadis.generate import photographs_folder
 from mtl.kadis.manifest import read_plan
 from mtl.kadis.origins import DataSetPlan
+from mtl.kadis.photographs import photographs_folder
 from mtl.kadis.plan import check_workers
 from mtl.kadis.verification.consistency import (
     Result,
@@ -25,7 +25,7 @@ from mtl.kadis.verification.consistency import (
 )
 from mtl.kadis.verification.findings import Check, Problem, made_again
 from mtl.kadis.verification.inspection import Inspected, inspect_shard
-from mtl.kadis.verification.sample_check import check_sample, sample_size
+from mtl.kadis.verification.sample_check import Sample, check_sample
 from mtl.runtime.files import InputError
 from mtl.runtime.progress import progress_bar, say
 
@@ -149,12 +149,12 @@ def _check_sample(
     if photos is None and planned.store == "pixels":
         return Check("sample", "needs the photographs: give their folder, --photos", None), ()
     sound = [one for one in inspected if not one.faults]
-    size = sample_size(sound, config.sample)
-    if size == 0:
+    sample = Sample(sound, config.sample, config.seed, photos)
+    if sample.size == 0:
         return Check("sample", "waits for a sound shard", None), ()
     say("distorting and scoring a sample again; the metrics compile first ...", show=progress)
-    with progress_bar(size, "sample", "img", show=progress) as bar:
-        scored, problems = check_sample(planned, sound, photos, size, config.seed, pool, bar.update)
+    with progress_bar(sample.size, "sample", "img", show=progress) as bar:
+        scored, problems = check_sample(planned, sample, pool, bar.update)
     text = f"{scored} images distorted and scored again"
     if photos is None:
         text += ", not from the photographs: give their folder, --photos"
