@@ -103,9 +103,9 @@ def _header(config: CurateConfig, names: Sequence[str], *, progress: bool) -> di
 
 def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
     """Say in what the curation in a folder is another one."""
+    before, now = theirs["photographs"], ours["photographs"]
     if theirs["format"] != FORMAT:
         return "was curated by another version"
-    before, now = theirs["photographs"], ours["photographs"]
     options = [
         {name.replace("_", "-"): value for name, value in header["settings"].items()}
         for header in (theirs, ours)
