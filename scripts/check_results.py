@@ -33,7 +33,7 @@ from mlsp.evaluation.measures import CORRELATIONS
 from mlsp.features.sources import DataSet
 from mlsp.regression.regressor import MLPSettings, SVRSettings
 from mlsp.report.report_data import read_held
-from mtl.curation.crops import CurateConfig, crop_of
+from mtl.curation.curate import CurateConfig, crop_of
 from mtl.denoising.denoiser_evaluation import psnr
 from mtl.evaluation.correlation import srocc
 from mtl.runtime.files import InputError, write_atomically

@@ -27,7 +27,7 @@ from mlsp.report.web_page import (
     page,
     paragraph,
 )
-from mtl.kadis.manifest import plan_digest, read_manifest
+from mtl.kadis.plan import plan_digest, read_manifest
 from mtl.network.weights import FOLDER, MODEL_FILE
 from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.progress import stage

@@ -27,9 +27,9 @@ from mlsp.report.web_page import (
     table,
 )
 from mtl.kadis.generate import EQUALIZATION
-from mtl.kadis.manifest import read_manifest
-from mtl.kadis.photographs import photographs_folder, pristine_again
+from mtl.kadis.plan import read_manifest
 from mtl.kadis.records import DataSet
+from mtl.published.export import photographs_folder, pristine_again
 from mtl.runtime.files import InputError
 from mtl.runtime.pictures import picture_size
 from mtl.runtime.progress import progress_bar
