@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -35,7 +34,6 @@ from mtl.kadis.generate import generate
 from mtl.kadis.plan import GenerateConfig
 from mtl.kadis.recipes import LEVELS
 from mtl.network.weights import INCLUDED, MODEL_FILE, load_model
-from mtl.runtime.claims import Identity, both_values, claim, differing
 from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.progress import say
 from mtl.runtime.tables.csv_tables import read_table, table_text
@@ -322,21 +320,22 @@ def _conclude(page: Path, places: Places, progress: bool) -> None:
 
 
 def _claim(config: DemoConfig) -> None:
+    path = config.out / SETTINGS_FILE
     ours = json.loads(json.dumps(asdict(config), default=str))
     ours.pop("out")
-    claim(
-        config.out,
-        Identity(
-            file=SETTINGS_FILE, kind="a demonstration", value=ours, difference=_other_settings
-        ),
-    )
-
-
-def _other_settings(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
-    names = differing(theirs, ours)
-    if not names and theirs.keys() == ours.keys():
-        return ""
-    return f"holds a demonstration with other settings ({both_values(theirs, ours, names)})"
+    if not path.exists():
+        if config.out.exists() and (not config.out.is_dir() or any(config.out.iterdir())):
+            raise InputError(f"{config.out}: exists and is not a demonstration; choose another")
+        write_atomically(path, json.dumps(ours, indent=1))
+        return
+    try:
+        same = json.loads(path.read_text()) == ours
+    except ValueError as error:
+        raise InputError(f"{path}: is damaged; delete {config.out}") from error
+    if not same:
+        raise InputError(
+            f"{config.out}: holds a demonstration with other settings; choose another --out"
+        )
 
 
 class _Stopwatch:
