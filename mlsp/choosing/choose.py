@@ -50,10 +50,9 @@ from mlsp.choosing.uniformity import uniformities
 from mtl.curation.crops import duplicate_of, output_files
 from mtl.curation.curate import Choice, curate
 from mtl.curation.duplicates import KeptHashes
-from mtl.kadis.shards import file_digest
 from mtl.network.weights import WEIGHTS_FILE, load_model
 from mtl.runtime.apart import names_apart
-from mtl.runtime.files import InputError
+from mtl.runtime.files import InputError, file_digest
 from mtl.runtime.pictures import Rejected, list_pictures
 from mtl.runtime.progress import progress_bar, say, stage
 

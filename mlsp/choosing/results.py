@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from mlsp.choosing.figure import Histogram, histograms
 from mlsp.choosing.indicators import CONTENT, INDICATORS
 from mlsp.choosing.measuring import Measured
 from mlsp.choosing.uniformity import Uniformity
@@ -143,6 +142,8 @@ def write_choice(
     candidates: Candidates,
 ) -> None:
     """Write the table and the picture, and the state last."""
+    from mlsp.choosing.figure import Histogram, histograms  # Matplotlib, which curating can lack
+
     panels = []
     final = candidates.final
     titles = {**INDICATORS, CONTENT: "deep feature (cluster)"}

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from mtl.kadis import records
-from mtl.kadis.manifest import MANIFEST, read_manifest
+from mtl.kadis.plan import MANIFEST, read_manifest
 from mtl.kadis.shards import Shard, read_stats
 from mtl.runtime.contents import content_digest, digest_of
 from mtl.runtime.files import InputError

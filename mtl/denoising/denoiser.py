@@ -34,7 +34,6 @@ from distortions.denoiser import LAYERS, Denoiser
 from mtl.denoising.denoiser_evaluation import evaluate, read_scaled
 from mtl.denoising.denoising_unet import DenoisingUNet
 from mtl.runtime import compilation_cache
-from mtl.runtime.claims import both_values
 from mtl.runtime.files import InputError, read_arrays, write_arrays, write_atomically
 from mtl.runtime.pictures import list_pictures
 from mtl.runtime.progress import progress_bar, say
@@ -246,14 +245,8 @@ def _restored(state: Any, config: DenoiserConfig) -> tuple[Any, int, list[dict[s
     names = list(_flat(state))
     if not {*names, "settings", "step", "log"} <= set(stored):
         raise InputError(f"{path}: belongs to another network; give another --out")
-    theirs, ours = json.loads(str(stored["settings"])), json.loads(_settings(config))
-    if theirs != ours:
-        others = both_values(
-            theirs, ours, [name for name in ours if theirs.get(name) != ours[name]]
-        )
-        raise InputError(
-            f"{path}: belongs to a run of other settings ({others}); give another --out"
-        )
+    if str(stored["settings"]) != _settings(config):
+        raise InputError(f"{path}: belongs to a run of other settings; give another --out")
     leaves = [jnp.asarray(stored[name]) for name in names]
     log = [{"step": int(step), "psnr": psnr} for step, psnr in stored["log"].tolist()]
     return jax.tree.unflatten(jax.tree.structure(state), leaves), int(stored["step"]), log

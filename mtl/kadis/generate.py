@@ -16,9 +16,10 @@ import numpy as np
 
 from distortions import DISTORTIONS
 from fr_metrics import HistogramEqualization
+from mtl.kadis import MANIFEST
 from mtl.kadis.cluster import make_shards
 from mtl.kadis.making import Tally
-from mtl.kadis.manifest import MANIFEST, claim, manifest_text
+from mtl.kadis.manifest import claim, manifest_text
 from mtl.kadis.origins import DataSetPlan
 from mtl.kadis.photographs import SOURCE, note_folder
 from mtl.kadis.plan import GenerateConfig, Plan, make_plan

@@ -9,12 +9,8 @@ from typing import Any, get_args
 
 from distortions import DISTORTIONS
 from fr_metrics import METRICS
-from mtl.kadis.origins import (
-    CONTENTS,
-    ORIGINS,
-    PHOTOGRAPHS,
-    DataSetPlan,
-)
+from mtl.kadis import MANIFEST
+from mtl.kadis.origins import CONTENTS, ORIGINS, PHOTOGRAPHS, DataSetPlan
 from mtl.kadis.recipes import LEVELS, validation_references
 from mtl.kadis.records import Store
 from mtl.kadis.shards import AGAIN, Shard
@@ -23,7 +19,6 @@ from mtl.runtime.claims import Identity
 from mtl.runtime.files import InputError, json_text
 from mtl.runtime.pictures import Rejected
 
-MANIFEST = "manifest.json"
 FORMAT = 2  # of manifest.json
 
 ANOTHER = "make the data set anew, in another folder"

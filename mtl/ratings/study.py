@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from mtl.ratings.figure import draw_study
 from mtl.ratings.groups import (
     FEWEST_REPETITIONS,
     AsGoodAs,
@@ -241,6 +240,8 @@ def _write(config: RatingsConfig, study: Study, names: Sequence[str]) -> None:
             (out / name).unlink(missing_ok=True)
     chosen = _of(study.scores, study.written)
     drawn, worth = study.model or (study.groups, None)
+    from mtl.ratings.figure import draw_study  # Matplotlib, which reading ratings need not have
+
     draw_study(out / PICTURE, chosen, screening, drawn, worth)
     write_atomically(
         out / SCORES_FILE, table_text(table_rows_of(names, study.scores, study.written))

@@ -9,8 +9,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from fr_metrics import HistogramEqualization
+from mtl.kadis import MANIFEST
 from mtl.kadis.generate import EQUALIZATION
-from mtl.kadis.manifest import ANOTHER, MANIFEST
+from mtl.kadis.manifest import ANOTHER
 from mtl.kadis.origins import DataSetPlan
 from mtl.kadis.photographs import SOURCE
 from mtl.kadis.recipes import validation_references

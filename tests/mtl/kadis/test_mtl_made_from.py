@@ -11,9 +11,10 @@ import pytest
 from folder_digests import digests
 
 from mtl.curation.curate import JOURNAL, CurateConfig, curate
+from mtl.kadis import MANIFEST
 from mtl.kadis.generate import generate
 from mtl.kadis.making import Tally, score_versions
-from mtl.kadis.manifest import MANIFEST, claim, plan_digest, read_manifest
+from mtl.kadis.manifest import claim, plan_digest, read_manifest
 from mtl.kadis.origins import CONTENTS
 from mtl.kadis.photographs import pristine_again
 from mtl.kadis.plan import GenerateConfig, make_plan

@@ -6,7 +6,8 @@ from pathlib import Path
 import cv2
 import pytest
 
-from mtl.kadis.manifest import MANIFEST, plan_digest, read_manifest, read_plan
+from mtl.kadis import MANIFEST
+from mtl.kadis.manifest import plan_digest, read_manifest, read_plan
 from mtl.kadis.origins import CONTENTS, ENTRIES, Generated, Imported
 from mtl.kadis.recipes import Version
 from mtl.kadis.shards import read_stats

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from mtl.kadis import MANIFEST
 from mtl.kadis.generate import Finished, finish, finished_shards
-from mtl.kadis.manifest import MANIFEST
 from mtl.kadis.photographs import SOURCE
 from mtl.kadis.shards import Shard, ShardWriter, finish_shard, record_file, stats_path
 from mtl.runtime.files import InputError, write_atomically
