@@ -10,7 +10,7 @@ import importlib.util
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -75,10 +75,11 @@ def run_tasks(
     workers: Workers,
     *,
     reports: bool = False,
-) -> Iterator[Progress]:
+) -> Generator[Progress, None, None]:
     """Run `work(shared, item, report)` for each item, yielding how far it is whenever that changes.
 
-    A task that fails does not stop the others; a caller that wants so closes the iterator.
+    The same `Progress` is yielded each time. A task that fails does not stop the others: a caller
+    that gives up closes the generator, which ends the tasks that are running.
 
     Args:
         work: the task; a function that a worker can import.
@@ -130,7 +131,7 @@ def _run_with_ray(
     items: Sequence[Any],
     workers: Workers,
     reports: bool,
-) -> Iterator[Progress]:
+) -> Generator[Progress, None, None]:
     with ray_connection(workers.address, workers.number) as ray:
         # Reports may get lost with the node that keeps them; the next ones come to its successor.
         actor = None
@@ -166,7 +167,9 @@ def _run_with_ray(
             yield progress
 
 
-def _task(whole: tuple[Callable[[Any, Any, Report], Any], Any], place: int, item: Any, actor: Any):
+def _task(
+    whole: tuple[Callable[[Any, Any, Report], Any], Any], place: int, item: Any, actor: Any
+) -> Any:
     """Run one task in a worker of Ray."""
     work, shared = whole
     reported = time.monotonic()
@@ -193,7 +196,7 @@ def _run_in_processes(
     shared: Any,
     items: Sequence[Any],
     workers: Workers,
-) -> Iterator[Progress]:
+) -> Generator[Progress, None, None]:
     """Run tasks in processes of this machine; reports are dropped.
 
     A process that dies takes the whole pool with it. Each task that was running counts a try.
