@@ -1,7 +1,8 @@
 """Choosing a balanced set among photographs, as KonIQ-10k was chosen."""
 
-from mlsp.choosing.choose import Chosen, curate_diverse
+from mlsp.choosing.choose import curate_diverse
 from mlsp.choosing.near_duplicates import without_nearest
+from mlsp.choosing.results import Chosen
 from mlsp.choosing.selection import Selection, select
 from mlsp.choosing.settings import DiverseConfig
 from mlsp.choosing.tags import quota_for, quota_sample

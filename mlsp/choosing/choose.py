@@ -22,72 +22,41 @@ The folder holds what `deepfl curate` writes for the chosen, and:
 - measured/: what was measured, unless --measured puts it elsewhere.
 """
 
-import dataclasses
 import hashlib
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 
 from mlsp.choosing.content import content_clusters
-from mlsp.choosing.figure import Histogram, histograms
 from mlsp.choosing.indicators import CONTENT, INDICATORS
 from mlsp.choosing.measuring import Measured, crop_settings, deep_features, measure
 from mlsp.choosing.near_duplicates import unit_scaled, without_nearest
+from mlsp.choosing.results import (
+    BESIDE,
+    MEASURED_FOLDER,
+    Candidates,
+    Chosen,
+    claim_choice,
+    indicator_rows,
+    write_choice,
+)
 from mlsp.choosing.selection import equal_bins, select
 from mlsp.choosing.settings import DiverseConfig, bins_of, check_diverse
 from mlsp.choosing.tags import quota_for, quota_sample, read_tags
-from mlsp.choosing.uniformity import Uniformity, uniformities
-from mtl.curation.curate import (
-    JOURNAL,
-    Choice,
-    Curation,
-    curate,
-    duplicate_of,
-    output_files,
-)
+from mlsp.choosing.uniformity import uniformities
+from mtl.curation.crops import duplicate_of, output_files
+from mtl.curation.curate import Choice, curate
 from mtl.curation.duplicates import KeptHashes
-from mtl.kadis.shards import file_digest
 from mtl.network.weights import WEIGHTS_FILE, load_model
 from mtl.runtime.apart import names_apart
-from mtl.runtime.files import InputError, write_atomically
+from mtl.runtime.files import InputError, file_digest
 from mtl.runtime.pictures import Rejected, list_pictures
 from mtl.runtime.progress import progress_bar, say, stage
-from mtl.runtime.tables.csv_tables import table_text
-
-INDICATORS_FILE, HISTOGRAMS_FILE, STATE_FILE = "indicators.csv", "histograms.png", "choosing.json"
-MEASURED_FOLDER = "measured"
-BESIDE = (INDICATORS_FILE, HISTOGRAMS_FILE, STATE_FILE, MEASURED_FOLDER)
-FORMAT = 1  # of choosing.json
 
 Z_LIMIT = 3.0  # KonIQ-10k, section 3.4.1
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """The outcome of a choice."""
-
-    curation: Curation
-    photographs: int
-    """In the folder."""
-    usable: int
-    """That could be measured and are no copies."""
-    trimmed: int
-    """Left out for an extreme indicator."""
-    selected: int
-    """Chosen by the programme."""
-    value: float
-    """Of the programme."""
-    bound: float
-    gap: float
-    """Share of the value by which a better choice could be better."""
-    constant: tuple[str, ...]
-    """Indicators that are the same in all photographs, and play no part."""
-    uniformity: Mapping[str, Uniformity]
 
 
 def curate_diverse(config: DiverseConfig, *, progress: bool = False) -> Chosen:
@@ -102,13 +71,13 @@ def curate_diverse(config: DiverseConfig, *, progress: bool = False) -> Chosen:
     tell = say if progress else None
     names = names_apart(config.photos, list_pictures(config.photos, tell), config.out, tell)
     settings = _settings(config)
-    _claim(config.out, settings)
+    claim_choice(config.out, settings)
     folder = config.measured or config.out / MEASURED_FOLDER
     rejected: dict[str, str] = {}
-    candidates = _named(names, rejected)
+    named = _named(names, rejected)
     if config.tags is not None:
-        candidates = _tagged(config, config.tags, candidates, rejected, progress)
-    usable = _usable(config, candidates, folder, rejected, progress)
+        named = _tagged(config, config.tags, named, rejected, progress)
+    usable = _usable(config, named, folder, rejected, progress)
     found = len(usable)
     values = np.array([[one.values[name] for name in INDICATORS] for one in usable])
     why = trimming(values.reshape(found, len(INDICATORS)))
@@ -148,8 +117,8 @@ def curate_diverse(config: DiverseConfig, *, progress: bool = False) -> Chosen:
         stay = without_nearest(unit_scaled(values[chosen]), content[chosen], number)
     final = np.zeros(len(kept), bool)
     final[chosen[stay]] = True
-    outcome = _outcome(selection.chosen, final)
-    rows = _rows(usable, why, inside, content, outcome)
+    candidates = Candidates(values, content, binned, selection.chosen, final)
+    rows = indicator_rows(usable, why, candidates)
     left_out = {**rejected, **{row["photograph"]: row["reason"] for row in rows if row["reason"]}}
     choice = Choice(
         tuple(row["photograph"] for row in rows if row["chosen"]),
@@ -169,7 +138,7 @@ def curate_diverse(config: DiverseConfig, *, progress: bool = False) -> Chosen:
         constant=tuple(n for n, s in zip([*INDICATORS, CONTENT], constant, strict=True) if s),
         uniformity=uniformities(binned, bins, final),
     )
-    _write(config, settings, result, rows, values, binned, bins, final)
+    write_choice(config.out, settings, result, rows, candidates)
     return result
 
 
@@ -197,38 +166,6 @@ def _bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error}); give a CSV file of tags") from error
-
-
-def _claim(out: Path, settings: Mapping[str, Any]) -> None:
-    """Make sure that `out` is new or was begun with these settings."""
-    path = out / STATE_FILE
-    if not path.is_file():
-        if out.exists() and (
-            not out.is_dir() or any(one.name != MEASURED_FOLDER for one in out.iterdir())
-        ):
-            raise InputError(
-                f"{out}: exists and is not a choice of photographs; choose another --out"
-            )
-        write_atomically(path, _state(settings))
-        return
-    try:
-        there = json.loads(path.read_text())["settings"]
-        differing = [name for name, value in settings.items() if there[name] != value]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: is damaged; delete {out} or choose another --out") from error
-    if differing and not (out / JOURNAL).exists():  # begun, but nothing was chosen
-        write_atomically(path, _state(settings))
-    elif differing:
-        name = differing[0]
-        raise InputError(
-            f"{out}: was chosen with {name} {there[name]}, not {settings[name]}; choose another"
-            " --out (--measured lets both share what was measured)"
-        )
-
-
-def _state(settings: Mapping[str, Any], result: Mapping[str, Any] | None = None) -> str:
-    state = {"format": FORMAT, "settings": settings, "result": result}
-    return json.dumps(state, indent=1) + "\n"
 
 
 def _named(names: Sequence[str], rejected: dict[str, str]) -> list[str]:
@@ -309,75 +246,3 @@ def trimming(values: Float[np.ndarray, "n d"]) -> list[str]:
             else ""
         )
     return reasons
-
-
-def _outcome(selected: Bool[np.ndarray, " n"], final: Bool[np.ndarray, " n"]) -> list[str]:
-    """Why photographs that could be chosen were not; nothing for those that were."""
-    return [
-        ""
-        if stays
-        else "nearest to another chosen photograph"
-        if once
-        else "not needed for balance"
-        for once, stays in zip(selected, final, strict=True)
-    ]
-
-
-def _rows(
-    usable: Sequence[Measured],
-    why: Sequence[str],
-    inside: Bool[np.ndarray, " n"],
-    content: Int[np.ndarray, " m"],
-    outcome: Sequence[str],
-) -> list[dict[str, Any]]:
-    """Of indicators.csv."""
-    place = np.cumsum(inside) - 1
-    rows = []
-    for k, one in enumerate(usable):
-        reason = outcome[place[k]] if inside[k] else why[k]
-        rows.append(
-            {
-                "photograph": one.name,
-                **one.values,
-                CONTENT: int(content[place[k]]) if inside[k] else "",
-                "chosen": int(not reason),
-                "reason": reason,
-            }
-        )
-    return rows
-
-
-def _write(
-    config: DiverseConfig,
-    settings: Mapping[str, Any],
-    result: Chosen,
-    rows: Sequence[Mapping[str, Any]],
-    values: Float[np.ndarray, "n d"],
-    binned: Int[np.ndarray, "n d"],
-    bins: int,
-    final: Bool[np.ndarray, " n"],
-) -> None:
-    """The tables and the picture; the state last."""
-    panels = []
-    titles = {**INDICATORS, CONTENT: "deep feature (cluster)"}
-    for number, (name, title) in enumerate(titles.items()):
-        column = binned[:, number]
-        count = result.uniformity[name].bins
-        low, high = (0, count) if name == CONTENT else _extent(values[:, number])
-        before, after = (
-            np.bincount(column[which], minlength=count) / which.sum()
-            for which in (np.ones(len(final), bool), final)
-        )
-        panels.append(Histogram(title, np.linspace(low, high, count + 1), before, after))
-    write_atomically(config.out / INDICATORS_FILE, table_text(rows))
-    histograms(config.out / HISTOGRAMS_FILE, panels, len(final), int(final.sum()))
-    described = dataclasses.asdict(result)
-    del described["curation"]
-    described["chosen"] = len(result.curation.kept)
-    write_atomically(config.out / STATE_FILE, _state(settings, described))
-
-
-def _extent(values: Float[np.ndarray, " n"]) -> tuple[float, float]:
-    """Least and largest value; something around a constant."""
-    low, high = float(values.min()), float(values.max())
-    return (low, high) if low < high else (low - 0.5, high + 0.5)

@@ -9,6 +9,7 @@ the same folder.
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,19 +19,17 @@ from jaxtyping import Float, UInt8
 
 from mlsp.choosing.indicators import DIGITS, INDICATORS, measured
 from mlsp.features.extraction import extract_to
-from mtl.curation.curate import CurateConfig, crop_of
-from mtl.kadis.shards import file_digest
+from mtl.curation.crops import CurateConfig, crop_of
 from mtl.network.weights import WEIGHTS_FILE, load_model
 from mtl.runtime.contents import content_digest, digest_of
-from mtl.runtime.files import InputError, write_atomically
+from mtl.runtime.files import InputError, file_digest, write_atomically
 from mtl.runtime.pictures import Rejected
 from mtl.runtime.progress import progress_bar, say
-from mtl.runtime.ray_connection import ray_connection
+from mtl.runtime.ray_tasks import Failure, Report, Workers, run_tasks
 
 FORMAT = 1
 BATCH = 32  # photographs of a task; what a killed worker may lose
 RETRIES = 3  # of a task whose worker dies
-WAITING = 4  # tasks handed to Ray beforehand, per core
 
 Stamp = tuple[str, int, int]  # name, bytes, time of change in nanoseconds
 
@@ -78,7 +77,7 @@ def measure(
         len(names), "measure", "img", show=progress, done=len(names) - len(todo)
     ) as bar:
         if todo:
-            say("starting Ray ...", show=progress)
+            say("starting workers ...", show=progress)
             batches = [todo[k : k + BATCH] for k in range(0, len(todo), BATCH)]
             here = replace(config, photos=config.photos.resolve())
             for done in _run(here, batches, folder.resolve(), header):
@@ -121,44 +120,40 @@ def _read(folder: Path, header: Mapping[str, Any]) -> dict[Stamp, dict[str, Any]
 def _run(
     config: CurateConfig, batches: Sequence[Sequence[Stamp]], folder: Path, header: Mapping
 ) -> Iterator[int]:
-    """Have Ray measure batches; yields the size of each that is done."""
-    with ray_connection(None, config.num_workers) as ray:
-        task = ray.remote(num_cpus=1, max_retries=RETRIES)(_measure_batch)
-        limit = config.num_workers or WAITING * int(ray.cluster_resources().get("CPU", 1))
-        waiting = list(reversed(batches))
-        running: dict[Any, Sequence[Stamp]] = {}
-        while waiting or running:
-            while waiting and len(running) < limit:
-                batch = waiting.pop()
-                running[task.remote(config, batch, folder, header)] = batch
-            ready, _ = ray.wait(list(running))
-            for reference in ready:
-                batch = running.pop(reference)
-                try:
-                    ray.get(reference)
-                except ray.exceptions.RayTaskError as error:
-                    if isinstance(error.cause, OSError):
-                        raise OSError(
-                            f"{error.cause}; run the same command again: what was measured is kept"
-                        ) from None
-                    raise
-                except ray.exceptions.RayError as error:
-                    raise OSError(
-                        f"{config.photos}: the worker that measures {batch[0][0]} ..."
-                        f" {batch[-1][0]} died {RETRIES + 1} times ({type(error).__name__}); look"
-                        " at these photographs and at the machine's memory, then run the same"
-                        " command again: what was measured is kept"
-                    ) from error
-                yield len(batch)
+    """Have Ray measure batches; yields the number of photographs that are done since the last."""
+    workers = Workers(config.num_workers, retries=RETRIES)
+    with closing(run_tasks(_measure_batch, (config, folder, header), batches, workers)) as steps:
+        done = 0
+        for step in steps:
+            if step.failed:
+                place, failure = next(iter(step.failed.items()))
+                raise _failure(config, batches[place], failure) from None
+            now = sum(len(batches[place]) for place in step.finished)
+            yield now - done
+            done = now
+
+
+def _failure(config: CurateConfig, batch: Sequence[Stamp], failure: Failure) -> Exception:
+    """What to raise for a batch that could not be measured."""
+    if failure.lost:
+        return OSError(
+            f"{config.photos}: the worker that measures {batch[0][0]} ... {batch[-1][0]} died"
+            f" {RETRIES + 1} times ({type(failure.error).__name__}); look at these photographs and"
+            " at the machine's memory, then run the same command again: what was measured is kept"
+        )
+    if isinstance(failure.cause, OSError):
+        return OSError(f"{failure.cause}; run the same command again: what was measured is kept")
+    return failure.error
 
 
 def _measure_batch(
-    config: CurateConfig, batch: Sequence[Stamp], folder: Path, header: Mapping
+    shared: tuple[CurateConfig, Path, Mapping[str, Any]], batch: Sequence[Stamp], report: Report
 ) -> None:
     """The task."""
     import cv2
     from threadpoolctl import threadpool_limits
 
+    config, folder, header = shared
     cv2.setNumThreads(1)
     rows = []
     with threadpool_limits(1):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
-from mtl.curation.curate import CurateConfig, check
+from mtl.curation.crops import CurateConfig, check
 from mtl.network.weights import INCLUDED
 from mtl.runtime.files import InputError
 

@@ -26,6 +26,7 @@ from jaxtyping import Float
 
 from mlsp.features.matrix_files import new_matrix
 from mlsp.features.sources import Source
+from mtl.runtime.claims import Identity, claimed
 from mtl.runtime.contents import digest_each
 from mtl.runtime.files import InputError, file_digest, write_atomically
 from mtl.runtime.progress import say
@@ -283,33 +284,31 @@ class FeatureWriter:
         Raises:
             InputError: it holds something else.
         """
-        path = self.out / IDENTITY_FILE
-        if not path.is_file():
-            if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
-                raise InputError(
-                    f"{self.out}: exists and is not a feature folder; choose another --out"
-                )
-            return False
-        try:
-            there = json.loads(path.read_text())
-            form = there.get("format")
-        except (ValueError, AttributeError) as error:
-            raise InputError(f"{path}: is damaged; choose another --out") from error
-        if form != FORMAT:
+        identity = Identity(
+            file=IDENTITY_FILE,
+            kind="a feature folder",
+            value=self._identity,
+            difference=self._difference,
+        )
+        return claimed(self.out, identity) is not None and (self.out / CONTENTS_FILE).is_file()
+
+    def _difference(self, there: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+        """Say in what a folder's identity differs from what is asked for; nothing if it does not.
+
+        Raises:
+            InputError: the folder is of a version that knew pictures by name alone.
+        """
+        if there.get("format") != FORMAT:
             raise InputError(
                 f"{self.out}: was written by another version, which does not tell of what"
                 " pictures; delete the folder or choose another --out"
             )
-        if there != self._identity:
-            raise InputError(
-                f"{self.out}: holds features of other pictures or of another model or kind"
-                f" ({self._difference(there)}); choose another --out"
-            )
-        return (self.out / CONTENTS_FILE).is_file()
+        if there == ours:
+            return ""
+        how = self._how_different(there, ours)
+        return f"holds features of other pictures or of another model or kind ({how})"
 
-    def _difference(self, there: Mapping[str, Any]) -> str:
-        """Say in what a folder's identity differs from what is asked for."""
-        ours = self._identity
+    def _how_different(self, there: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
         if there.get("weights_sha256") != ours.get("weights_sha256"):
             return "the model's weights differ"
         for name in dict.fromkeys([*ours, *there]):

@@ -16,17 +16,13 @@ import numpy as np
 
 from distortions import DISTORTIONS
 from fr_metrics import HistogramEqualization
+from mtl.kadis import MANIFEST
 from mtl.kadis.cluster import make_shards
 from mtl.kadis.making import Tally
-from mtl.kadis.plan import (
-    MANIFEST,
-    GenerateConfig,
-    Plan,
-    Planned,
-    claim,
-    make_plan,
-    manifest_text,
-)
+from mtl.kadis.manifest import claim, manifest_text
+from mtl.kadis.origins import DataSetPlan
+from mtl.kadis.photographs import SOURCE, note_folder
+from mtl.kadis.plan import GenerateConfig, Plan, make_plan
 from mtl.kadis.shards import (
     STATS,
     Shard,
@@ -42,8 +38,6 @@ from mtl.runtime.progress import progress_bar
 from mtl.runtime.threads import computed
 
 EQUALIZATION = "equalization.json"
-# Where the photographs are on this machine, for `verify`; the data set itself does not need it.
-SOURCE = "photographs.txt"
 
 
 @dataclass(frozen=True)
@@ -101,8 +95,8 @@ def generate(config: GenerateConfig, *, progress: bool = False) -> Summary:
     """
     planned = make_plan(config, progress=progress)
     claim(config.out, planned)
-    write_atomically(config.out / SOURCE, f"{config.photos.resolve()}\n")
-    in_record = planned.versions_per_reference if config.store == "recipe" else 1
+    note_folder(config.out, config.photos)
+    in_record = planned.images_in_record
     finished = finished_shards(config.out, planned, in_record, progress=progress)
     todo = [shard for shard in planned.shards if shard.index not in finished]
     resumed = len(finished)
@@ -125,7 +119,7 @@ def generate(config: GenerateConfig, *, progress: bool = False) -> Summary:
 
 
 def finished_shards(
-    out: Path, planned: Planned, images: int, *, progress: bool
+    out: Path, planned: DataSetPlan, images: int, *, progress: bool
 ) -> dict[int, Finished]:
     """Return what an earlier call has finished, by the shard's index.
 
@@ -191,7 +185,7 @@ def slowest_types(tally: Tally) -> list[str]:
 
 def finish(
     out: Path,
-    planned: Planned,
+    planned: DataSetPlan,
     finished: Sequence[Finished],
     *,
     source: Path,
@@ -259,41 +253,19 @@ def _remove(out: Path, shards: Sequence[Shard]) -> None:
             folder.rmdir()
 
 
-def photographs_folder(data: Path, photos: Path | None) -> Path | None:
-    """The folder of a data set's photographs; None where it is not known or no longer there.
-
-    Args:
-        data: the data set.
-        photos: the folder, if the user gave one.
-
-    Raises:
-        InputError: there is no folder `photos`.
-    """
-    if photos is not None:
-        if not photos.is_dir():
-            raise InputError(f"{photos}: no such folder; give that of the photographs")
-        return photos
-    try:
-        noted = Path((data / SOURCE).read_text(errors="surrogateescape").removesuffix("\n"))
-        return noted if noted.is_absolute() and noted.is_dir() else None
-    except (OSError, ValueError):
-        return None
-
-
 def _description(planned: Plan) -> str:
     """What dataset_info.json says of the data set."""
-    c = planned.config
-    height, width = c.size
-    number = planned.number_of_types
+    height, width = planned.size
+    number = planned.types_per_reference
     types = ", ".join(DISTORTIONS[t].name for t in planned.types)
     return "\n".join(
         [
             "Artificially distorted photographs with full-reference quality scores.",
             f"Made by: deepfl-iqa {importlib.metadata.version('deepfl-iqa')}",
-            f"Recipe: {c.recipe}, {number} of {len(planned.types)} distortion types per photograph,"
-            f" levels {' '.join(map(str, c.levels))}, seed {c.seed}",
+            f"Recipe: {planned.recipe}, {number} of {len(planned.types)} distortion types per"
+            f" photograph, levels {' '.join(map(str, planned.levels))}, seed {planned.seed}",
             f"Types: {types}",
-            f"Images: {width}×{height} pixels, store {c.store}",
+            f"Images: {width}×{height} pixels, store {planned.store}",
             f"Scores: {', '.join(planned.metrics)}",
         ]
     )

@@ -13,7 +13,8 @@ import numpy as np
 from distortions import distort
 from fr_metrics import score_all
 from mtl.curation.pristine import pristine_crop
-from mtl.kadis.plan import Plan, check_unchanged
+from mtl.kadis.photographs import check_unchanged
+from mtl.kadis.plan import Plan
 from mtl.kadis.records import Scored, encoded_records
 from mtl.kadis.shards import Shard, ShardWriter, finish_shard
 from mtl.runtime.files import InputError
@@ -76,18 +77,17 @@ def make_shard(planned: Plan, shard: Shard, report: Callable[[Tally], None]) -> 
     tally = Tally()
     records: list[dict[str, Any]] = []
     rejected: list[Rejected] = []
-    config = planned.config
     with tally.timed("start"):
-        _compile_metrics(config.size, len(config.levels), planned.metrics)
+        _compile_metrics(planned.size, len(planned.levels), planned.metrics)
         features = planned.features
-    with ShardWriter(config.out, shard) as writer:
+    with ShardWriter(planned.folder, shard) as writer:
         for reference in shard.references:
             made = score_versions(planned, reference, tally)
             if isinstance(made, Rejected):
                 rejected.append(made)
                 tally.rejected += 1
             else:
-                encoded = encoded_records(made, config.store, features)
+                encoded = encoded_records(made, planned.store, features)
                 while True:
                     with tally.timed("encode"):
                         record = next(encoded, None)
@@ -99,7 +99,7 @@ def make_shard(planned: Plan, shard: Shard, report: Callable[[Tally], None]) -> 
                 tally.images += len(made.images)
             report(tally)
     with tally.timed("write"):
-        finish_shard(config.out, shard, records, [asdict(one) for one in rejected])
+        finish_shard(planned.folder, shard, records, [asdict(one) for one in rejected])
     tally.peak_memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIBIBYTE
     return tally
 
@@ -110,26 +110,26 @@ def score_versions(planned: Plan, reference: str, tally: Tally) -> Scored | Reje
     Raises:
         RuntimeError: a score is not finite.
     """
-    config = planned.config
-    path = config.photos / reference
+    path = planned.config.photos / reference
     try:
         with tally.timed("read"):
             check_unchanged(path, planned.contents.get(reference))
-            pristine = pristine_crop(read_picture(path), config.size)
+            pristine = pristine_crop(read_picture(path), planned.size)
     except (InputError, ValueError) as error:
         return Rejected.of(reference, path, error)
     versions = planned.versions(reference)
     images = np.empty((len(versions), *pristine.shape), np.uint8)
     scores = {metric: np.empty(len(versions), np.float32) for metric in planned.metrics}
     # One type at a time: the batch has the same shape for every recipe, so one compilation.
-    for start in range(0, len(versions), len(config.levels)):
-        group = slice(start, start + len(config.levels))
+    levels = len(planned.levels)
+    for start in range(0, len(versions), levels):
+        group = slice(start, start + levels)
         with tally.timed("distort"):
             began = time.perf_counter()
             for k, v in enumerate(versions[group], start):
                 images[k] = distort(pristine, v.distortion, v.level, seed=v.seed)
             seconds = time.perf_counter() - began
-        tally.add_type(versions[start].distortion, len(config.levels), seconds)
+        tally.add_type(versions[start].distortion, levels, seconds)
         with tally.timed("score"):
             found = score_all(pristine, images[group], planned.metrics)
             for metric in planned.metrics:

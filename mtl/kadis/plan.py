@@ -1,42 +1,27 @@
-"""What a data set will hold, decided before any pixel is touched, and the manifest that says so."""
+"""What a data set will hold, decided before any pixel is touched."""
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol
-
-from tensorflow_datasets.core.features import FeaturesDict
+from typing import Literal
 
 from fr_metrics import METRICS
 from mtl.curation.pristine import SIZE, too_small
+from mtl.kadis import MANIFEST as MANIFEST
+from mtl.kadis.manifest import plan_digest as plan_digest
+from mtl.kadis.manifest import read_manifest as read_manifest
 from mtl.kadis.metric_names import chosen_metrics
-from mtl.kadis.recipes import (
-    LEVELS,
-    Version,
-    chosen_levels,
-    chosen_types,
-    plan_versions,
-    split_references,
-)
-from mtl.kadis.records import Store, record_features
-from mtl.kadis.shards import AGAIN, Shard, plan_shards
+from mtl.kadis.origins import Generated
+from mtl.kadis.recipes import LEVELS, chosen_levels, chosen_types, split_references
+from mtl.kadis.records import Store
+from mtl.kadis.shards import plan_shards
 from mtl.runtime.contents import content_digest
-from mtl.runtime.files import InputError, json_text, write_atomically
+from mtl.runtime.files import InputError
 from mtl.runtime.pictures import Rejected, list_pictures, picture_size
 from mtl.runtime.progress import progress_bar, say
 from mtl.runtime.threads import in_order
 
-MANIFEST = "manifest.json"
-FORMAT = 2  # of manifest.json
-# Entries of the plan, by the name of a photograph: the bytes of its file, and their SHA-256.
-PHOTOGRAPHS, CONTENTS = "photographs", "contents"
-# How far a score may be from the stored one. All metrics run over about 0..1. In float32 they were
-# seen up to 2e-5 from their float64 values (SSIM, brightened images), so two kinds of processor,
-# which round differently, may be twice that apart; a wrong image or formula is off by far more.
-SCORE_TOLERANCE = 1e-4
 FILES_AT_A_TIME = 8  # opening files on a network's disk is mostly waiting
 
 
@@ -79,84 +64,11 @@ class GenerateConfig:
     """Ray cluster to join, such as `auto` or `ray://head:10001`; a local one when not given."""
 
 
-class Planned(Protocol):
-    """What a data set's plan says, whatever the data set is made of."""
-
-    @property
-    def metrics(self) -> Sequence[str]:
-        """Names of the scores."""
-        ...
-
-    @property
-    def shards(self) -> Sequence[Shard]:
-        """All files."""
-        ...
-
-    @property
-    def rejected(self) -> Sequence[Rejected]:
-        """What was left out before any pixel was touched."""
-        ...
-
-    @property
-    def features(self) -> FeaturesDict:
-        """What a record holds."""
-        ...
-
-    def to_json(self) -> dict[str, Any]:
-        """The plan in the manifest."""
-        ...
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a data set will hold, before any pixel is touched."""
+@dataclass(frozen=True, kw_only=True)
+class Plan(Generated):
+    """What `deepfl generate` is going to make, and of which folder of photographs."""
 
     config: GenerateConfig
-    types: tuple[int, ...]
-    metrics: tuple[str, ...]
-    number_of_types: int
-    sizes: Mapping[str, int]
-    """Bytes of each accepted photograph's file, by name."""
-    contents: Mapping[str, str]
-    """SHA-256 of the same files; empty in a data set of a version that did not note them."""
-    shards: tuple[Shard, ...]
-    rejected: tuple[Rejected, ...]
-
-    def versions(self, reference: str) -> list[Version]:
-        """The versions of one reference."""
-        c = self.config
-        return plan_versions(reference, self.types, c.levels, self.number_of_types, c.seed)
-
-    @property
-    def versions_per_reference(self) -> int:
-        """How many versions each reference gets."""
-        return self.number_of_types * len(self.config.levels)
-
-    @property
-    def features(self) -> FeaturesDict:
-        """What a record holds."""
-        c = self.config
-        return record_features(c.store, c.size, self.metrics, self.versions_per_reference)
-
-    def to_json(self) -> dict[str, Any]:
-        """The plan in the manifest: all that decides the bytes, nothing of this machine."""
-        c = self.config
-        return {
-            "recipe": c.recipe,
-            "types": list(self.types),
-            "types_per_reference": self.number_of_types,
-            "levels": list(c.levels),
-            "size": list(c.size),
-            "metrics": list(self.metrics),
-            "score_tolerance": SCORE_TOLERANCE,
-            "validation": c.validation,
-            "seed": c.seed,
-            "store": c.store,
-            "license": c.license,
-            PHOTOGRAPHS: dict(self.sizes),
-            **({CONTENTS: dict(self.contents)} if self.contents else {}),
-            "shards": [asdict(s) | {"references": list(s.references)} for s in self.shards],
-        }
 
 
 def make_plan(config: GenerateConfig, *, progress: bool = False) -> Plan:
@@ -210,7 +122,22 @@ def make_plan(config: GenerateConfig, *, progress: bool = False) -> Plan:
         split_references(list(sizes), config.validation, config.seed), config.shards
     )
     return Plan(
-        config, types, metrics, number_of_types, sizes, contents, tuple(shards), tuple(rejected)
+        config=config,
+        folder=config.out,
+        recipe=config.recipe,
+        types=types,
+        types_per_reference=number_of_types,
+        levels=config.levels,
+        size=config.size,
+        metrics=metrics,
+        validation=config.validation,
+        seed=config.seed,
+        store=config.store,
+        license=config.license,
+        sizes=sizes,
+        contents=contents,
+        shards=tuple(shards),
+        rejected=tuple(rejected),
     )
 
 
@@ -246,80 +173,6 @@ def _usable(config: GenerateConfig, name: str) -> tuple[int, str] | Rejected:
         return Rejected.of(name, path, error)
 
 
-def claim(out: Path, planned: Planned) -> None:
-    """Write the plan into `out`, or make sure that the plan there is this one."""
-    path = out / MANIFEST
-    if not path.exists():
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise InputError(f"{out}: exists and is not a data set; choose another --out")
-        write_atomically(path, manifest_text(planned, complete=False, rejected=planned.rejected))
-        return
-    ours = planned.to_json()
-    try:
-        there = json.loads(path.read_text())
-        theirs, form = there["plan"], there["format"]
-        others = "" if form == FORMAT and theirs == ours else _others(theirs, ours)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: is damaged; delete {out} or choose another --out") from error
-    if others:
-        raise InputError(
-            f"{out}: holds a data set of other photographs or settings ({others}); choose another"
-            " --out"
-        )
-
-
-def _others(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
-    """Say in what the plan in a folder is not ours."""
-    if CONTENTS in ours and CONTENTS not in theirs:
-        return "it was begun by a version that did not note what the pictures hold"
-    for name in (PHOTOGRAPHS, CONTENTS):
-        changed = theirs.get(name, {}).items() ^ ours.get(name, {}).items()
-        if changed:
-            return f"{min(photograph for photograph, _ in changed)} has come, gone or changed"
-    names = sorted(name for name in {*theirs, *ours} if theirs.get(name) != ours.get(name))
-    return f"another {', '.join(names)}" if names else "another format"
-
-
-def manifest_text(planned: Planned, *, complete: bool, rejected: Sequence[Rejected]) -> str:
-    """The manifest as JSON; without times or places, so that it depends on the plan alone."""
-    manifest = {
-        "format": FORMAT,
-        "complete": complete,
-        "plan": planned.to_json(),
-        "rejected": [asdict(r) for r in sorted(rejected, key=lambda r: r.file)],
-    }
-    return json_text(manifest)
-
-
-def read_manifest(data: Path) -> dict[str, Any]:
-    """The manifest of a finished data set.
-
-    Raises:
-        InputError: `data` is not a data set, or making it has not ended.
-    """
-    path = data / MANIFEST
-    if not data.is_dir() or not path.is_file():
-        raise InputError(
-            f"{data}: is not a data set ({MANIFEST} is missing); give a folder that"
-            " `deepfl generate` or `deepfl import-scores` wrote"
-        )
-    try:
-        manifest = json.loads(path.read_text())
-        complete, form = manifest["complete"], manifest["format"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: is damaged; {AGAIN}, in another folder") from error
-    if form != FORMAT:
-        raise InputError(f"{path}: has format {form}, this version reads {FORMAT}")
-    if not complete:
-        raise InputError(f"{data}: is unfinished; run the command that began it again")
-    return manifest
-
-
-def plan_digest(plan: Mapping[str, Any]) -> str:
-    """SHA-256 of a manifest's plan, by which a run knows its data set wherever that is."""
-    return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
-
-
 def _check_metric_sizes(metrics: Sequence[str], size: tuple[int, int]) -> None:
     for metric in metrics:
         if min(size) < METRICS[metric].min_size:
@@ -328,17 +181,3 @@ def _check_metric_sizes(metrics: Sequence[str], size: tuple[int, int]) -> None:
                 f" {METRICS[metric].min_size} pixels a side; use a larger --size or leave it out"
                 " of --metrics"
             )
-
-
-def check_unchanged(path: Path, content: str | None) -> None:
-    """Make sure that a picture is the one that the plan was made with.
-
-    Args:
-        path: its file.
-        content: the SHA-256 that the plan notes; None where it notes none.
-
-    Raises:
-        InputError: it is another, or cannot be read.
-    """
-    if content is not None and content_digest(path) != content:
-        raise InputError(f"{path}: has changed since the data set was planned; put it back")

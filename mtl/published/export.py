@@ -26,34 +26,26 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fr_metrics import METRICS
-from mtl.curation.pristine import pristine_crop
-from mtl.kadis.generate import photographs_folder
+from mtl.kadis.manifest import read_manifest
 from mtl.kadis.names import exported_stems, version_name
-from mtl.kadis.plan import (
-    CONTENTS,
-    PHOTOGRAPHS,
-    check_unchanged,
-    check_workers,
-    plan_digest,
-    read_manifest,
-)
+from mtl.kadis.origins import PHOTOGRAPHS
+from mtl.kadis.photographs import photographs_folder, pristine_again
+from mtl.kadis.plan import check_workers
 from mtl.kadis.records import DataSet
 from mtl.kadis.shards import AGAIN, Shard, read_stats
+from mtl.published.export_folder import JOURNAL, MARK, claim_pictures, noted_pictures
 from mtl.published.score_tables import DISTORTED, REFERENCE
 from mtl.runtime.apart import check_apart
 from mtl.runtime.contents import content_digest
 from mtl.runtime.file_names import is_inside, too_long
 from mtl.runtime.files import InputError, whole_file, write_atomically
 from mtl.runtime.outputs import check_output_folder, check_text_output
-from mtl.runtime.pictures import Rejected, encode_png, read_picture
+from mtl.runtime.pictures import Rejected, encode_png
 from mtl.runtime.progress import progress_bar, say
 from mtl.runtime.tables.csv_tables import write_rows
 from mtl.runtime.threads import in_order
 
 DISTORTED_FOLDER, REFERENCE_FOLDER = "dist_imgs", "ref_imgs"
-MARK = "export.json"  # says of which data set a folder of pictures is
-JOURNAL = "pictures.jsonl"  # a line for each file: its name and its SHA-256
-FORMAT = 1  # of export.json
 
 
 @dataclass(frozen=True)
@@ -86,6 +78,17 @@ class Exported:
     """Pictures of references that are there now."""
     rejected: tuple[Rejected, ...]
     """References that could not be made."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The part of a data set that is exported."""
+
+    plan: Mapping[str, Any]
+    """Of the manifest."""
+    shards: Sequence[Shard]
+    stems: Mapping[str, str]
+    """What references are called in exported names."""
 
 
 @dataclass(frozen=True)
@@ -147,13 +150,12 @@ def export(config: ExportConfig, *, progress: bool = False) -> Exported:
     check_text_output(config.out, inputs)
     if config.pictures is not None:
         _check_apart(config, config.pictures)
-        _claim(config, config.pictures, plan)
-    images = _write_table(config, shards, stems, plan["metrics"], progress=progress)
+        claim_pictures(config.pictures, plan, config.split)
+    part = _Part(plan, shards, stems)
+    images = _write_table(config, part, progress=progress)
     if config.pictures is None:
         return Exported(config.out, images, 0, ())
-    references, rejected = _write_pictures(
-        config, config.pictures, shards, stems, plan, images, progress=progress
-    )
+    references, rejected = _write_pictures(config, config.pictures, part, images, progress=progress)
     return Exported(config.out, images, references, tuple(rejected))
 
 
@@ -163,39 +165,6 @@ def _check_apart(config: ExportConfig, pictures: Path) -> None:
     photos = photographs_folder(config.data, config.photos)
     if photos is not None:
         check_apart(photos, pictures, option="--pictures")
-
-
-def _claim(config: ExportConfig, pictures: Path, plan: Mapping[str, Any]) -> None:
-    """Mark a folder as that of this data set's pictures, or make sure that it is."""
-    mark = pictures / MARK
-    known: dict[str, Any] = {"format": FORMAT, "plan": plan_digest(plan)}
-    if config.split is not None:
-        known["split"] = config.split
-    text = json.dumps(known)
-    if not mark.exists():
-        if pictures.exists() and (not pictures.is_dir() or any(pictures.iterdir())):
-            raise InputError(f"{pictures}: exists and is not an export; choose other --pictures")
-        write_atomically(mark, text)
-    elif mark.read_bytes() != text.encode():
-        raise InputError(
-            f"{pictures}: holds another data set's pictures, or those of another --split; choose"
-            " other --pictures"
-        )
-
-
-def _noted(journal: Path) -> dict[str, str]:
-    """Return what a stopped export says of the files that it has written: SHA-256 by name."""
-    if not journal.exists():
-        return {}
-    data = journal.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]  # a killed run may leave half a line
-    try:
-        noted = {str(name): str(content) for name, content in map(json.loads, whole.splitlines())}
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{journal}: is damaged; delete it and export again") from error
-    if whole != data:
-        write_atomically(journal, whole)
-    return noted
 
 
 def _rows(data: Path, shards: Sequence[Shard]) -> Iterator[_Row]:
@@ -217,26 +186,19 @@ def _names(row: _Row, stems: Mapping[str, str]) -> tuple[str, str]:
     return distorted, f"{stem}.png"
 
 
-def _write_table(
-    config: ExportConfig,
-    shards: Sequence[Shard],
-    stems: Mapping[str, str],
-    metrics: Sequence[str],
-    *,
-    progress: bool,
-) -> int:
+def _write_table(config: ExportConfig, part: _Part, *, progress: bool) -> int:
     """Write the table; returns how many rows it has."""
-    images = 0
+    metrics, images = part.plan["metrics"], 0
     with (
         whole_file(config.out) as file,
         TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="") as text,
-        progress_bar(len(shards), "table of scores", "shard", show=progress) as bar,
+        progress_bar(len(part.shards), "table of scores", "shard", show=progress) as bar,
     ):
         write_rows(text, [[DISTORTED, REFERENCE, *map(column_title, metrics)]])
-        for shard in shards:
+        for shard in part.shards:
             for row in _rows(config.data, [shard]):
                 scores = (str(np.float32(row.record["scores"][metric])) for metric in metrics)
-                write_rows(text, [[*_names(row, stems), *scores]])
+                write_rows(text, [[*_names(row, part.stems), *scores]])
                 images += 1
             bar.update()
     return images
@@ -245,9 +207,7 @@ def _write_table(
 def _write_pictures(
     config: ExportConfig,
     pictures: Path,
-    shards: Sequence[Shard],
-    stems: Mapping[str, str],
-    plan: Mapping[str, Any],
+    part: _Part,
     images: int,
     *,
     progress: bool,
@@ -258,7 +218,7 @@ def _write_pictures(
     if stored.store == "recipe":
         pristine = partial(_stored_pristine, stored)
     elif (photos := photographs_folder(config.data, config.photos)) is not None:
-        pristine = partial(_crop_again, photos, plan)
+        pristine = partial(_crop_again, photos, part.plan)
     else:
         say(
             f"no {REFERENCE_FOLDER}: the data set does not store its references, and the"
@@ -266,7 +226,7 @@ def _write_pictures(
             show=progress,
         )
 
-    noted = _noted(pictures / JOURNAL)
+    noted = noted_pictures(pictures)
 
     def file(folder: str, name: str, row: _Row, make: Callable[[_Row], np.ndarray]) -> _File:
         name = f"{folder}/{name}"
@@ -274,8 +234,8 @@ def _write_pictures(
 
     def files() -> Iterator[_File]:
         before = None
-        for row in _rows(config.data, shards):
-            distorted, reference = _names(row, stems)
+        for row in _rows(config.data, part.shards):
+            distorted, reference = _names(row, part.stems)
             if pristine is not None and row.reference != before:
                 yield file(REFERENCE_FOLDER, reference, row, pristine)
             before = row.reference
@@ -329,27 +289,3 @@ def _stored_pristine(stored: DataSet, row: _Row) -> UInt8[np.ndarray, "h w 3"]:
 
 def _crop_again(photos: Path, plan: Mapping[str, Any], row: _Row) -> UInt8[np.ndarray, "h w 3"]:
     return pristine_again(photos, plan, row.reference)
-
-
-def pristine_again(
-    photos: Path, plan: Mapping[str, Any], reference: str
-) -> UInt8[np.ndarray, "h w 3"]:
-    """The pristine crop of a photograph, which must be the one that the data set was made of.
-
-    Args:
-        photos: folder of the photographs.
-        plan: of the data set's manifest.
-        reference: the photograph's name.
-
-    Raises:
-        InputError: it is missing, cannot be read, or has changed.
-    """
-    path = photos / reference
-    if path.is_file():
-        if path.stat().st_size != plan[PHOTOGRAPHS][reference]:
-            raise InputError(f"{path}: has changed since the data set was made; put it back")
-        check_unchanged(path, plan.get(CONTENTS, {}).get(reference))
-    try:
-        return pristine_crop(read_picture(path), tuple(plan["size"]))
-    except ValueError as error:
-        raise InputError(f"{path}: {error}") from error

@@ -5,35 +5,28 @@ is the data set's.
 """
 
 import hashlib
-from array import array
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
-from tensorflow_datasets.core.features import FeaturesDict
 
-from mtl.kadis.metric_names import chosen_metrics
-from mtl.kadis.names import files_of, parse_version
-from mtl.kadis.plan import CONTENTS, PHOTOGRAPHS, check_layout, check_workers
-from mtl.kadis.recipes import Version, split_references
-from mtl.kadis.records import record_features
-from mtl.kadis.shards import Shard, plan_shards
-from mtl.published.score_tables import published_rows
+from mtl.kadis.names import files_of
+from mtl.kadis.origins import PUBLISHED, Imported
+from mtl.kadis.plan import check_layout, check_workers
+from mtl.kadis.recipes import split_references
+from mtl.kadis.shards import plan_shards
+from mtl.published.import_table import Entry, ScoreTable, read_score_table
 from mtl.runtime.contents import content_digest
 from mtl.runtime.files import InputError, file_digest
 from mtl.runtime.pictures import Rejected, picture_size
 from mtl.runtime.progress import progress_bar, say
 from mtl.runtime.tables.finder import Finder
 from mtl.runtime.threads import in_order
-
-RECIPE = "published"  # in the manifest: which versions there are was somebody else's decision
-UNKNOWN_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -63,16 +56,6 @@ class ImportConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A row of the table that can be used as far as its names and numbers go."""
-
-    name: str
-    version: Version
-    scores: int
-    """Row of the array of scores."""
-
-
-@dataclass(frozen=True, slots=True)
 class Picture:
     """A distorted picture that is there."""
 
@@ -81,17 +64,6 @@ class Picture:
     """Name in the folder of distorted pictures."""
     content: str
     """SHA-256 of the file."""
-
-
-@dataclass(frozen=True)
-class _Table:
-    """The rows of the table, in its order."""
-
-    metrics: tuple[str, ...]
-    scores: Float32[np.ndarray, "n k"]
-    entries: Mapping[str, list[Entry]]
-    """By reference."""
-    rejected: tuple[Rejected, ...]
 
 
 @dataclass(frozen=True)
@@ -107,59 +79,14 @@ class _Found:
     rejected: tuple[Rejected, ...]
 
 
-@dataclass(frozen=True)
-class ImportPlan:
-    """What the data set will hold."""
+@dataclass(frozen=True, kw_only=True)
+class ImportPlan(Imported):
+    """What `deepfl import-scores` is going to make, and of which files."""
 
     config: ImportConfig
-    size: tuple[int, int]
-    metrics: tuple[str, ...]
     scores: Float32[np.ndarray, "n k"]
-    sizes: Mapping[str, int]
-    """Bytes of each reference's file, by name."""
-    contents: Mapping[str, str]
-    """SHA-256 of the same files."""
     pictures: Mapping[str, tuple[Picture, ...]]
     """By reference, by type and level."""
-    shards: tuple[Shard, ...]
-    rejected: tuple[Rejected, ...]
-
-    @property
-    def features(self) -> FeaturesDict:
-        """What a record holds."""
-        return record_features("pixels", self.size, self.metrics, 1)
-
-    def to_json(self) -> dict[str, Any]:
-        """The plan in the manifest: all that decides the bytes, nothing of this machine."""
-        c = self.config
-        versions = [p.entry.version for each in self.pictures.values() for p in each]
-        types = ({p.entry.version.distortion for p in each} for each in self.pictures.values())
-        return {
-            "recipe": RECIPE,
-            "types": sorted({version.distortion for version in versions}),
-            "types_per_reference": max(map(len, types)),
-            "levels": sorted({version.level for version in versions}),
-            "size": list(self.size),
-            "metrics": list(self.metrics),
-            "validation": c.validation,
-            "seed": c.seed,
-            "store": "pixels",
-            "license": c.license,
-            "table": file_digest(c.table),
-            "distorted": self._digest(),
-            PHOTOGRAPHS: dict(self.sizes),
-            CONTENTS: dict(self.contents),
-            "shards": [asdict(s) | {"references": list(s.references)} for s in self.shards],
-        }
-
-    def _digest(self) -> str:
-        """SHA-256 of the names and contents of the distorted pictures' files."""
-        digest = hashlib.sha256()
-        for each in self.pictures.values():
-            for picture in each:
-                line = f"{picture.file}\n{picture.content}\n"
-                digest.update(line.encode(errors="surrogateescape"))
-        return digest.hexdigest()
 
 
 def plan_import(config: ImportConfig, *, progress: bool = False) -> ImportPlan:
@@ -174,7 +101,7 @@ def plan_import(config: ImportConfig, *, progress: bool = False) -> ImportPlan:
         if not folder.is_dir():
             raise InputError(f"{folder}: no such folder; give the one that holds the pictures")
     say(f"reading {config.table} ...", show=progress)
-    table = _read_table(config)
+    table = read_score_table(config.table, config.metrics)
     rejected = list(table.rejected)
     references = sorted(table.entries)
     finders = Finder(config.references), Finder(config.distorted)
@@ -213,65 +140,44 @@ def plan_import(config: ImportConfig, *, progress: bool = False) -> ImportPlan:
     shards = plan_shards(
         split_references(list(sizes), config.validation, config.seed), config.shards
     )
+    versions = {name: [p.entry.version for p in each] for name, each in pictures.items()}
+    types = [{version.distortion for version in each} for each in versions.values()]
+    levels = {version.level for each in versions.values() for version in each}
     return ImportPlan(
         config=config,
+        scores=table.scores,
+        pictures=pictures,
+        folder=config.out,
+        recipe=PUBLISHED,
+        types=tuple(sorted(set().union(*types))),
+        types_per_reference=max(map(len, types)),
+        levels=tuple(sorted(levels)),
         size=size,
         metrics=table.metrics,
-        scores=table.scores,
+        validation=config.validation,
+        seed=config.seed,
+        store="pixels",
+        license=config.license,
+        table=file_digest(config.table),
+        distorted=_digest(pictures),
         sizes=sizes,
         contents=contents,
-        pictures=pictures,
         shards=tuple(shards),
         rejected=tuple(rejected),
     )
 
 
-def _read_table(config: ImportConfig) -> _Table:
-    """The table, its numbers as float32; rows whose scores are not finite are left out."""
-    metrics: tuple[str, ...] = ()
-    scores = array("d")
-    entries: dict[str, list[Entry]] = {}
-    rejected = []
-    names: dict[tuple[str, int, int], str] = {}
-    largest = float(np.finfo(np.float32).max)
-    for row in published_rows(config.table):
-        where = f"{config.table}: line {row.line}: {row.distorted}"
-        metrics = metrics or _chosen(config, tuple(row.scores))
-        try:
-            _, distortion, level = parse_version(row.distorted)
-        except ValueError as error:
-            raise InputError(f"{where} {error}") from error
-        same = names.setdefault((row.reference, distortion, level), row.distorted)
-        if same != row.distorted:
-            raise InputError(
-                f"{where} and {same} are both type {distortion} at level {level} of"
-                f" {row.reference}; remove one"
-            )
-        wrong = [m for m in metrics if not abs(row.scores[m]) <= largest]
-        if wrong:
-            rejected.append(Rejected(row.distorted, f"its {wrong[0]} is {row.scores[wrong[0]]}"))
-            continue
-        version = Version(distortion, level, UNKNOWN_SEED)
-        entries.setdefault(row.reference, []).append(
-            Entry(row.distorted, version, len(scores) // len(metrics))
-        )
-        scores.extend(row.scores[m] for m in metrics)
-    numbers = np.array(scores, np.float32)
-    return _Table(metrics, numbers.reshape(-1, len(metrics)), entries, tuple(rejected))
+def _digest(pictures: Mapping[str, tuple[Picture, ...]]) -> str:
+    """SHA-256 of the names and contents of the distorted pictures' files."""
+    digest = hashlib.sha256()
+    for each in pictures.values():
+        for picture in each:
+            line = f"{picture.file}\n{picture.content}\n"
+            digest.update(line.encode(errors="surrogateescape"))
+    return digest.hexdigest()
 
 
-def _chosen(config: ImportConfig, there: tuple[str, ...]) -> tuple[str, ...]:
-    """The metrics to keep."""
-    if not config.metrics:
-        return there
-    chosen = chosen_metrics(config.metrics)
-    for metric in chosen:
-        if metric not in there:
-            raise InputError(f"{config.table}: has no column of {metric}; it has {' '.join(there)}")
-    return chosen
-
-
-def _look(finders: tuple[Finder, Finder], table: _Table, reference: str) -> _Found | str:
+def _look(finders: tuple[Finder, Finder], table: ScoreTable, reference: str) -> _Found | str:
     """A reference's files; what is wrong with it where it cannot be used."""
     of_references, of_distorted = finders
     there = of_references.first_file([reference]) or reference

@@ -23,12 +23,13 @@ from tensorflow_datasets.core.features import FeaturesDict
 from tqdm import tqdm
 
 from distortions import DISTORTIONS
-from mtl.kadis.generate import SOURCE, Finished, finish, finished_shards
-from mtl.kadis.plan import check_unchanged, claim
+from mtl.kadis.generate import Finished, finish, finished_shards
+from mtl.kadis.manifest import claim
+from mtl.kadis.photographs import check_unchanged, note_folder
 from mtl.kadis.records import encoded_image
 from mtl.kadis.shards import Shard, ShardWriter, finish_shard, read_stats
 from mtl.published.import_plan import ImportConfig, ImportPlan, Picture, other_size, plan_import
-from mtl.runtime.files import InputError, write_atomically
+from mtl.runtime.files import InputError
 from mtl.runtime.pictures import Rejected, encode_png, read_picture
 from mtl.runtime.progress import progress_bar
 from mtl.runtime.threads import in_order
@@ -60,7 +61,7 @@ def import_published(config: ImportConfig, *, progress: bool = False) -> Importe
     """
     planned = plan_import(config, progress=progress)
     claim(config.out, planned)
-    write_atomically(config.out / SOURCE, f"{config.references.resolve()}\n")
+    note_folder(config.out, config.references)
     done = finished_shards(config.out, planned, 1, progress=progress)
     there = sum(_number(planned, s) for s in planned.shards if s.index in done)
     total = sum(map(len, planned.pictures.values()))
@@ -139,13 +140,12 @@ def _finished(planned: ImportPlan, shard: Shard) -> Finished:
 def _description(planned: ImportPlan) -> str:
     """What dataset_info.json says of the data set."""
     height, width = planned.size
-    plan = planned.to_json()
     return "\n".join(
         [
             "Artificially distorted photographs with published full-reference quality scores.",
             f"Imported by: deepfl-iqa {importlib.metadata.version('deepfl-iqa')}",
-            f"SHA-256 of the table of scores: {plan['table']}",
-            f"Types: {', '.join(DISTORTIONS[t].name for t in plan['types'])}",
+            f"SHA-256 of the table of scores: {planned.table}",
+            f"Types: {', '.join(DISTORTIONS[t].name for t in planned.types)}",
             f"Images: {width}×{height} pixels, store pixels; their seeds are not known",
             f"Scores: {', '.join(planned.metrics)}",
         ]

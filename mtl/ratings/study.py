@@ -10,25 +10,21 @@ intra-class correlations, random halves, experts, predictions OUT/ratings.png   
 reliability.json is written last: where it is, the tables are whole and belong together.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mtl.ratings.figure import draw_study
 from mtl.ratings.groups import (
     FEWEST_REPETITIONS,
-    REPETITIONS,
     AsGoodAs,
     Groups,
     compare_groups,
 )
 from mtl.ratings.rated import read_ratings
-from mtl.ratings.raw import IMAGE, RATER, Duplicates, RawRatings, read_raw
-from mtl.ratings.reliability import ExpertAgreement, IntraClass, against_experts, intra_class
+from mtl.ratings.raw import IMAGE, RawRatings, read_raw
+from mtl.ratings.reliability import ExpertAgreement, against_experts, intra_class
 from mtl.ratings.scores import (
     Scores,
     Votes,
@@ -37,11 +33,19 @@ from mtl.ratings.scores import (
     table_rows_of,
     votes_of,
 )
-from mtl.ratings.screening import REASONS, Screening, ScreeningSettings, screen
+from mtl.ratings.screening import screen
+from mtl.ratings.study_tables import (
+    RatingsConfig,
+    Study,
+    group_rows,
+    jsonable,
+    rater_row,
+    reliability,
+)
 from mtl.runtime.file_names import plain_path
 from mtl.runtime.files import InputError, json_text, write_atomically
 from mtl.runtime.progress import stage
-from mtl.runtime.tables.columns import UNSAID, HigherIs, TableColumns, image_column, listed
+from mtl.runtime.tables.columns import UNSAID, TableColumns, image_column, listed
 from mtl.runtime.tables.csv_tables import read_table, table_text
 
 SCORES_FILE, TEST_SCORES_FILE = "scores.csv", "test_scores.csv"
@@ -52,57 +56,6 @@ AGREEMENT_FILE, RELIABILITY_FILE, PICTURE = "agreement.csv", "reliability.json",
 PREDICTED = ("predicted", "quality")
 
 FEWEST_RATERS, FEWEST_IMAGES = 4, 3  # for groups of raters
-DECIMALS = 6  # of figures in tables
-
-
-@dataclass(frozen=True, kw_only=True)
-class RatingsConfig(ScreeningSettings):
-    """What to make scores of, and how."""
-
-    raw: Path
-    """CSV file rater,image,score[,test][,accepted]."""
-    out: Path
-    """Folder for the results."""
-    experts: Path | None = None
-    """CSV file image,score of experts, on any scale, to compare the MOS with."""
-    columns: tuple[str, ...] = ()
-    """COLUMN=NAME: the names that the experts' table has for image and score."""
-    higher_is: HigherIs | None = None
-    """Whether the experts' higher scores are better; needed for a column DMOS."""
-    predictions: Path | None = None
-    """CSV file image,predicted (or image,quality) of a model: how many raters it is as good as."""
-    pictures: Path | None = None
-    """Folder that the images' names are relative to; scores.csv then names them as seen from its
-    own folder, as training wants it. Names stay as they are without it."""
-    fewest_votes: int = 2
-    """Votes below which an image gets no score; a deviation needs two."""
-    duplicates: Duplicates = "refuse"
-    """Which rating counts where a rater rated an image twice."""
-    repetitions: int = REPETITIONS
-    """Random halvings of the raters."""
-    seed: int = 0
-    """Decides halvings and resamples."""
-
-
-@dataclass(frozen=True)
-class Study:
-    """What came of it."""
-
-    raw: RawRatings
-    screening: Screening
-    scores: Scores
-    """Of all images of `raw`, test questions and those with too few votes too."""
-    written: np.ndarray
-    """Which of them are in scores.csv."""
-    tests_written: np.ndarray
-    """Which are in test_scores.csv."""
-    intra_class: Mapping[str, IntraClass]
-    """Of raw and of rescaled ratings."""
-    groups: Groups | None
-    """None with fewer than four raters or three images."""
-    experts: ExpertAgreement | None
-    model: tuple[Groups, AsGoodAs] | None
-    """Groups compared on the predicted images, and what the model is worth."""
 
 
 def run_ratings(config: RatingsConfig, *, progress: bool = False) -> Study:
@@ -142,7 +95,9 @@ def run_ratings(config: RatingsConfig, *, progress: bool = False) -> Study:
     if votes.raters >= FEWEST_RATERS and written.sum() >= FEWEST_IMAGES:
         groups, _ = compare_groups(rated, rng, repetitions=config.repetitions, progress=progress)
     if predictions is not None:
-        model = _compared_with_model(config, raw, votes, written, predictions, rng, progress)
+        known = {raw.images[k] for k in np.flatnonzero(written)}
+        predictions = {name: value for name, value in predictions.items() if name in known}
+        model = _compared_with_model(config, raw, votes, predictions, rng, progress)
     study = Study(raw, screening, scores, written, tests, icc, groups, agreement, model)
     _write(config, study, names)
     return study
@@ -227,12 +182,12 @@ def _compared_with_model(
     config: RatingsConfig,
     raw: RawRatings,
     votes: Votes,
-    written: np.ndarray,
     predictions: Mapping[str, float],
     rng: np.random.Generator,
     progress: bool,
 ) -> tuple[Groups, AsGoodAs]:
-    chosen = written & np.array([name in predictions for name in raw.images])
+    """Compare groups of raters with predictions of images that have scores."""
+    chosen = np.array([name in predictions for name in raw.images])
     values = np.array([predictions[raw.images[k]] for k in np.flatnonzero(chosen)])
     if len(values) >= FEWEST_IMAGES and np.ptp(values) == 0:
         raise InputError(f"{config.predictions}: all predictions are {values[0]:g}")
@@ -262,9 +217,9 @@ def _write(config: RatingsConfig, study: Study, names: Sequence[str]) -> None:
             {IMAGE: raw.images[k], "votes": int(study.scores.votes[k])}
             for k in np.flatnonzero(~(study.written | study.tests_written))
         ],
-        RATERS_FILE: [_figures(study, k) for k in np.flatnonzero(screening.kept)],
+        RATERS_FILE: [rater_row(study, k) for k in np.flatnonzero(screening.kept)],
         REMOVED_FILE: [
-            _figures(study, k)
+            rater_row(study, k)
             | {"reason": screening.reasons[k], "explanation": screening.explanation(int(k))}
             for k in np.flatnonzero(~screening.kept)
         ],
@@ -275,7 +230,7 @@ def _write(config: RatingsConfig, study: Study, names: Sequence[str]) -> None:
                 ("predicted", study.model[0] if study.model else None),
             )
             if groups is not None
-            for row in _group_rows(groups)
+            for row in group_rows(groups)
         ],
     }
     for name, rows in optional.items():
@@ -285,85 +240,15 @@ def _write(config: RatingsConfig, study: Study, names: Sequence[str]) -> None:
             (out / name).unlink(missing_ok=True)
     chosen = _of(study.scores, study.written)
     drawn, worth = study.model or (study.groups, None)
+    from mtl.ratings.figure import draw_study  # Matplotlib, which reading ratings need not have
+
     draw_study(out / PICTURE, chosen, screening, drawn, worth)
     write_atomically(
         out / SCORES_FILE, table_text(table_rows_of(names, study.scores, study.written))
     )
-    text = json_text(_jsonable(reliability(config, study)))
+    text = json_text(jsonable(reliability(config, study)))
     write_atomically(out / RELIABILITY_FILE, text + "\n")
 
 
 def _of(scores: Scores, chosen: np.ndarray) -> Scores:
     return Scores(scores.counts[chosen], scores.mos[chosen], scores.sd[chosen], scores.std[chosen])
-
-
-def _figures(study: Study, rater: np.integer) -> dict[str, Any]:
-    s = study.screening
-    return {
-        RATER: study.raw.raters[rater],
-        "ratings": int(s.ratings[rater]),
-        "test_questions": int(s.tests[rater]),
-        "test_accuracy": _shown(s.accuracy[rater]),
-        "plcc": _shown(s.plcc[rater]),
-        "line_ratio": _shown(s.line_ratio[rater]),
-    }
-
-
-def _shown(value: float) -> float | str:
-    return "" if np.isnan(value) else round(float(value), DECIMALS)
-
-
-def _group_rows(groups: Groups) -> list[dict[str, Any]]:
-    columns = ("raters", "votes", "srocc", "deviation", "low", "high")
-    return [
-        {name: _shown(value) for name, value in zip(columns, row, strict=True)}
-        for row in zip(*(getattr(groups, name).tolist() for name in columns), strict=True)
-    ]
-
-
-def reliability(config: RatingsConfig, study: Study) -> dict[str, Any]:
-    """What reliability.json says; the module's text and that of each measure explain it."""
-    screening, votes = study.screening, study.scores.votes[study.written]
-    steps = Counter(screening.reasons)
-    found: dict[str, Any] = {
-        "raters": len(screening.reasons),
-        "removed": {reason: steps[reason] for reason in REASONS},
-        "kept": int(screening.kept.sum()),
-        "kept_without_test_questions": int((screening.kept & (screening.tests == 0)).sum()),
-        "images": int(study.written.sum()),
-        "votes": int(votes.sum()),
-        "votes_per_image": {
-            "lowest": int(votes.min()),
-            "median": float(np.median(votes)),
-            "highest": int(votes.max()),
-        },
-        "intra_class_correlation": {k: asdict(icc) for k, icc in study.intra_class.items()},
-    }
-    if study.groups is not None:
-        found["random_halves"] = {
-            "srocc": asdict(study.groups.halves),
-            "deviation": float(study.groups.deviation[-1]),
-            "votes_per_image": float(study.groups.votes[-1]),
-            "repetitions": config.repetitions,
-        }
-    if study.experts is not None:
-        found["experts"] = asdict(study.experts)
-    if study.model is not None:
-        groups, worth = study.model
-        found["predictions"] = {
-            "images": groups.images,
-            "srocc": asdict(worth.srocc),
-            "as_good_as_votes": asdict(worth.votes),
-            "smallest_group_votes": float(groups.votes[0]),
-            "largest_group_votes": float(groups.votes[-1]),
-        }
-    settings = asdict(config)
-    found["settings"] = {k: str(v) if isinstance(v, Path) else v for k, v in settings.items()}
-    return found
-
-
-def _jsonable(value: Any) -> Any:
-    """JSON has neither infinity (more votes than the largest group's) nor NaN: both are null."""
-    if isinstance(value, dict):
-        return {k: _jsonable(v) for k, v in value.items()}
-    return None if isinstance(value, float) and not np.isfinite(value) else value

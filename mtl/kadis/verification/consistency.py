@@ -9,12 +9,15 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from fr_metrics import HistogramEqualization
-from mtl.kadis.generate import EQUALIZATION, SOURCE
-from mtl.kadis.plan import MANIFEST, Plan
+from mtl.kadis import MANIFEST
+from mtl.kadis.generate import EQUALIZATION
+from mtl.kadis.manifest import ANOTHER
+from mtl.kadis.origins import DataSetPlan
+from mtl.kadis.photographs import SOURCE
 from mtl.kadis.recipes import validation_references
 from mtl.kadis.records import name_of
 from mtl.kadis.shards import NAME, SPLITS, STATS, record_file, stats_path
-from mtl.kadis.verification.findings import ANOTHER, Check, Problem, listed, run_again
+from mtl.kadis.verification.findings import Check, Problem, listed, run_again
 from mtl.kadis.verification.inspection import Fault, Inspected
 
 INFO = ("dataset_info.json", "features.json")
@@ -23,9 +26,9 @@ TFDS_LICENSE = "LICENSE"  # TFDS writes it beside them
 Result = tuple[Check, Sequence[Problem]]
 
 
-def check_plan(planned: Plan) -> Result:
+def check_plan(planned: DataSetPlan) -> Result:
     """Shards are numbered, share out the photographs, and lie on the side that the seed says."""
-    shards, config = planned.shards, planned.config
+    shards = planned.shards
     faults = []
     files = Counter(shard.split for shard in shards)
     names = [record_file(split, k, n) for split, n in files.items() for k in range(n)]
@@ -36,7 +39,7 @@ def check_plan(planned: Plan) -> Result:
     odd += sorted({*times} - {*planned.sizes} - {*odd})
     if odd:
         faults.append(listed("photographs that are not in exactly one shard", odd))
-    validation = validation_references(list(planned.sizes), config.validation, config.seed)
+    validation = validation_references(list(planned.sizes), planned.validation, planned.seed)
     moved = [
         name
         for shard in shards
@@ -50,9 +53,9 @@ def check_plan(planned: Plan) -> Result:
     return Check("plan", text, len(faults)), problems
 
 
-def check_folder(planned: Plan) -> tuple[Result, list[str]]:
+def check_folder(planned: DataSetPlan) -> tuple[Result, list[str]]:
     """Nothing in the folder could be taken for part of the data set; also, what is worth a note."""
-    data = planned.config.out
+    data = planned.folder
     belongs = {MANIFEST, EQUALIZATION, SOURCE, TFDS_LICENSE, *INFO}
     belongs |= {shard.file for shard in planned.shards}
     belongs |= {stats_path(data, shard).relative_to(data).as_posix() for shard in planned.shards}
@@ -102,11 +105,11 @@ def check_split(inspected: Sequence[Inspected]) -> tuple[Result, list[Inspected]
     return (Check("split", text, len(both)), ()), marked
 
 
-def check_description(planned: Plan, inspected: Sequence[Inspected]) -> Result:
+def check_description(planned: DataSetPlan, inspected: Sequence[Inspected]) -> Result:
     """What TFDS reads about the files is true of them; in a sound data set it reads records."""
     faults = []
     try:
-        builder = tfds.builder_from_directory(os.fspath(planned.config.out))
+        builder = tfds.builder_from_directory(os.fspath(planned.folder))
         if builder.info.features.to_json() != planned.features.to_json():
             faults.append("describes other features than the plan's")
         splits = builder.info.splits
@@ -129,7 +132,7 @@ def check_description(planned: Plan, inspected: Sequence[Inspected]) -> Result:
     return Check("description", ", ".join(INFO), len(faults)), problems
 
 
-def check_equalization(planned: Plan, inspected: Sequence[Inspected]) -> Result:
+def check_equalization(planned: DataSetPlan, inspected: Sequence[Inspected]) -> Result:
     """The histogram equalisation is the one of the training split's scores, to the last digit."""
     name = "equalisation"
     training = [one for one in inspected if one.shard.split == "train"]
@@ -144,7 +147,7 @@ def check_equalization(planned: Plan, inspected: Sequence[Inspected]) -> Result:
     )
     what = ""
     try:
-        if (planned.config.out / EQUALIZATION).read_text() != again.to_json():
+        if (planned.folder / EQUALIZATION).read_text() != again.to_json():
             what = "is not the equalisation of the training split's scores"
     except FileNotFoundError:
         what = "is missing"
@@ -156,12 +159,12 @@ def check_equalization(planned: Plan, inspected: Sequence[Inspected]) -> Result:
 
 
 def _wrong_split(
-    planned: Plan, parts: Sequence[Inspected], info: tfds.core.SplitInfo | None
+    planned: DataSetPlan, parts: Sequence[Inspected], info: tfds.core.SplitInfo | None
 ) -> str:
     """What TFDS is told wrongly of a split's files."""
     if info is None or len(info.shard_lengths) != len(parts):
         return f"{len(parts)} files, not {len(info.shard_lengths) if info else 0}"
-    images = planned.versions_per_reference if planned.config.store == "recipe" else 1
+    images = planned.images_in_record
     for one, said in zip(parts, info.shard_lengths, strict=True):
         if said != one.due // images:
             return f"{one.due // images} records in {one.shard.file}, not {said}"

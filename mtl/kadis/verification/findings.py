@@ -2,13 +2,8 @@
 
 from dataclasses import dataclass
 
-from mtl.kadis.plan import Plan
+from mtl.kadis.origins import DataSetPlan
 from mtl.kadis.shards import Shard, stats_path
-
-# With other recipes in the manifest, the versions were somebody else's decision.
-RECIPES = ("kadis", "kadid")
-
-ANOTHER = "make the data set anew, in another folder"
 
 
 @dataclass(frozen=True)
@@ -35,20 +30,14 @@ class Check:
     """How many things are wrong; None if it could not be checked."""
 
 
-def is_planned(planned: Plan) -> bool:
-    """Whether the versions follow from the plan; if not, they were imported with their scores."""
-    return planned.config.recipe in RECIPES
-
-
-def run_again(planned: Plan) -> str:
+def run_again(planned: DataSetPlan) -> str:
     """The remedy for what is written at the end of a run."""
-    command = "generate" if is_planned(planned) else "import-scores"
-    return f"run the same `deepfl {command}` again"
+    return f"run the same `deepfl {planned.command}` again"
 
 
-def made_again(planned: Plan, shard: Shard) -> str:
+def made_again(planned: DataSetPlan, shard: Shard) -> str:
     """The remedy for a shard: to have it made again."""
-    path = stats_path(planned.config.out, shard)
+    path = stats_path(planned.folder, shard)
     return f"delete {path} and {run_again(planned)}" if path.exists() else run_again(planned)
 
 

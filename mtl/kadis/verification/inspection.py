@@ -17,11 +17,11 @@ from jaxtyping import Float32
 from tensorflow_datasets.core.features import FeaturesDict
 
 from distortions import DISTORTIONS
-from mtl.kadis.plan import Plan
+from mtl.kadis.origins import DataSetPlan
 from mtl.kadis.recipes import Version
 from mtl.kadis.records import PRISTINE, name_of
 from mtl.kadis.shards import STATS, Shard, number_of_records, stats_path
-from mtl.kadis.verification.findings import is_planned, listed
+from mtl.kadis.verification.findings import listed
 from mtl.runtime.files import file_digest
 
 # Records that a thread decodes before it reports: a fraction of a second of work.
@@ -89,7 +89,7 @@ class _Stats:
 
 
 def inspect_shard(
-    planned: Plan,
+    planned: DataSetPlan,
     shard: Shard,
     left_out: Mapping[str, str],
     pool: Executor,
@@ -104,7 +104,7 @@ def inspect_shard(
         pool: threads to read with.
         report: called with numbers of images as they are decoded.
     """
-    file = planned.config.out / shard.file
+    file = planned.folder / shard.file
     stats, wrong = _read_stats(planned, shard)
     faults = [Fault("stats", text) for text in wrong]
     if stats:
@@ -116,7 +116,8 @@ def inspect_shard(
     digest = pool.submit(_wrong_bytes, file, stats)
     rows, unreadable = _read_rows(planned, file, pool, report)
     kept = tuple(name for name in shard.references if name not in left_out)
-    due = _due(planned, kept, stats.rows if stats else rows)
+    stated = [(row.reference, row.version) for row in (stats.rows if stats else rows)]
+    due = planned.images_due(kept, stated)
     faults += [Fault("checksums", text) for text in digest.result()]
     if file.exists():
         wrong = [*unreadable, *_against_plan(rows, due, whole=not unreadable)]
@@ -160,9 +161,9 @@ def rows_of(record: Mapping[str, Any], metrics: Sequence[str]) -> list[Row]:
     ]
 
 
-def _read_stats(planned: Plan, shard: Shard) -> tuple[_Stats | None, list[str]]:
+def _read_stats(planned: DataSetPlan, shard: Shard) -> tuple[_Stats | None, list[str]]:
     """The stats of a shard, and what is wrong with the file."""
-    path = stats_path(planned.config.out, shard)
+    path = stats_path(planned.folder, shard)
     name = f"{STATS}/{path.name}"
     if not path.is_file():
         return None, [f"{name} is missing"]
@@ -200,26 +201,15 @@ def _wrong_bytes(file: Path, stats: _Stats | None) -> list[str]:
     return []
 
 
-def _due(
-    planned: Plan, kept: Sequence[str], listed_rows: Sequence[Row]
-) -> list[tuple[str, Version]]:
-    """The images that a shard should have; imported ones are those of its stats file."""
-    if is_planned(planned):
-        return [(name, version) for name in kept for version in planned.versions(name)]
-    named = {*kept}
-    images = ((row.reference, row.version) for row in listed_rows if row.reference in named)
-    return list(dict.fromkeys(images))
-
-
 def _read_rows(
-    planned: Plan, file: Path, pool: Executor, report: Callable[[int], object]
+    planned: DataSetPlan, file: Path, pool: Executor, report: Callable[[int], object]
 ) -> tuple[list[Row], list[str]]:
     """What the records of a file say, and what could not be read."""
     try:
         number = number_of_records(file)
     except RuntimeError as error:
         return [], [_brief(error)]
-    read = partial(_read_piece, file, planned.features, planned.config.size, planned.metrics)
+    read = partial(_read_piece, file, planned.features, planned.size, planned.metrics)
     rows: list[Row] = []
     bad: list[tuple[int, str]] = []
     pieces = [range(start, min(start + PIECE, number)) for start in range(0, number, PIECE)]

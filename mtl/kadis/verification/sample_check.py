@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 from distortions import distort
 from fr_metrics import score_all
 from mtl.curation.pristine import pristine_crop
-from mtl.kadis.plan import SCORE_TOLERANCE, Plan
+from mtl.kadis.origins import SCORE_TOLERANCE, DataSetPlan
 from mtl.kadis.records import PRISTINE
 from mtl.kadis.shards import Shard
 from mtl.kadis.verification.findings import Problem, listed, made_again
@@ -36,31 +36,41 @@ class _Part:
     """Their numbers in the shard, counted from 0."""
 
 
+@dataclass(frozen=True)
+class Sample:
+    """Which images of a data set are made again, and from what."""
+
+    sound: Sequence[Inspected]
+    """Shards that hold what they should."""
+    number: int
+    """Of images, spread evenly over the shards; no more than there are."""
+    seed: int
+    """Decides which."""
+    photos: Path | None
+    """The photographs' folder, if there is one; without it only the store `recipe`, which keeps the
+    pristine crops, can be checked, and only its scores."""
+
+    @property
+    def size(self) -> int:
+        """How many images it has."""
+        return min(self.number, sum(one.images for one in self.sound))
+
+
 def check_sample(
-    planned: Plan,
-    sound: Sequence[Inspected],
-    photos: Path | None,
-    number: int,
-    seed: int,
-    pool: Executor,
-    report: Callable[[int], object],
+    planned: DataSetPlan, sample: Sample, pool: Executor, report: Callable[[int], object]
 ) -> tuple[int, list[Problem]]:
     """Make a sample of images again and compare pixels and scores.
 
     Args:
         planned: the data set's plan.
-        sound: shards that hold what they should.
-        photos: the photographs' folder, if there is one; without it only the store `recipe`, which
-            keeps the pristine crops, can be checked, and only its scores.
-        number: of images, spread evenly over the shards.
-        seed: decides which.
+        sample: which images.
         pool: threads to work with.
         report: called with numbers of images as they are done.
 
     Returns:
         How many images were scored again, and what is wrong.
     """
-    parts = list(_parts(planned, sound, number, seed))
+    photos, parts = sample.photos, list(_parts(planned, sample))
     problems = []
     if photos is not None:
         gone = sorted({p.reference for p in parts if not (photos / p.reference).is_file()})
@@ -84,17 +94,12 @@ def check_sample(
     return scored, problems
 
 
-def sample_size(sound: Sequence[Inspected], number: int) -> int:
-    """How many images a sample of `number` has: no more than there are."""
-    return min(number, sum(one.images for one in sound))
-
-
-def _parts(planned: Plan, sound: Sequence[Inspected], number: int, seed: int) -> Iterator[_Part]:
-    """One image from each of `number` equal stretches of the data set, by reference."""
-    size = sample_size(sound, number)
+def _parts(planned: DataSetPlan, sample: Sample) -> Iterator[_Part]:
+    """One image from each of as many equal stretches of the data set, by reference."""
+    sound, size = sample.sound, sample.size
     starts = np.cumsum([0, *(one.images for one in sound)])
     edges = np.arange(size + 1) * int(starts[-1]) // max(size, 1)
-    chosen = np.random.default_rng(seed).integers(edges[:-1], edges[1:])
+    chosen = np.random.default_rng(sample.seed).integers(edges[:-1], edges[1:])
     shards = np.searchsorted(starts, chosen, side="right") - 1
     places = zip(shards.tolist(), (chosen - starts[shards]).tolist(), strict=True)
     for (shard, k), group in groupby(
@@ -104,9 +109,10 @@ def _parts(planned: Plan, sound: Sequence[Inspected], number: int, seed: int) ->
         yield _Part(found.shard, found.kept[k], tuple(image for _, image in group))
 
 
-def _check_part(planned: Plan, photos: Path | None, part: _Part) -> tuple[int, list[Problem]]:
+def _check_part(
+    planned: DataSetPlan, photos: Path | None, part: _Part
+) -> tuple[int, list[Problem]]:
     """How many images of a part could be scored again, and what is wrong with them."""
-    config = planned.config
     crop, problems = _crop(planned, photos, part.reference)
     pristine, rows, images = _stored(planned, part)
     different = ""
@@ -117,7 +123,7 @@ def _check_part(planned: Plan, photos: Path | None, part: _Part) -> tuple[int, l
     if pristine is None:
         return 0, problems
     otherwise = []
-    step = len(config.levels)  # scored together, as they were before
+    step = len(planned.levels)  # scored together, as they were before
     for start in range(0, len(rows), step):
         some = rows[start : start + step]
         again = np.stack(
@@ -148,7 +154,9 @@ def _check_part(planned: Plan, photos: Path | None, part: _Part) -> tuple[int, l
     return len(rows), problems
 
 
-def _crop(planned: Plan, photos: Path | None, reference: str) -> tuple[Image | None, list[Problem]]:
+def _crop(
+    planned: DataSetPlan, photos: Path | None, reference: str
+) -> tuple[Image | None, list[Problem]]:
     """The pristine crop of a photograph; None if it is not there or not what it was."""
     if photos is None or not (photos / reference).is_file():
         return None, []
@@ -158,21 +166,21 @@ def _crop(planned: Plan, photos: Path | None, reference: str) -> tuple[Image | N
         what = f"has {size:,} bytes, and had {before:,} when the data set was made"
         return None, [Problem(str(path), what, "put the photograph back")]
     try:
-        return pristine_crop(read_picture(path), planned.config.size), []
+        return pristine_crop(read_picture(path), planned.size), []
     except (InputError, ValueError) as error:
         what = str(error).removeprefix(f"{path}: ")
         return None, [Problem(str(path), what, "put the photograph back")]
 
 
-def _stored(planned: Plan, part: _Part) -> tuple[Image | None, list[Row], list[Image]]:
+def _stored(planned: DataSetPlan, part: _Part) -> tuple[Image | None, list[Row], list[Image]]:
     """The pristine crop if it is stored, what is said of the images, and they if they are."""
-    config, features = planned.config, planned.features
-    with opened_records(config.out / part.shard.file) as reader:
+    features = planned.features
+    with opened_records(planned.folder / part.shard.file) as reader:
 
         def record_at(index: int) -> Mapping[str, Any]:
             return features.deserialize_example_np(reader.read([index])[0])
 
-        if config.store == "recipe":
+        if planned.store == "recipe":
             number = planned.versions_per_reference
             record = record_at(part.images[0] // number)
             rows = rows_of(record, planned.metrics)

@@ -8,26 +8,13 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
 
-from distortions import DISTORTIONS
-from fr_metrics import METRICS
-from mtl.kadis.generate import photographs_folder
-from mtl.kadis.plan import (
-    CONTENTS,
-    MANIFEST,
-    PHOTOGRAPHS,
-    GenerateConfig,
-    Plan,
-    check_workers,
-    read_manifest,
-)
-from mtl.kadis.recipes import LEVELS, validation_references
-from mtl.kadis.records import Store
-from mtl.kadis.shards import Shard, number_of_records
+from mtl.kadis.manifest import read_plan
+from mtl.kadis.origins import DataSetPlan
+from mtl.kadis.photographs import photographs_folder
+from mtl.kadis.plan import check_workers
 from mtl.kadis.verification.consistency import (
     Result,
     check_description,
@@ -36,15 +23,11 @@ from mtl.kadis.verification.consistency import (
     check_plan,
     check_split,
 )
-from mtl.kadis.verification.findings import ANOTHER, Check, Problem, is_planned, made_again
+from mtl.kadis.verification.findings import Check, Problem, made_again
 from mtl.kadis.verification.inspection import Inspected, inspect_shard
-from mtl.kadis.verification.sample_check import check_sample, sample_size
+from mtl.kadis.verification.sample_check import Sample, check_sample
 from mtl.runtime.files import InputError
-from mtl.runtime.pictures import Rejected
 from mtl.runtime.progress import progress_bar, say
-
-# What the manifest of an imported data set says besides: digests of what it was made of.
-IMPORTED = ("table", "distorted")
 
 
 @dataclass(frozen=True)
@@ -92,7 +75,7 @@ def verify(config: VerifyConfig, *, progress: bool = False) -> Verification:
         raise InputError("--sample and --seed must be at least 0")
     check_workers(config.num_workers)
     photos = photographs_folder(config.data, config.photos)
-    planned = _planned(config.data, read_manifest(config.data))
+    planned = read_plan(config.data)
     pool = ThreadPoolExecutor(config.num_workers or len(os.sched_getaffinity(0)))
     try:
         inspected = _inspect(planned, pool, progress=progress)
@@ -127,84 +110,16 @@ def verify(config: VerifyConfig, *, progress: bool = False) -> Verification:
     )
 
 
-def _planned(data: Path, manifest: dict[str, Any]) -> Plan:
-    """The plan in a manifest."""
-    try:
-        plan = manifest["plan"]
-        shards = [
-            Shard(s["index"], s["split"], s["file"], tuple(s["references"])) for s in plan["shards"]
-        ]
-        levels, number = tuple(plan["levels"]), plan["types_per_reference"]
-        planned = Plan(
-            GenerateConfig(
-                Path(),
-                data,
-                recipe=plan["recipe"],
-                per_image=number * len(levels),
-                levels=levels,
-                size=tuple(plan["size"]),
-                validation=plan["validation"],
-                shards=len(shards),
-                seed=plan["seed"],
-                store=plan["store"],
-                license=plan["license"],
-            ),
-            tuple(plan["types"]),
-            tuple(plan["metrics"]),
-            number,
-            plan[PHOTOGRAPHS],
-            plan.get(CONTENTS, {}),
-            tuple(shards),
-            tuple(Rejected(**one) for one in manifest["rejected"]),
-        )
-        if not {*planned.contents} <= {*planned.sizes}:
-            raise ValueError("it has contents of other photographs")
-        if not {*planned.types} <= {*DISTORTIONS} or not {*planned.metrics} <= {*METRICS}:
-            raise ValueError("it has unknown types or metrics")
-        entries = planned.to_json()
-        if not is_planned(planned):
-            if "score_tolerance" not in plan:  # scores that were not computed here have none
-                del entries["score_tolerance"]
-            entries |= {name: plan[name] for name in IMPORTED}
-        if entries != plan or plan["store"] not in get_args(Store):
-            raise ValueError("it has missing or unknown entries")
-        if not ({*levels} <= {*LEVELS} and levels and planned.metrics):
-            raise ValueError("it has unknown levels or no scores")
-        if not 0 <= plan["validation"] < 1:
-            raise ValueError("its split makes no sense")
-        if not (shards and all(shard.references for shard in shards)):
-            raise ValueError("it has empty shards")
-        # What the checks rest on can be computed.
-        planned.versions(shards[0].references[0])
-        planned.features.to_json()
-        validation_references(list(planned.sizes), plan["validation"], plan["seed"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{data / MANIFEST}: is damaged ({error}); {ANOTHER}") from error
-    return planned
-
-
-def _inspect(planned: Plan, pool: Executor, *, progress: bool) -> list[Inspected]:
+def _inspect(planned: DataSetPlan, pool: Executor, *, progress: bool) -> list[Inspected]:
     """Every shard, one after the other."""
     left_out = {one.file: one.reason for one in planned.rejected}
-    with progress_bar(_number_of_images(planned), "verify", "img", show=progress) as bar:
+    with progress_bar(planned.number_of_images(), "verify", "img", show=progress) as bar:
         return [
             inspect_shard(planned, shard, left_out, pool, bar.update) for shard in planned.shards
         ]
 
 
-def _number_of_images(planned: Plan) -> int:
-    """How many images there should be; of imported ones, how many there are."""
-    if is_planned(planned):
-        kept = {*planned.sizes} - {one.file for one in planned.rejected}
-        return planned.versions_per_reference * len(kept)
-    total = 0
-    for shard in planned.shards:
-        with suppress(RuntimeError):  # inspecting the shard will say so
-            total += number_of_records(planned.config.out / shard.file)
-    return total
-
-
-def _shard_checks(planned: Plan, inspected: Sequence[Inspected]) -> list[Result]:
+def _shard_checks(planned: DataSetPlan, inspected: Sequence[Inspected]) -> list[Result]:
     """The lines of the summary that count what was found in the shards, and in how many."""
     there = [one.bytes for one in inspected if one.bytes]
     decoded = sum(one.images for one in inspected)
@@ -219,7 +134,7 @@ def _shard_checks(planned: Plan, inspected: Sequence[Inspected]) -> list[Result]
 
 def _check_sample(
     config: VerifyConfig,
-    planned: Plan,
+    planned: DataSetPlan,
     inspected: Sequence[Inspected],
     photos: Path | None,
     pool: Executor,
@@ -229,17 +144,17 @@ def _check_sample(
     """Some images of sound shards, distorted and scored again."""
     if config.sample == 0:
         return Check("sample", "none asked for", None), ()
-    if not is_planned(planned):
-        return Check("sample", "imported images cannot be made again", None), ()
-    if photos is None and planned.config.store == "pixels":
+    if planned.not_repeatable:
+        return Check("sample", planned.not_repeatable, None), ()
+    if photos is None and planned.store == "pixels":
         return Check("sample", "needs the photographs: give their folder, --photos", None), ()
     sound = [one for one in inspected if not one.faults]
-    size = sample_size(sound, config.sample)
-    if size == 0:
+    sample = Sample(sound, config.sample, config.seed, photos)
+    if sample.size == 0:
         return Check("sample", "waits for a sound shard", None), ()
     say("distorting and scoring a sample again; the metrics compile first ...", show=progress)
-    with progress_bar(size, "sample", "img", show=progress) as bar:
-        scored, problems = check_sample(planned, sound, photos, size, config.seed, pool, bar.update)
+    with progress_bar(sample.size, "sample", "img", show=progress) as bar:
+        scored, problems = check_sample(planned, sample, pool, bar.update)
     text = f"{scored} images distorted and scored again"
     if photos is None:
         text += ", not from the photographs: give their folder, --photos"

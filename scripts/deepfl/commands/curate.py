@@ -21,7 +21,7 @@ from collections.abc import Sequence
 
 from deepfl.command_line import parse
 from mlsp.choosing import Chosen, DiverseConfig, curate_diverse
-from mlsp.choosing.choose import HISTOGRAMS_FILE, INDICATORS_FILE
+from mlsp.choosing.results import HISTOGRAMS_FILE, INDICATORS_FILE
 from mlsp.choosing.settings import only_for_diverse
 from mtl.curation.curate import CURATED, REJECTED, Curation, curate
 from mtl.curation.pristine import SIZE

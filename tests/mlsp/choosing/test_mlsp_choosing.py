@@ -14,8 +14,9 @@ from PIL import Image
 from deepfl.program import main
 from mlsp.choosing import DiverseConfig, curate_diverse
 from mlsp.choosing import measuring as module
-from mlsp.choosing.choose import MEASURED_FOLDER, STATE_FILE, trimming
+from mlsp.choosing.choose import trimming
 from mlsp.choosing.indicators import INDICATORS
+from mlsp.choosing.results import MEASURED_FOLDER, STATE_FILE
 from mlsp.choosing.uniformity import uniformity
 from mtl.curation.curate import CurateConfig, curate
 from mtl.runtime.files import InputError, write_atomically

@@ -22,7 +22,9 @@ from distortions import distort
 from fr_metrics import METRICS, HistogramEqualization, score_all
 from mtl.curation.pristine import pristine_crop
 from mtl.kadis.generate import generate
-from mtl.kadis.plan import SCORE_TOLERANCE, GenerateConfig, read_manifest
+from mtl.kadis.manifest import read_manifest
+from mtl.kadis.origins import SCORE_TOLERANCE
+from mtl.kadis.plan import GenerateConfig
 from mtl.kadis.records import DataSet
 from mtl.kadis.shards import NAME
 from mtl.runtime.files import InputError

@@ -11,20 +11,15 @@ import pytest
 from folder_digests import digests
 
 from mtl.curation.curate import JOURNAL, CurateConfig, curate
+from mtl.kadis import MANIFEST
 from mtl.kadis.generate import generate
 from mtl.kadis.making import Tally, score_versions
-from mtl.kadis.plan import (
-    CONTENTS,
-    MANIFEST,
-    GenerateConfig,
-    claim,
-    make_plan,
-    plan_digest,
-    read_manifest,
-)
+from mtl.kadis.manifest import claim, plan_digest, read_manifest
+from mtl.kadis.origins import CONTENTS
+from mtl.kadis.photographs import pristine_again
+from mtl.kadis.plan import GenerateConfig, make_plan
 from mtl.kadis.shards import stats_path
 from mtl.kadis.verification.verify import VerifyConfig, verify
-from mtl.published.export import pristine_again
 from mtl.published.import_plan import ImportConfig, plan_import
 from mtl.published.importing import import_published
 from mtl.runtime.files import InputError

@@ -5,8 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mtl.kadis.generate import SOURCE, Finished, finish, finished_shards
-from mtl.kadis.plan import MANIFEST
+from mtl.kadis import MANIFEST
+from mtl.kadis.generate import Finished, finish, finished_shards
+from mtl.kadis.photographs import SOURCE
 from mtl.kadis.shards import Shard, ShardWriter, finish_shard, record_file, stats_path
 from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.pictures import Rejected

@@ -19,11 +19,11 @@ from tensorflow_datasets.proto import tf_example_pb2
 from deepfl.commands.verify import SHOWN, summary
 from deepfl.program import main
 from mtl.kadis.generate import generate
-from mtl.kadis.plan import GenerateConfig, read_manifest
+from mtl.kadis.manifest import read_manifest
+from mtl.kadis.plan import GenerateConfig
 from mtl.kadis.shards import Shard, ShardWriter, finish_shard
-from mtl.kadis.verification import verify
 from mtl.kadis.verification.findings import Check, Problem
-from mtl.kadis.verification.verify import Verification, VerifyConfig
+from mtl.kadis.verification.verify import Verification, VerifyConfig, verify
 from mtl.runtime.files import InputError
 from mtl.runtime.pictures import encode_png
 

@@ -18,8 +18,9 @@ from mlsp.features import sources
 from mtl.curation.pristine import pristine_crop
 from mtl.kadis.generate import EQUALIZATION, generate
 from mtl.kadis.making import make_shard
+from mtl.kadis.manifest import claim, read_manifest
 from mtl.kadis.names import exported_stems, files_of, parse_version
-from mtl.kadis.plan import GenerateConfig, claim, make_plan, read_manifest
+from mtl.kadis.plan import GenerateConfig, make_plan
 from mtl.kadis.recipes import validation_references
 from mtl.kadis.records import DataSet, StoredImage
 from mtl.kadis.shards import NAME, ShardWriter
