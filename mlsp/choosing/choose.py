@@ -51,8 +51,8 @@ from mtl.curation.crops import duplicate_of, output_files
 from mtl.curation.curate import Choice, curate
 from mtl.curation.duplicates import KeptHashes
 from mtl.network.weights import WEIGHTS_FILE, load_model
-from mtl.runtime.apart import names_apart
 from mtl.runtime.files import InputError, file_digest
+from mtl.runtime.paths.apart import names_apart
 from mtl.runtime.pictures import Rejected, list_pictures
 from mtl.runtime.progress import progress_bar, say, stage
 

@@ -2,12 +2,15 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from mtl.runtime.files import InputError, write_atomically
+from mtl.runtime import claims
+from mtl.runtime.claims import Identity, both_values, differing
+from mtl.runtime.files import write_atomically
 
 SETTINGS_FILE, TIMES_FILE, RANKING_FILE = "demo.json", "seconds.json", "ranking.csv"
 
@@ -88,22 +91,24 @@ def claim(config: DemoConfig) -> None:
     Raises:
         InputError: the folder holds something else, or a demonstration with other settings.
     """
-    path = config.out / SETTINGS_FILE
-    ours = json.loads(json.dumps(asdict(config), default=str))
-    ours.pop("out")
-    if not path.exists():
-        if config.out.exists() and (not config.out.is_dir() or any(config.out.iterdir())):
-            raise InputError(f"{config.out}: exists and is not a demonstration; choose another")
-        write_atomically(path, json.dumps(ours, indent=1))
-        return
-    try:
-        same = json.loads(path.read_text()) == ours
-    except ValueError as error:
-        raise InputError(f"{path}: is damaged; delete {config.out}") from error
-    if not same:
-        raise InputError(
-            f"{config.out}: holds a demonstration with other settings; choose another --out"
-        )
+    settings = {name: value for name, value in asdict(config).items() if name != "out"}
+    claims.claim(
+        config.out,
+        Identity(
+            file=SETTINGS_FILE,
+            kind="a demonstration",
+            value=settings,
+            difference=_other_settings,
+        ),
+    )
+
+
+def _other_settings(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+    names = differing(theirs, ours)
+    if not names:
+        return ""
+    values = both_values(theirs, ours, names)
+    return f"holds a demonstration with other settings ({values})"
 
 
 class Stopwatch:

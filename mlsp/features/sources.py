@@ -14,7 +14,7 @@ from mtl.kadis.plan import MANIFEST, read_manifest
 from mtl.kadis.shards import Shard, read_stats
 from mtl.runtime.contents import content_digest, digest_of
 from mtl.runtime.files import InputError
-from mtl.runtime.outputs import TABLE_SUFFIXES
+from mtl.runtime.paths.outputs import TABLE_SUFFIXES
 from mtl.runtime.pictures import list_pictures, picture_size, read_picture
 from mtl.runtime.tables.columns import image_column, picture_names
 from mtl.runtime.tables.csv_tables import read_table

@@ -13,9 +13,9 @@ from mtl.curation.duplicates import BITS, DISTANCE, KeptHashes, perceptual_hash
 from mtl.curation.photograph import read_photograph
 from mtl.curation.pristine import SIZE, centre_offsets, crop, span, too_small
 from mtl.curation.saliency import salient_offsets
-from mtl.runtime.apart import check_apart
 from mtl.runtime.file_names import too_long
 from mtl.runtime.files import InputError
+from mtl.runtime.paths.apart import check_apart
 from mtl.runtime.pictures import Rejected, picture_size
 
 

@@ -35,10 +35,10 @@ from mtl.curation.crops import (
 from mtl.curation.duplicates import KeptHashes
 from mtl.curation.journal import JOURNAL, Kept, open_journal
 from mtl.curation.pristine import spanning_scale
-from mtl.runtime.apart import names_apart
 from mtl.runtime.contents import content_digest
 from mtl.runtime.files import InputError, write_atomically
-from mtl.runtime.folders import contents
+from mtl.runtime.paths.apart import names_apart
+from mtl.runtime.paths.folders import contents
 from mtl.runtime.pictures import FOREIGN_SUFFIXES, Rejected, encode_png, list_pictures
 from mtl.runtime.progress import progress_bar, say
 from mtl.runtime.tables.csv_tables import table_text

@@ -18,11 +18,11 @@ from distortions import distort
 from mtl.kadis.names import exported_stems, parse_version, version_name
 from mtl.kadis.recipes import named_seed
 from mtl.runtime import pictures
-from mtl.runtime.apart import check_apart, names_apart
 from mtl.runtime.contents import UNREADABLE, content_digests, digest_each, digest_of, program_digest
 from mtl.runtime.file_names import too_long
 from mtl.runtime.files import InputError, write_atomically
-from mtl.runtime.folders import contents
+from mtl.runtime.paths.apart import check_apart, names_apart
+from mtl.runtime.paths.folders import contents
 from mtl.runtime.pictures import Rejected, encode_png, list_pictures, read_picture
 from mtl.runtime.progress import progress_bar, say
 

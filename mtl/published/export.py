@@ -35,11 +35,11 @@ from mtl.kadis.records import DataSet
 from mtl.kadis.shards import AGAIN, Shard, read_stats
 from mtl.published.export_folder import JOURNAL, MARK, claim_pictures, noted_pictures
 from mtl.published.score_tables import DISTORTED, REFERENCE
-from mtl.runtime.apart import check_apart
 from mtl.runtime.contents import content_digest
 from mtl.runtime.file_names import is_inside, too_long
 from mtl.runtime.files import InputError, whole_file, write_atomically
-from mtl.runtime.outputs import check_output_folder, check_text_output
+from mtl.runtime.paths.apart import check_apart
+from mtl.runtime.paths.outputs import check_output_folder, check_text_output
 from mtl.runtime.pictures import Rejected, encode_png
 from mtl.runtime.progress import progress_bar, say
 from mtl.runtime.tables.csv_tables import write_rows

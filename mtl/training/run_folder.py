@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from mtl.runtime import claims
+from mtl.runtime.claims import Identity, both_values
 from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.stopping import STOP_FILE
 from mtl.runtime.tables.csv_tables import read_table
@@ -33,23 +35,23 @@ def claim(
     Raises:
         InputError: the folder holds something else.
     """
-    path = out / CONFIG_FILE
-    if path.exists():
-        try:
-            others = differing(ours, json.loads(path.read_text()))
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"{path}: is damaged or of another version; choose another --out"
-            ) from error
+
+    def difference(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+        names = differing(ours, theirs)
+        if not names:
+            return ""
+        values = both_values(theirs, ours, names)
+        return f"holds a run with another {' and '.join(names)} ({values})"
+
+    def begun() -> bool:
         kept = out / CHECKPOINTS
-        begun = (out / LOG_FILE).exists() or (kept.is_dir() and any(kept.iterdir()))
-        if others and begun:  # else nothing would be lost
-            raise InputError(
-                f"{out}: holds a run with another {' and '.join(others)}; choose another --out"
-            )
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}: exists and is not a run; choose another --out")
-    write_atomically(path, json.dumps(ours, indent=1))
+        return (out / LOG_FILE).exists() or (kept.is_dir() and any(kept.iterdir()))
+
+    identity = Identity(
+        file=CONFIG_FILE, kind="a run", value=ours, difference=difference, begun=begun
+    )
+    if claims.claim(out, identity) is not None:  # what is free to differ is noted
+        write_atomically(out / CONFIG_FILE, json.dumps(ours, indent=1))
     (out / STOP_FILE).unlink(missing_ok=True)
 
 

@@ -11,7 +11,7 @@ import tyro
 
 from deepfl.console import USAGE_ERROR, accept_any_name, one_line
 from mtl.runtime.files import InputError
-from mtl.runtime.outputs import check_place
+from mtl.runtime.paths.outputs import check_place
 
 Config = TypeVar("Config")
 

@@ -25,7 +25,7 @@ from PIL import Image
 
 from mtl.runtime.file_names import PICTURE_SUFFIXES
 from mtl.runtime.files import InputError
-from mtl.runtime.folders import Contents, contents
+from mtl.runtime.paths.folders import Contents, contents
 from mtl.runtime.pictures.decoders import (
     decoding,
     displayed_size,
@@ -69,8 +69,9 @@ def list_pictures(
 ) -> list[str]:
     """Return the names of all picture files under `folder`, relative, forward slashes, sorted.
 
-    Sub-folders and linked folders are searched, each once (`mtl.runtime.folders`); hidden files and
-    folders are not. Links that lead nowhere are among the names where their suffix is a picture's.
+    Sub-folders and linked folders are searched, each once (`mtl.runtime.paths.folders`); hidden
+    files and folders are not. Links that lead nowhere are among the names where their suffix is a
+    picture's.
 
     Args:
         folder: where to look.

@@ -32,7 +32,7 @@ from mlsp.evaluation.benchmark_results import (
 from mlsp.evaluation.benchmark_run import run_benchmark
 from mlsp.evaluation.measures import CORRELATIONS
 from mtl.network.weights import FOLDER
-from mtl.runtime.outputs import check_output, check_output_folder
+from mtl.runtime.paths.outputs import check_output, check_output_folder
 from mtl.runtime.progress import say
 
 HELP = "--download-help"

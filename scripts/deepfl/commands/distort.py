@@ -19,7 +19,7 @@ from mlsp.figures.sheets import contact_sheet
 from mtl.file_tools.distort_files import distort_file, distort_folder
 from mtl.kadis.recipes import chosen_levels, chosen_types
 from mtl.runtime.files import InputError
-from mtl.runtime.outputs import check_output, check_output_folder
+from mtl.runtime.paths.outputs import check_output, check_output_folder
 from mtl.runtime.pictures import read_picture
 from mtl.runtime.progress import say
 

@@ -37,7 +37,7 @@ from mlsp.prediction.leaks import UNRECORDED
 from mlsp.prediction.predictor import Prediction, Predictor, SeenPicture, predict_files
 from mtl.network.weights import INCLUDED
 from mtl.runtime.files import InputError, json_text, write_atomically
-from mtl.runtime.outputs import check_text_output
+from mtl.runtime.paths.outputs import check_text_output
 from mtl.runtime.pictures import Rejected
 from mtl.runtime.progress import say
 from mtl.runtime.tables.csv_tables import table_text

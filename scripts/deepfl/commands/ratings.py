@@ -34,7 +34,7 @@ from mtl.ratings.study import (
     run_ratings,
 )
 from mtl.runtime.files import write_atomically
-from mtl.runtime.outputs import check_output, check_output_folder, check_text_output
+from mtl.runtime.paths.outputs import check_output, check_output_folder, check_text_output
 from mtl.runtime.progress import say
 
 SIMULATE = "--simulate"

@@ -35,7 +35,7 @@ from mtl.file_tools.score_files import (
 from mtl.kadis.metric_names import chosen_metrics
 from mtl.published.score_tables import agreement, pair_published, read_published
 from mtl.runtime.files import InputError, write_atomically
-from mtl.runtime.outputs import TABLE_SUFFIXES, check_text_output
+from mtl.runtime.paths.outputs import TABLE_SUFFIXES, check_text_output
 from mtl.runtime.pictures import Rejected
 from mtl.runtime.progress import say
 from mtl.runtime.tables.csv_tables import table_text

@@ -8,8 +8,8 @@ from mtl.file_tools.distort_files import distort_folder
 from mtl.kadis.generate import generate
 from mtl.kadis.plan import GenerateConfig
 from mtl.published.export import ExportConfig, export
-from mtl.runtime.apart import check_apart, names_apart
 from mtl.runtime.files import InputError
+from mtl.runtime.paths.apart import check_apart, names_apart
 from mtl.runtime.pictures import list_pictures
 
 

@@ -12,9 +12,9 @@ from PIL import Image
 
 from mtl.file_tools.distort_files import distort_folder
 from mtl.kadis.recipes import named_seed
-from mtl.runtime import folders
 from mtl.runtime.files import UNFINISHED, InputError, whole_file, write_atomically
-from mtl.runtime.folders import contents
+from mtl.runtime.paths import folders
+from mtl.runtime.paths.folders import contents
 from mtl.runtime.pictures import FOREIGN_SUFFIXES, list_pictures, read_picture
 
 

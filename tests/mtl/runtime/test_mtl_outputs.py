@@ -7,7 +7,7 @@ import pytest
 
 from mlsp.features.sources import open_source
 from mtl.runtime.files import InputError
-from mtl.runtime.outputs import check_output, check_output_folder, check_text_output
+from mtl.runtime.paths.outputs import check_output, check_output_folder, check_text_output
 
 
 def test_files_that_can_be_written_are_taken(tmp_path):
