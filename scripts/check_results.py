@@ -30,7 +30,7 @@ from mlsp.databases.condition_means import mean_ratings
 from mlsp.demonstration.demo import QUALITIES_FILE, DemoConfig, run_demo
 from mlsp.evaluation.benchmarking import Task, benchmark
 from mlsp.evaluation.measures import CORRELATIONS
-from mlsp.features.sources import DataSet
+from mlsp.features.data_sets import DataSet
 from mlsp.regression.regressor import MLPSettings, SVRSettings
 from mlsp.report.report_data import read_held
 from mtl.curation.curate import CurateConfig, crop_of

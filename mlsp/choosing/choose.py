@@ -34,7 +34,6 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from mlsp.choosing.content import content_clusters
-from mlsp.choosing.figure import Histogram, histograms
 from mlsp.choosing.indicators import CONTENT, INDICATORS
 from mlsp.choosing.measuring import Measured, crop_settings, deep_features, measure
 from mlsp.choosing.near_duplicates import unit_scaled, without_nearest
@@ -51,10 +50,10 @@ from mtl.curation.curate import (
     output_files,
 )
 from mtl.curation.duplicates import KeptHashes
-from mtl.kadis.shards import file_digest
 from mtl.network.weights import WEIGHTS_FILE, load_model
 from mtl.runtime.apart import names_apart
-from mtl.runtime.files import InputError, write_atomically
+from mtl.runtime.extras import needs
+from mtl.runtime.files import InputError, file_digest, write_atomically
 from mtl.runtime.pictures import Rejected, list_pictures
 from mtl.runtime.progress import progress_bar, say, stage
 from mtl.runtime.tables.csv_tables import table_text
@@ -94,10 +93,12 @@ def curate_diverse(config: DiverseConfig, *, progress: bool = False) -> Chosen:
     """Choose photographs and make their crops, or what is missing of them.
 
     Raises:
-        InputError: bad settings, too few usable photographs, or `out` holds something else.
+        InputError: bad settings, too few usable photographs, `out` holds something else, or
+            Matplotlib is not installed.
         OSError: a file could not be written, or a worker died again and again; what was measured
             is kept.
     """
+    needs("a balanced choice, which is drawn,", "report", only=("matplotlib",))
     number = check_diverse(config)
     tell = say if progress else None
     names = names_apart(config.photos, list_pictures(config.photos, tell), config.out, tell)
@@ -358,6 +359,8 @@ def _write(
     final: Bool[np.ndarray, " n"],
 ) -> None:
     """The tables and the picture; the state last."""
+    from mlsp.choosing.figure import Histogram, histograms  # Matplotlib, which curating can lack
+
     panels = []
     titles = {**INDICATORS, CONTENT: "deep feature (cluster)"}
     for number, (name, title) in enumerate(titles.items()):

@@ -19,10 +19,9 @@ from jaxtyping import Float, UInt8
 from mlsp.choosing.indicators import DIGITS, INDICATORS, measured
 from mlsp.features.extraction import extract_to
 from mtl.curation.curate import CurateConfig, crop_of
-from mtl.kadis.shards import file_digest
 from mtl.network.weights import WEIGHTS_FILE, load_model
 from mtl.runtime.contents import content_digest, digest_of
-from mtl.runtime.files import InputError, write_atomically
+from mtl.runtime.files import InputError, file_digest, write_atomically
 from mtl.runtime.pictures import Rejected
 from mtl.runtime.progress import progress_bar, say
 from mtl.runtime.ray_connection import ray_connection

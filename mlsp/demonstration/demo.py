@@ -20,10 +20,11 @@ from mlsp.databases.condition_means import mean_ratings
 from mlsp.demonstration.samples import copy_photographs
 from mlsp.evaluation.benchmark_results import SUMMARY_FILE, Judged, write_results
 from mlsp.evaluation.benchmarking import Method, Task, benchmark, fit_for_use
+from mlsp.features.data_sets import DataSet
 from mlsp.features.extraction import extract_to
-from mlsp.features.sources import DataSet
 from mlsp.figures.sheets import sheet
-from mlsp.prediction.predictor import Prediction, Predictor, predict_files
+from mlsp.prediction.predicting import predict_files
+from mlsp.prediction.predictor import Prediction, Predictor
 from mlsp.prediction.quality_model import save_quality_model
 from mlsp.regression.regressor import MLPSettings, SVRSettings
 from mlsp.report.report import PAGE, Remarks, ReportConfig, write_report

@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 
 from distortions import DISTORTIONS
 from fr_metrics import METRICS, HistogramEqualization
-from mlsp.features.sources import shard_stats
+from mlsp.features.data_sets import shard_stats
 from mlsp.figures.sheets import contact_sheet, sheet, type_title
 from mlsp.report import figures
 from mlsp.report.web_page import (

@@ -1,1 +1,3 @@
 """KADIS data sets: recipes, distorted versions, scores and shards."""
+
+MANIFEST = "manifest.json"  # the file of a folder that makes it a data set

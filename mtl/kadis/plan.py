@@ -12,6 +12,7 @@ from tensorflow_datasets.core.features import FeaturesDict
 
 from fr_metrics import METRICS
 from mtl.curation.pristine import SIZE, too_small
+from mtl.kadis import MANIFEST
 from mtl.kadis.metric_names import chosen_metrics
 from mtl.kadis.recipes import (
     LEVELS,
@@ -29,7 +30,6 @@ from mtl.runtime.pictures import Rejected, list_pictures, picture_size
 from mtl.runtime.progress import progress_bar, say
 from mtl.runtime.threads import in_order
 
-MANIFEST = "manifest.json"
 FORMAT = 2  # of manifest.json
 # Entries of the plan, by the name of a photograph: the bytes of its file, and their SHA-256.
 PHOTOGRAPHS, CONTENTS = "photographs", "contents"

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from mtl.ratings.figure import draw_study
 from mtl.ratings.groups import (
     FEWEST_REPETITIONS,
     REPETITIONS,
@@ -38,6 +37,7 @@ from mtl.ratings.scores import (
     votes_of,
 )
 from mtl.ratings.screening import REASONS, Screening, ScreeningSettings, screen
+from mtl.runtime.extras import needs
 from mtl.runtime.file_names import plain_path
 from mtl.runtime.files import InputError, json_text, write_atomically
 from mtl.runtime.progress import stage
@@ -109,9 +109,10 @@ def run_ratings(config: RatingsConfig, *, progress: bool = False) -> Study:
     """Screen raters, score images, measure the reliability, and write it all.
 
     Raises:
-        InputError: a table cannot be used, nobody or no image is left, or a setting is out of its
-            range.
+        InputError: a table cannot be used, nobody or no image is left, a setting is out of its
+            range, or Matplotlib is not installed.
     """
+    needs("a study, which is drawn,", "report", only=("matplotlib",))
     _check(config)
     raw = read_raw(config.raw, duplicates=config.duplicates, progress=progress)
     columns = TableColumns(config.columns, config.higher_is)
@@ -285,6 +286,8 @@ def _write(config: RatingsConfig, study: Study, names: Sequence[str]) -> None:
             (out / name).unlink(missing_ok=True)
     chosen = _of(study.scores, study.written)
     drawn, worth = study.model or (study.groups, None)
+    from mtl.ratings.figure import draw_study  # Matplotlib, which reading ratings need not have
+
     draw_study(out / PICTURE, chosen, screening, drawn, worth)
     write_atomically(
         out / SCORES_FILE, table_text(table_rows_of(names, study.scores, study.written))
