@@ -52,7 +52,7 @@ from mtl.curation.curate import (
 from mtl.curation.duplicates import KeptHashes
 from mtl.network.weights import WEIGHTS_FILE, load_model
 from mtl.runtime.apart import names_apart
-from mtl.runtime.extras import needs
+from mtl.runtime.extras import FIGURES, needs
 from mtl.runtime.files import InputError, file_digest, write_atomically
 from mtl.runtime.pictures import Rejected, list_pictures
 from mtl.runtime.progress import progress_bar, say, stage
@@ -98,7 +98,7 @@ def curate_diverse(config: DiverseConfig, *, progress: bool = False) -> Chosen:
         OSError: a file could not be written, or a worker died again and again; what was measured
             is kept.
     """
-    needs("a balanced choice, which is drawn,", "report", only=("matplotlib",))
+    needs("a balanced choice, which is drawn,", "report", only=FIGURES)
     number = check_diverse(config)
     tell = say if progress else None
     names = names_apart(config.photos, list_pictures(config.photos, tell), config.out, tell)

@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 
 from mtl.kadis import MANIFEST
 from mtl.runtime.contents import content_digest
-from mtl.runtime.extras import needs
+from mtl.runtime.extras import DATA_SET, needs
 from mtl.runtime.outputs import TABLE_SUFFIXES
 from mtl.runtime.pictures import list_pictures, picture_size, read_picture
 from mtl.runtime.tables.columns import image_column, picture_names
@@ -81,9 +81,7 @@ def open_source(path: str | os.PathLike, tell: Callable[[str], None] | None = No
     """
     path = Path(path)
     if (path / MANIFEST).is_file():
-        needs(
-            f"{path}: reading a data set", "generate", only=("array_record", "tensorflow_datasets")
-        )
+        needs(f"{path}: reading a data set", "generate", only=DATA_SET)
         from mlsp.features.data_sets import DataSet
 
         return DataSet(path)

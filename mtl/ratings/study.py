@@ -37,7 +37,7 @@ from mtl.ratings.scores import (
     votes_of,
 )
 from mtl.ratings.screening import REASONS, Screening, ScreeningSettings, screen
-from mtl.runtime.extras import needs
+from mtl.runtime.extras import FIGURES, needs
 from mtl.runtime.file_names import plain_path
 from mtl.runtime.files import InputError, json_text, write_atomically
 from mtl.runtime.progress import stage
@@ -112,7 +112,7 @@ def run_ratings(config: RatingsConfig, *, progress: bool = False) -> Study:
         InputError: a table cannot be used, nobody or no image is left, a setting is out of its
             range, or Matplotlib is not installed.
     """
-    needs("a study, which is drawn,", "report", only=("matplotlib",))
+    needs("a study, which is drawn,", "report", only=FIGURES)
     _check(config)
     raw = read_raw(config.raw, duplicates=config.duplicates, progress=progress)
     columns = TableColumns(config.columns, config.higher_is)
