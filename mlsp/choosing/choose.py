@@ -94,11 +94,11 @@ def curate_diverse(config: DiverseConfig, *, progress: bool = False) -> Chosen:
 
     Raises:
         InputError: bad settings, too few usable photographs, `out` holds something else, or
-            Matplotlib is not installed.
+            Matplotlib or Ray is not installed.
         OSError: a file could not be written, or a worker died again and again; what was measured
             is kept.
     """
-    needs("a balanced choice, which is drawn,", "report", only=FIGURES)
+    needs("a balanced choice", "generate", "report", only=(*FIGURES, "ray"))
     number = check_diverse(config)
     tell = say if progress else None
     names = names_apart(config.photos, list_pictures(config.photos, tell), config.out, tell)
