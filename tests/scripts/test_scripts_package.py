@@ -15,6 +15,7 @@ import mlsp.evaluation
 import mlsp.features
 import mlsp.prediction
 from deepfl.program import main
+from scripts.bench_install import link_checkout
 
 ROOT = Path(__file__).parents[2]
 # What is installed, and where it lies in the checkout.
@@ -77,10 +78,7 @@ def installed_files() -> set[str]:
 def wheel(tmp_path_factory) -> Path:
     """Built offline from links to the checkout, in which nothing is written."""
     tree = tmp_path_factory.mktemp("tree")
-    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "scripts", "tests"):
-        (tree / name).symlink_to(ROOT / name)
-    for name in PACKAGES.keys() - {"deepfl"}:
-        (tree / name).symlink_to(ROOT / name)
+    link_checkout(tree)
     program = "from setuptools.build_meta import build_wheel; build_wheel('made')"
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program],
