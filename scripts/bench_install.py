@@ -3,8 +3,8 @@
 Each is installed twice into a fresh virtual environment, which is removed afterwards: with the
 newest versions, as `pip install` does it, and with those of constraints.txt, as `make demo` does
 it. The distribution is a wheel of this checkout, so that what is timed is the dependencies. Nothing
-comes from pip's cache. The size is that of site-packages without pip itself; the seconds depend on
-the network, and on an otherwise idle machine.
+comes from pip's cache. The size is that of site-packages, without pip; the seconds depend on the
+network, and on an otherwise idle machine.
 
 Example:
     python -m scripts.bench_install --out results/install.csv
@@ -97,17 +97,16 @@ def installed(
     """
     environment = Path(tempfile.mkdtemp(prefix="deepfl-install-", dir=place))
     try:
-        ran(python, "-m", "venv", environment)
+        ran(python, "-m", "venv", "--without-pip", environment)
         inside = environment / "bin" / "python"
-        pip = (inside, "-m", "pip", "--disable-pip-version-check")
+        pip = (python, "-m", "pip", "--python", inside, "--disable-pip-version-check")
         (site,) = environment.glob("lib/python*/site-packages")
-        before = size_of(site)
         requirement = str(wheel) if extra == CORE else f"{wheel}[{extra}]"
         kept = () if constraints is None else ("-c", constraints)
         began = time.perf_counter()
         ran(*pip, "install", "-q", "--no-cache-dir", *kept, requirement)
         seconds = time.perf_counter() - began
-        size = size_of(site) - before
+        size = size_of(site)
         ran(inside, "-c", TRIED)
         versions = dict(line.split("==") for line in ran(*pip, "freeze").split() if "==" in line)
         return {

@@ -11,6 +11,7 @@ PACKAGE = "deepfl-iqa"
 LIBRARIES = {
     "array_record": "ArrayRecord",
     "grain": "Grain",
+    "jinja2": "Jinja2",
     "matplotlib": "Matplotlib",
     "openpyxl": "openpyxl",
     "orbax": "Orbax",
@@ -30,7 +31,7 @@ EXTRAS: dict[str, Sequence[str]] = {
     "generate": (*DATA_SET, "ray"),
     "train": _TRAIN,
     "databases": (*FIGURES, "openpyxl"),
-    "report": _TRAIN,  # a report tells the story of a run
+    "report": (*_TRAIN, "jinja2"),  # a report tells the story of a run
 }
 
 

@@ -132,3 +132,27 @@ def test_the_program_of_the_wheel_runs(wheel, tmp_path):
         f"deepfl {deepfl.__version__}",
         "0",
     ]
+
+
+def test_an_older_python_is_refused_at_once(tmp_path):
+    program = (
+        "import runpy, setuptools, sys;"
+        " sys.version_info = (3, 10, 13); sys.version = '3.10.13 (x)';"
+        f" runpy.run_path({str(ROOT / 'setup.py')!r})"
+    )
+    refused = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    message = "deepfl-iqa needs Python 3.11 or newer; this is 3.10.13\n"
+    assert (refused.returncode, refused.stderr) == (1, message)
+    assert 'requires-python = ">=3.11"' in (ROOT / "pyproject.toml").read_text()
+    old = tmp_path / "python3.10"
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+    refused = subprocess.run(
+        ["make", "demo", f"PYTHON={old}", f"VENV={tmp_path / 'venv'}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert refused.returncode == 2
+    assert f"{old} is not Python 3.11 or newer: make PYTHON=/path/to/python3.11" in refused.stdout
+    assert not (tmp_path / "venv").exists()
