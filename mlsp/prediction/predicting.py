@@ -19,6 +19,7 @@ from mtl.runtime.progress import progress_bar
 
 Place = str | os.PathLike
 Pixels = UInt8[np.ndarray, "h w 3"]
+Stack = UInt8[np.ndarray, "n h w 3"]
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class _Place:
 
 
 def predict(
-    pictures: Place | Pixels | Sequence[Place | Pixels],
+    pictures: Place | Pixels | Stack | Sequence[Place | Pixels],
     model: str | os.PathLike = INCLUDED,
     *,
     explain: bool = False,
@@ -113,7 +114,9 @@ def predict(
     return found
 
 
-def _sources(pictures: Place | Pixels | Sequence[Place | Pixels]) -> Iterator[tuple[Source, Path]]:
+def _sources(
+    pictures: Place | Pixels | Stack | Sequence[Place | Pixels],
+) -> Iterator[tuple[Source, Path]]:
     """Yield what holds the pictures, and the folder that their names are relative to."""
     many = isinstance(pictures, Sequence | np.ndarray) and not isinstance(pictures, str)
     if isinstance(pictures, np.ndarray) and pictures.ndim == 3:

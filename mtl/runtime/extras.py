@@ -39,7 +39,7 @@ def needs(what: str, *extras: str, only: Sequence[str] = ()) -> None:
     """Make sure that the libraries of extras are installed; nothing is imported.
 
     Args:
-        what: needs them, such as `deepfl train`; begins the message.
+        what: needs them, such as `a connection to Ray`; begins the message.
         extras: names in `EXTRAS`.
         only: the libraries of the extras that matter, by the names in `LIBRARIES`; all of them
             when not given.

@@ -95,7 +95,7 @@ def _run(command: str, arguments: list[str]) -> int:
     from mtl.runtime.files import InputError
 
     try:
-        needs(f"deepfl {command}", *NEEDS.get(command, ()))
+        needs("this command", *NEEDS.get(command, ()))
         module = importlib.import_module(f"deepfl.commands.{command.replace('-', '_')}")
         return module.main(arguments) or 0
     except InputError as error:

@@ -163,7 +163,7 @@ def test_every_other_command_names_its_extra_before_it_does_anything(core):
     assert sorted(Path().rglob("*")) == before
     assert {command.split()[0] for command in REFUSED} >= NEEDS.keys()
     assert ran[1][1] == (
-        "deepfl generate: deepfl generate needs ArrayRecord, Ray, TensorFlow Datasets:"
+        "deepfl generate: this command needs ArrayRecord, Ray, TensorFlow Datasets:"
         " pip install 'deepfl-iqa[generate]'\n"
     )
 
