@@ -31,7 +31,7 @@ from mlsp.demonstration.demo import run_demo
 from mlsp.demonstration.folder import RANKING_FILE, DemoConfig
 from mlsp.evaluation.benchmarking import Task, benchmark
 from mlsp.evaluation.measures import CORRELATIONS
-from mlsp.features.sources import DataSet
+from mlsp.features.data_sets import DataSet
 from mlsp.regression import MLPSettings, SVRSettings
 from mlsp.report.data_summary import read_data_summary
 from mtl.curation.curate import CurateConfig, crop_of

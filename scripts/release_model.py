@@ -18,13 +18,13 @@ import numpy as np
 
 from deepfl.command_line import parse, run_script
 from mlsp.prediction.conditions import CONDITIONS_FILE, load_conditions, save_conditions
-from mlsp.prediction.predictor import Prediction, Predictor, predict_files
+from mlsp.prediction.predicting import predict_files
+from mlsp.prediction.predictor import Prediction, Predictor
 from mlsp.prediction.quality_model import RATINGS_FILE, REGRESSOR_FILE, load_quality
 from mtl.evaluation.correlation import srocc
 from mtl.evaluation.seen import read_seen
-from mtl.kadis.shards import file_digest
 from mtl.network.weights import INCLUDED, MODEL_FILE, WEIGHTS_FILE, load_model, save_model
-from mtl.runtime.files import InputError, write_atomically
+from mtl.runtime.files import InputError, file_digest, write_atomically
 from mtl.runtime.progress import say
 from scripts.report_training import PLACES
 

@@ -6,7 +6,22 @@ import sys
 
 import pytest
 
+from mtl.runtime.extras import LIBRARIES
+
 PUBLIC = {
+    "deepfl": [
+        "DISTORTIONS",
+        "HistogramEqualization",
+        "METRICS",
+        "benchmark",
+        "distort",
+        "extract",
+        "predict",
+        "score",
+        "score_all",
+    ],
+    "distortions": ["DISTORTIONS", "Distortion", "distort"],
+    "fr_metrics": ["HistogramEqualization", "METRICS", "Metric", "score", "score_all"],
     "mtl": [],
     "mtl.kadis": [],
     "mtl.runtime.pictures": [
@@ -35,6 +50,7 @@ PUBLIC = {
     "mlsp.baselines": ["BASELINES", "Baseline"],
     "mlsp.features": ["BLOCKS", "extract"],
     "mlsp.evaluation": ["benchmark"],
+    "mlsp.prediction": ["predict"],
     "mlsp.choosing": [
         "Chosen",
         "DiverseConfig",
@@ -77,16 +93,19 @@ def test_the_public_names_are_those_listed(package):
 def test_dependencies_point_one_way():
     """Importing a package loads none of those above it, nor what few of its users need."""
     heavy = ("deepfl", "tyro", "tensorflow", "keras", "h5py", "torch")
+    optional = tuple(LIBRARIES)
     above = {
         "distortions": ("fr_metrics", "mtl", "mlsp", "jax", "ray", *heavy),
         "fr_metrics": ("distortions", "mtl", "mlsp", "cv2", "ray", *heavy),
+        "mtl.ratings": ("mlsp", *optional, *heavy),
         "mtl.training.multitask.train": ("mlsp", *heavy),
         "mtl.training.opinions.finetune": ("mlsp", *heavy),
         "mtl.network.imports.pretrained": ("mlsp", *heavy),
         "mlsp.evaluation": heavy,
+        "mlsp.prediction": (*optional, *heavy),
     }
-    # One process each for the two at the bottom; those above them come one after the other.
-    for packages in (("distortions",), tuple(above)[1:]):
+    # What is loaded stays: only packages that go from the bottom to the top share a process.
+    for packages in (("distortions",), tuple(above)[1:-1], ("mlsp.prediction",)):
         program = "import importlib, sys\n" + "".join(
             f"importlib.import_module({package!r})\n"
             f"print({package!r}, [m for m in {above[package]} if m in sys.modules])\n"

@@ -51,6 +51,7 @@ from mtl.curation.crops import duplicate_of, output_files
 from mtl.curation.curate import Choice, curate
 from mtl.curation.duplicates import KeptHashes
 from mtl.network.weights import WEIGHTS_FILE, load_model
+from mtl.runtime.extras import FIGURES, needs
 from mtl.runtime.files import InputError, file_digest
 from mtl.runtime.paths.apart import names_apart
 from mtl.runtime.pictures import Rejected, list_pictures
@@ -67,6 +68,7 @@ def curate_diverse(config: DiverseConfig, *, progress: bool = False) -> Chosen:
         OSError: a file could not be written, or a worker died again and again; what was measured
             is kept.
     """
+    needs("a balanced choice", "report", only=FIGURES)
     number = check_diverse(config)
     tell = say if progress else None
     names = names_apart(config.photos, list_pictures(config.photos, tell), config.out, tell)

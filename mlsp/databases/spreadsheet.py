@@ -5,8 +5,7 @@ import zipfile
 from io import BytesIO
 from pathlib import Path
 
-import openpyxl
-
+from mtl.runtime.extras import needs
 from mtl.runtime.files import InputError
 
 Cell = str | float
@@ -18,8 +17,12 @@ def read_sheet(path: Path, sheet: str) -> list[dict[int, Cell]]:
     """The rows of one sheet, each the cells that are not empty by column number from 0.
 
     Raises:
-        InputError: the file is missing or damaged, is no workbook, or lacks the sheet.
+        InputError: the file is missing or damaged, is no workbook, or lacks the sheet; or openpyxl
+            is not installed.
     """
+    needs(f"{path}: reading a workbook", "databases", only=("openpyxl",))
+    import openpyxl
+
     if not path.is_file():
         raise InputError(f"{path}: no such file; give the authors' workbook")
     try:

@@ -18,8 +18,8 @@ from mlsp.demonstration.ranking import ranking_section
 from mlsp.demonstration.samples import copy_photographs
 from mlsp.evaluation.benchmark_results import SUMMARY_FILE, Judged, write_results
 from mlsp.evaluation.benchmarking import Method, Task, benchmark, fit_for_use
+from mlsp.features.data_sets import DataSet
 from mlsp.features.extraction import extract_to
-from mlsp.features.sources import DataSet
 from mlsp.features.store import Features
 from mlsp.prediction.quality_model import Quality, save_quality_model
 from mlsp.regression import MLPSettings, SVRSettings

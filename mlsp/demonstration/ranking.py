@@ -10,9 +10,10 @@ from jaxtyping import Float, UInt8
 
 from distortions import DISTORTIONS
 from mlsp.demonstration.folder import Places
-from mlsp.features.sources import DataSet
+from mlsp.features.data_sets import DataSet
 from mlsp.figures.sheets import sheet
-from mlsp.prediction.predictor import Prediction, Predictor, predict_files
+from mlsp.prediction.predicting import predict_files
+from mlsp.prediction.predictor import Prediction, Predictor
 from mlsp.report.web_page import Picture, Section, beside
 from mtl.evaluation.correlation import srocc
 from mtl.kadis.recipes import LEVELS

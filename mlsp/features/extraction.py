@@ -19,9 +19,8 @@ from mlsp.features.describing import describer, on_device
 from mlsp.features.pooling import Kind, feature_shape
 from mlsp.features.sources import Source
 from mlsp.features.store import Features, FeatureWriter
-from mtl.kadis.shards import file_digest
 from mtl.network.weights import WEIGHTS_FILE, TrainedModel
-from mtl.runtime.files import InputError
+from mtl.runtime.files import InputError, file_digest
 from mtl.runtime.memory import free_memory
 from mtl.runtime.progress import progress_bar, say
 

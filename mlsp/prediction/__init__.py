@@ -1,1 +1,5 @@
 """Quality models on disk, and predictions with them."""
+
+from mlsp.prediction.predicting import predict
+
+__all__ = ["predict"]

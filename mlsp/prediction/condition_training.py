@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, UInt8
 
+from mlsp.features.data_sets import DataSet
 from mlsp.features.extraction import extract_to
-from mlsp.features.sources import DataSet
 from mlsp.features.store import Features
 from mlsp.prediction.conditions import (
     CONDITIONS_FILE,
@@ -20,11 +20,10 @@ from mlsp.prediction.conditions import (
     save_conditions,
 )
 from mtl.kadis.plan import read_manifest
-from mtl.kadis.shards import file_digest
 from mtl.network.weights import WEIGHTS_FILE, load_model
 from mtl.published.export import photographs_folder, pristine_again
 from mtl.runtime.contents import content_digest, digest_of
-from mtl.runtime.files import InputError
+from mtl.runtime.files import InputError, file_digest
 from mtl.runtime.progress import say, stage
 
 WORK_FOLDER = "conditions-features"  # inside the model folder while features are extracted

@@ -21,9 +21,8 @@ import scipy.special
 from jaxtyping import Bool, Float, Int
 
 from distortions import DISTORTIONS
-from mtl.kadis.shards import file_digest
 from mtl.network.weights import WEIGHTS_FILE
-from mtl.runtime.files import InputError, read_arrays, write_arrays
+from mtl.runtime.files import InputError, file_digest, read_arrays, write_arrays
 
 CONDITIONS_FILE = "conditions.npz"
 FORMAT = 1  # of conditions.npz

@@ -1,19 +1,17 @@
-"""The quality of any picture, without a reference."""
+"""A quality model that is ready to judge pictures without a reference."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import jax
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from fr_metrics import METRICS
-from mlsp.features.canvases import batch_size, canvas_for, check_size, on_canvas
+from mlsp.features.canvases import canvas_for, check_size, on_canvas
 from mlsp.features.describing import describer, on_device
 from mlsp.features.pooling import Kind
-from mlsp.features.sources import Files, Source, open_source
 from mlsp.prediction.conditions import Likely, load_conditions
 from mlsp.prediction.leaks import unrecorded
 from mlsp.prediction.quality_model import load_quality
@@ -22,8 +20,6 @@ from mtl.network.weights import load_model
 from mtl.ratings.rated import resized
 from mtl.runtime.files import InputError
 from mtl.runtime.memory import free_memory
-from mtl.runtime.pictures import Rejected
-from mtl.runtime.progress import progress_bar
 from mtl.training.opinions.losses import opinion_scores
 
 
@@ -175,113 +171,3 @@ class Predictor:
             qualities = np.mean(turned, axis=0)
         rows = [{m: float(v[k]) for m, v in scores.items()} for k in range(len(outputs))]
         return [float(q) for q in qualities], rows
-
-
-@dataclass(frozen=True)
-class SeenPicture(Rejected):
-    """A picture that was left out since the model was trained on it."""
-
-
-@dataclass(frozen=True)
-class _Place:
-    """A picture among those to be judged."""
-
-    order: int
-    shown: str
-    source: Source
-    index: int
-
-
-def predict_files(
-    predictor: Predictor,
-    paths: Sequence[Path],
-    *,
-    seen: bool = False,
-    progress: bool = False,
-    tell: Callable[[str], None] | None = None,
-) -> Iterator[Prediction | Rejected]:
-    """Judge picture files and all pictures in folders; a bad one among them is reported.
-
-    So are pictures that the model was trained on: what it says of them is no prediction.
-
-    Pictures of similar sizes are judged together, so that few programs are compiled; the results
-    come in the order of the paths and names nevertheless.
-
-    Args:
-        predictor: of the model.
-        paths: files, folders, and CSV files that name pictures.
-        seen: judge also the pictures that the model was trained on.
-        progress: report on standard error.
-        tell: called with a line for each kind of file that folders' pictures are without.
-
-    Raises:
-        InputError: a path does not exist, or a folder holds no pictures.
-    """
-    places = []
-    for path in paths:
-        source = open_source(path, tell)
-        root = source.root if isinstance(source, Files) else path
-        for index, name in enumerate(source.names):
-            shown = str(root / name)
-            places.append(_Place(len(places), shown, source, index))
-    waiting: dict[int, Prediction | Rejected] = {}
-    given = 0
-    with progress_bar(len(places), "pictures", "img", show=progress and len(places) > 1) as bar:
-        for results in _judged(predictor, places, {} if seen else predictor.seen):
-            waiting.update(results)
-            bar.update(len(results))
-            while given in waiting:
-                yield waiting.pop(given)
-                given += 1
-
-
-def _judged(
-    predictor: Predictor, places: Sequence[_Place], refused: Mapping[str, str]
-) -> Iterator[dict[int, Prediction | Rejected]]:
-    """Results by place, a batch at a time; pictures of a content in `refused` are rejected."""
-    groups, rejected = _grouped(predictor, places, refused)
-    yield dict(rejected)
-    for canvas, group in groups.items():
-        rows = batch_size(canvas, len(group))
-        for start in range(0, len(group), rows):
-            batch = group[start : start + rows]
-            results: dict[int, Prediction | Rejected] = {}
-            images, kept = [], []
-            for place in batch:
-                try:
-                    images.append(predictor.prepared(place.source.load(place.index)))
-                    kept.append(place)
-                except InputError as error:
-                    results[place.order] = Rejected(place.shown, str(error))
-            if kept:
-                found = predictor.judge([place.shown for place in kept], images, canvas, rows)
-                results.update(zip((place.order for place in kept), found, strict=True))
-            yield results
-
-
-def _grouped(
-    predictor: Predictor, places: Sequence[_Place], refused: Mapping[str, str]
-) -> tuple[dict[tuple[int, int], list[_Place]], dict[int, Rejected]]:
-    """Usable pictures by canvas, and the reasons against the others by place."""
-    groups: dict[tuple[int, int], list[_Place]] = {}
-    rejected = {}
-    free = free_memory()
-    for place in places:
-        try:
-            size = place.source.size(place.index)
-            check_size(size, None)
-            size = predictor.size_for(size)
-            check_size(size, free)
-            table = refused.get(place.source.content(place.index)) if refused else None
-            if table is not None:
-                reason = f"{place.shown}: the model was trained on it, by {table}"
-                rejected[place.order] = SeenPicture(place.shown, reason)
-                continue
-        except InputError as error:
-            # Errors about a file name it already.
-            text = str(error)
-            shown = text if place.shown in text else f"{place.shown}: {text}"
-            rejected[place.order] = Rejected(place.shown, shown)
-            continue
-        groups.setdefault(canvas_for(size), []).append(place)
-    return groups, rejected

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from mlsp.features.sources import shard_stats
+from mlsp.features.data_sets import shard_stats
 from mtl.kadis.plan import read_manifest
 from mtl.runtime.progress import progress_bar
 

@@ -42,6 +42,7 @@ from mtl.ratings.study_tables import (
     rater_row,
     reliability,
 )
+from mtl.runtime.extras import FIGURES, needs
 from mtl.runtime.file_names import plain_path
 from mtl.runtime.files import InputError, json_text, write_atomically
 from mtl.runtime.progress import stage
@@ -65,6 +66,7 @@ def run_ratings(config: RatingsConfig, *, progress: bool = False) -> Study:
         InputError: a table cannot be used, nobody or no image is left, or a setting is out of its
             range.
     """
+    needs("a study, which is drawn,", "report", only=FIGURES)
     _check(config)
     raw = read_raw(config.raw, duplicates=config.duplicates, progress=progress)
     columns = TableColumns(config.columns, config.higher_is)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from mtl.runtime.extras import needs
+
 # Pixels never pass through the object store, so Ray's smallest useful one will do.
 OBJECT_STORE_BYTES = 100 * 2**20
 
@@ -23,7 +25,9 @@ def ray_connection(address: str | None, cores: int | None = None) -> Iterator[An
 
     Raises:
         ConnectionError: there is no cluster at the address.
+        InputError: Ray is not installed.
     """
+    needs("a connection to Ray", "generate", only=("ray",))
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
 

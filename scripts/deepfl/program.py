@@ -1,11 +1,11 @@
 """The `deepfl` program: finds the command's module and turns a user's mistakes into one line."""
 
 import importlib
-import importlib.metadata
 import os
 import sys
 from collections.abc import Sequence
 
+import deepfl
 from deepfl.console import FAILURE, INTERRUPTED, USAGE_ERROR, accept_any_name, one_line
 
 # Command, what it does. The module deepfl.commands.COMMAND, underscores for hyphens, has
@@ -30,6 +30,23 @@ COMMANDS = {
     "conditions": "teaches a model to name distortions, for `deepfl predict --explain`",
     "predict": "the quality of pictures",
     "report": "one page that tells the story of a run: data, training, benchmarks, worst errors",
+}
+
+# The extras whose libraries a command cannot do without. Some options of the others need one, too,
+# such as the contact sheet of `distort`, and say so themselves.
+NEEDS = {
+    "demo": ("databases", "generate", "report", "train"),
+    "generate": ("generate",),
+    "export": ("generate",),
+    "import-scores": ("generate",),
+    "verify": ("generate",),
+    "train": ("train",),
+    "benchmark": ("databases",),
+    "compare-schemes": ("databases", "train"),
+    "compare-tasks": ("databases", "train"),
+    "finetune": ("train",),
+    "conditions": ("generate",),
+    "report": ("report",),
 }
 
 
@@ -58,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(overview())
         return 0
     if arguments[0] == "--version":
-        print(f"deepfl {importlib.metadata.version('deepfl-iqa')}")
+        print(f"deepfl {deepfl.__version__}")
         return 0
     command, *rest = arguments
     if command not in COMMANDS:
@@ -74,11 +91,12 @@ def _run(command: str, arguments: list[str]) -> int:
     # Set before the libraries are loaded: their notices are not for the user of a command.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    module = importlib.import_module(f"deepfl.commands.{command.replace('-', '_')}")
-
+    from mtl.runtime.extras import needs
     from mtl.runtime.files import InputError
 
     try:
+        needs("this command", *NEEDS.get(command, ()))
+        module = importlib.import_module(f"deepfl.commands.{command.replace('-', '_')}")
         return module.main(arguments) or 0
     except InputError as error:
         print(f"deepfl {command}: {one_line(error)}", file=sys.stderr)

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepfl.command_line import parse
-from mlsp.figures.sheets import contact_sheet
 from mtl.file_tools.distort_files import distort_file, distort_folder
 from mtl.kadis.recipes import chosen_levels, chosen_types
+from mtl.runtime.extras import FIGURES, needs
 from mtl.runtime.files import InputError
 from mtl.runtime.paths.outputs import check_output, check_output_folder
 from mtl.runtime.pictures import read_picture
@@ -67,6 +67,9 @@ def main(arguments: Sequence[str]) -> None:
     elif not config.type and not config.level:
         if config.out.suffix.lower() != ".png":
             raise InputError(f"{config.out}: the contact sheet is a PNG; end the name in .png")
+        needs("the contact sheet", "report", only=FIGURES)
+        from mlsp.figures.sheets import contact_sheet
+
         photo = read_picture(config.photo)
         say("distorting the photograph in all types at all levels ...")
         contact_sheet(config.out, photo, seed=config.seed)

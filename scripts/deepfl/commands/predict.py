@@ -34,7 +34,8 @@ from typing import Any
 from deepfl.command_line import parse
 from mlsp.prediction.conditions import Likely
 from mlsp.prediction.leaks import UNRECORDED
-from mlsp.prediction.predictor import Prediction, Predictor, SeenPicture, predict_files
+from mlsp.prediction.predicting import SeenPicture, predict_files
+from mlsp.prediction.predictor import Prediction, Predictor
 from mtl.network.weights import INCLUDED
 from mtl.runtime.files import InputError, json_text, write_atomically
 from mtl.runtime.paths.outputs import check_text_output

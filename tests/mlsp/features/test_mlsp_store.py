@@ -16,9 +16,10 @@ from mlsp.choosing import measuring
 from mlsp.choosing.measuring import CroppedFiles, deep_features
 from mlsp.features import store
 from mlsp.features.crops import Crops
+from mlsp.features.data_sets import DataSet
 from mlsp.features.extraction import extract_to
 from mlsp.features.pooling import feature_shape
-from mlsp.features.sources import DataSet, open_source, rated_files
+from mlsp.features.sources import open_source, rated_files
 from mlsp.features.store import load_features
 from mtl.curation.curate import CurateConfig
 from mtl.network.model import ModelConfig

@@ -14,7 +14,7 @@ import pytest
 from folder_digests import digests
 
 from deepfl.program import main
-from mlsp.features import sources
+from mlsp.features.data_sets import DataSet as DescribedDataSet
 from mtl.curation.pristine import pristine_crop
 from mtl.kadis.generate import EQUALIZATION, generate
 from mtl.kadis.making import make_shard
@@ -347,7 +347,7 @@ def test_an_import_can_be_trained_on_and_described(exported, tmp_path):
     assert plan["levels"] == [1, 2, 3, 4, 5] and set(plan["types"]) <= {10, 11, 17}
     assert plan["metrics"] == list(METRIC_NAMES)
     assert (tmp_path / "data" / EQUALIZATION).is_file()
-    described = sources.DataSet(tmp_path / "data")
+    described = DescribedDataSet(tmp_path / "data")
     assert len(described.names) == len(set(described.names)) == 30
     # And exported again, to what it was made of.
     again = tmp_path / "again"

@@ -10,7 +10,8 @@ import pytest
 
 from mlsp.databases import open_database
 from mlsp.features.sources import open_source
-from mlsp.prediction.predictor import Prediction, predict_files
+from mlsp.prediction.predicting import predict_files
+from mlsp.prediction.predictor import Prediction
 from mtl.ratings.rated import common_size, read_ratings
 from mtl.runtime.files import InputError
 from mtl.runtime.tables.columns import TableColumns
