@@ -32,7 +32,7 @@ PUBLIC = {
         "votes_of",
     ],
     "mlsp": [],
-    "mlsp.features": ["BLOCKS", "extract"],
+    "mlsp.features": ["extract"],
     "mlsp.evaluation": ["benchmark"],
     "mlsp.choosing": [
         "Chosen",

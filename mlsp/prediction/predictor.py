@@ -98,16 +98,17 @@ class Predictor:
         """Judge one picture.
 
         Raises:
-            InputError: it is smaller than 75×75, or larger than memory allows.
+            InputError: it is too small for the network, or larger than memory allows.
         """
         height, width = image.shape[:2]
+        network = self.model.config.row
         try:
-            check_size((height, width), None)
+            check_size((height, width), None, network)
             size = self.size_for((height, width))
-            check_size(size, free_memory())
+            check_size(size, free_memory(), network)
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
-        return self.judge([name], [self.prepared(image)], canvas_for(size), 1)[0]
+        return self.judge([name], [self.prepared(image)], canvas_for(size, network), 1)[0]
 
     def size_for(self, size: tuple[int, int]) -> tuple[int, int]:
         """(height, width) at which the network sees a picture of this size."""
@@ -265,13 +266,13 @@ def _grouped(
     """Usable pictures by canvas, and the reasons against the others by place."""
     groups: dict[tuple[int, int], list[_Place]] = {}
     rejected = {}
-    free = free_memory()
+    free, network = free_memory(), predictor.model.config.row
     for place in places:
         try:
             size = place.source.size(place.index)
-            check_size(size, None)
+            check_size(size, None, network)
             size = predictor.size_for(size)
-            check_size(size, free)
+            check_size(size, free, network)
             table = refused.get(place.source.content(place.index)) if refused else None
             if table is not None:
                 reason = f"{place.shown}: the model was trained on it, by {table}"
@@ -283,5 +284,5 @@ def _grouped(
             shown = text if place.shown in text else f"{place.shown}: {text}"
             rejected[place.order] = Rejected(place.shown, shown)
             continue
-        groups.setdefault(canvas_for(size), []).append(place)
+        groups.setdefault(canvas_for(size, network), []).append(place)
     return groups, rejected

@@ -16,8 +16,9 @@ import numpy as np
 
 from fr_metrics import HistogramEqualization
 from mtl.evaluation.seen import SeenRatings, write_seen
-from mtl.network.inception_resnet_v2 import WIDTHS
-from mtl.network.model import SCALINGS, Functional, ModelConfig, Opinion, functional_model
+from mtl.network.model import Functional, ModelConfig, Opinion, functional_model
+from mtl.network.networks import DEFAULT, NETWORKS
+from mtl.network.scalings import SCALINGS
 from mtl.runtime.compilation_cache import user_cache
 from mtl.runtime.files import InputError, read_arrays, write_arrays, write_atomically
 
@@ -38,8 +39,8 @@ def fresh_weights(functional: Functional, seed: int) -> dict[str, np.ndarray]:
 
     Convolutions of the body: Glorot uniform, Keras' default. Fully connected layers of any head:
     He normal (He et al. 2015, arXiv:1502.01852), as the paper's section V-B says. Biases and means
-    0, variances 1. Filled in NumPy, since building NNX modules eagerly compiles an initialiser per
-    shape and takes a minute.
+    0, scales and variances 1. Filled in NumPy, since building NNX modules eagerly compiles an
+    initialiser per shape and takes a minute.
     """
     weights = {}
     for number, (name, shape) in enumerate(sorted(functional.shapes.items())):
@@ -53,14 +54,14 @@ def fresh_weights(functional: Functional, seed: int) -> dict[str, np.ndarray]:
                 limit = np.float32(np.sqrt(6 / (fan_in + fan_out)))
                 values = (2 * rng.random(shape, np.float32) - 1) * limit
         else:
-            values = np.full(shape, 1 if kind == "var" else 0, np.float32)
+            values = np.full(shape, 1 if kind in ("scale", "var") else 0, np.float32)
         weights[name] = values
     return weights
 
 
-def imagenet_folder() -> Path:
-    """Where the body with Keras' ImageNet weights is kept for all runs of this user."""
-    return user_cache() / IMAGENET
+def imagenet_folder(network: str = DEFAULT) -> Path:
+    """Return where a network's body with ImageNet weights is kept for all runs of this user."""
+    return user_cache() / (IMAGENET if network == DEFAULT else f"{IMAGENET}-{network}")
 
 
 @dataclass(frozen=True)
@@ -141,10 +142,12 @@ def load_model(folder: str | os.PathLike) -> TrainedModel:
             float(fields["momentum"]),
             _opinion(fields.get("opinion")),
             float(fields.get("width", 1.0)),  # older models do not say it
+            str(fields.get("network", DEFAULT)),  # nor this
         )
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder / MODEL_FILE}: is damaged; {HINT}") from error
-    if form != FORMAT or config.scaling not in SCALINGS or config.width not in WIDTHS:
+    known = form == FORMAT and config.network in NETWORKS and config.scaling in SCALINGS
+    if not known or config.width not in config.row.widths:
         raise InputError(f"{folder / MODEL_FILE}: was written by another version; {HINT}")
     functional = functional_model(config)
     weights = _read_weights(folder / WEIGHTS_FILE, functional.shapes)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from mtl.network.inception_layers import ConvUnit, max_pool
+from mtl.network.layers import ConvUnit, max_pool
 from mtl.training.multitask.input_pipeline import ScoredImages
 from mtl.training.multitask.train import Run, TrainConfig, train
 

@@ -8,8 +8,9 @@ from flax import nnx
 
 from fr_metrics import HistogramEqualization
 from mtl.evaluation.correlation import plcc, srocc
-from mtl.network.inception_layers import BATCH_NORM_EPSILON, BatchNorm
-from mtl.network.model import SCALINGS, Functional, ModelConfig, dropout_keys, mtl_loss
+from mtl.network.layers import BATCH_NORM_EPSILON, BatchNorm
+from mtl.network.model import Functional, ModelConfig, dropout_keys, mtl_loss
+from mtl.network.scalings import SCALINGS
 from mtl.network.weights import fresh_weights, load_model, save_model
 from mtl.runtime.files import InputError
 
@@ -86,7 +87,7 @@ def test_pixels_are_scaled_as_the_weights_expect(weights):
         functional = Functional(ModelConfig(("ssim", "gmsd"), scaling))
         model = functional.model(weights)
         assert np.allclose(np.ravel(model.scaled(jnp.asarray(pixels))), expected)
-    assert set(SCALINGS) == {"minus_one_to_one", "zero_to_one"}
+    assert set(SCALINGS) == {"minus_one_to_one", "zero_to_one", "caffe"}
 
 
 def test_small_images_are_refused(functional, weights):
