@@ -84,7 +84,8 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
                 blocks=resnet.resnet_blocks(resnet.RESNET50),
                 features=resnet.FEATURES,
                 smallest_side=resnet.SMALLEST_SIDE,
-                bytes_per_pixel=200,
+                # At the end of the first stage, where an input, a sum and its parts are held.
+                bytes_per_pixel=350,
                 scaling="caffe",
                 keras=resnet.KERAS50,
                 reference="He et al., CVPR 2016, arXiv:1512.03385",
