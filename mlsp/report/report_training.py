@@ -7,6 +7,7 @@ from fr_metrics import METRICS
 from mlsp.report import figures
 from mlsp.report.report_data import beside
 from mlsp.report.web_page import Number, Section, element, figure, missing, paragraph, table
+from mtl.network.networks import DEFAULT, find_network
 
 CURVES = "learning.png"
 
@@ -62,8 +63,8 @@ def training_section(out: Path, run: Path, settings: Mapping[str, object], log: 
         "Training",
         [
             paragraph(
-                "InceptionResNetV2 learns to predict all full-reference metrics at once, without"
-                " the reference. After each epoch it is tested on the validation split, whose"
+                f"{find_network(str(settings.get('network', DEFAULT))).title} learns to predict"
+                " all full-reference metrics at once, without the reference. After each epoch it is tested on the validation split, whose"
                 " photographs it never trains on."
             ),
             listed,
