@@ -60,6 +60,7 @@ class Predictor:
 
     def __init__(self, folder: str | os.PathLike, *, explain: bool = False):
         self.model = load_model(folder)
+        self.network = self.model.config.row
         self.conditions = load_conditions(self.model.folder) if explain else None
         self.seen = seen_pictures(read_seen(self.model.folder))
         self.unrecorded = unrecorded(self.model.folder)
@@ -101,14 +102,13 @@ class Predictor:
             InputError: it is too small for the network, or larger than memory allows.
         """
         height, width = image.shape[:2]
-        network = self.model.config.row
         try:
-            check_size((height, width), None, network)
+            check_size((height, width), None, self.network)
             size = self.size_for((height, width))
-            check_size(size, free_memory(), network)
+            check_size(size, free_memory(), self.network)
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
-        return self.judge([name], [self.prepared(image)], canvas_for(size, network), 1)[0]
+        return self.judge([name], [self.prepared(image)], canvas_for(size, self.network), 1)[0]
 
     def size_for(self, size: tuple[int, int]) -> tuple[int, int]:
         """(height, width) at which the network sees a picture of this size."""
@@ -266,7 +266,7 @@ def _grouped(
     """Usable pictures by canvas, and the reasons against the others by place."""
     groups: dict[tuple[int, int], list[_Place]] = {}
     rejected = {}
-    free, network = free_memory(), predictor.model.config.row
+    free, network = free_memory(), predictor.network
     for place in places:
         try:
             size = place.source.size(place.index)

@@ -40,6 +40,7 @@ def training_section(out: Path, run: Path, settings: Mapping[str, object], log: 
             " continues the run.",
         )
         return Section("training", "Training", [none, listed])
+    network = find_network(str(settings.get("network", DEFAULT)))
     best = best_epoch(log)
     figures.training_curves(out / CURVES, log, best["epoch"])
     metrics = [
@@ -63,8 +64,8 @@ def training_section(out: Path, run: Path, settings: Mapping[str, object], log: 
         "Training",
         [
             paragraph(
-                f"{find_network(str(settings.get('network', DEFAULT))).title} learns to predict"
-                " all full-reference metrics at once, without the reference. After each epoch it is tested on the validation split, whose"
+                f"{network.title} learns to predict all full-reference metrics at once, without"
+                " the reference. After each epoch it is tested on the validation split, whose"
                 " photographs it never trains on."
             ),
             listed,

@@ -125,6 +125,15 @@ def model_folder(folder: str | os.PathLike) -> Path:
     raise InputError(f"{folder}: is not a model folder ({MODEL_FILE} is missing); {HINT}")
 
 
+def load_config(folder: str | os.PathLike) -> ModelConfig:
+    """Read what the model in a folder is, without its weights.
+
+    Raises:
+        InputError: the folder is not one, is damaged, or was written by another version.
+    """
+    return _read_description(model_folder(folder))[0]
+
+
 def load_model(folder: str | os.PathLike) -> TrainedModel:
     """Read a model folder.
 
@@ -132,6 +141,21 @@ def load_model(folder: str | os.PathLike) -> TrainedModel:
         InputError: the folder is not one, is damaged, or was written by another version.
     """
     folder = model_folder(folder)
+    config, equalized = _read_description(folder)
+    functional = functional_model(config)
+    weights = _read_weights(folder / WEIGHTS_FILE, functional.shapes)
+    equalization = None
+    if equalized:
+        path = folder / EQUALIZATION_FILE
+        try:
+            equalization = HistogramEqualization.from_json(path.read_text())
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: is missing or damaged ({error}); {HINT}") from error
+    return TrainedModel(folder, config, functional, weights, equalization)
+
+
+def _read_description(folder: Path) -> tuple[ModelConfig, bool]:
+    """Return what model.json says of the model, and whether it was trained on equalised scores."""
     try:
         description = json.loads((folder / MODEL_FILE).read_text())
         form, equalized = description["format"], description["equalized"]
@@ -149,16 +173,7 @@ def load_model(folder: str | os.PathLike) -> TrainedModel:
     known = form == FORMAT and config.network in NETWORKS and config.scaling in SCALINGS
     if not known or config.width not in config.row.widths:
         raise InputError(f"{folder / MODEL_FILE}: was written by another version; {HINT}")
-    functional = functional_model(config)
-    weights = _read_weights(folder / WEIGHTS_FILE, functional.shapes)
-    equalization = None
-    if equalized:
-        path = folder / EQUALIZATION_FILE
-        try:
-            equalization = HistogramEqualization.from_json(path.read_text())
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: is missing or damaged ({error}); {HINT}") from error
-    return TrainedModel(folder, config, functional, weights, equalization)
+    return config, bool(equalized)
 
 
 def _opinion(fields: Mapping[str, Any] | None) -> Opinion | None:

@@ -10,7 +10,7 @@ import pytest
 
 from deepfl.program import main
 from mlsp.evaluation.benchmarking import Method, fit_for_use
-from mlsp.features import extraction as extract
+from mlsp.features import extract
 from mlsp.features.extraction import extract_to
 from mlsp.features.sources import Files, open_source, rated_files
 from mlsp.features.store import load_features

@@ -12,7 +12,7 @@ import pytest
 
 from deepfl.commands import predict as command
 from deepfl.commands import train as train_command
-from mlsp.features import extraction as extract
+from mlsp.features import extract
 from mlsp.features.sources import DataSet
 from mlsp.prediction import condition_training
 from mlsp.prediction.condition_training import add_conditions
