@@ -26,7 +26,7 @@ class UntrainedConfig:
     width: float = 1.0
     """Share of the channels that every layer has, as `deepfl train` takes it."""
     network: str = DEFAULT
-    """inception_resnet_v2 or resnet50."""
+    """Which network, such as resnet50; any wrong name lists all."""
     seed: int = 0
     """Of the weights."""
 

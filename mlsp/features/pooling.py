@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from mtl.network.layers import Map
+from mtl.network.maps import Map
 from mtl.network.networks import DEFAULT, NETWORKS, Network
 
 Kind = Literal["mlsp", "gap", "spp", "mlsp-wide"]

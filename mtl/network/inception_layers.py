@@ -4,7 +4,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from mtl.network.layers import ConvUnit, Map, average_pool, max_pool_on
+from mtl.network.layers import ConvUnit
+from mtl.network.maps import Map, average_pool, max_pool_on
 
 
 class Branches(nnx.Module):

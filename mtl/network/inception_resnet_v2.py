@@ -30,13 +30,12 @@ from mtl.network.layers import (
     WIDTHS,
     ConvolutionalBody,
     ConvUnit,
-    Map,
     Size,
     check_images,
     check_width,
-    max_pool_on,
     narrowed,
 )
+from mtl.network.maps import Map, max_pool_on
 
 FEATURES = 1536  # channels of the last convolution, conv_7b
 SMALLEST_SIDE = 75  # pixels; below it a 'valid' convolution has nothing left to see

@@ -10,7 +10,7 @@ next block sees, shortcut included; InceptionResNetV2's residual blocks give the
 as the paper of MLSP has them, which ResNet's bottlenecks have no counterpart of.
 
 The padding before a stride is explicit and on both sides, so a layer's grid does not depend on the
-picture's size and pictures of several sizes can share a canvas (`mtl.network.layers`).
+picture's size and pictures of several sizes can share a canvas (`mtl.network.maps`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -28,13 +28,12 @@ from mtl.network.layers import (
     WIDTHS,
     ConvolutionalBody,
     ConvUnit,
-    Map,
     UnitStyle,
     check_images,
     check_width,
-    max_pool_on,
     narrowed,
 )
+from mtl.network.maps import Map, max_pool_on
 
 RESNET50 = (3, 4, 6, 3)  # residual blocks of each stage, table 1 of the paper
 

@@ -52,7 +52,7 @@ class ImportConfig:
     """Pixels the weights expect, where the file does not tell: minus_one_to_one (x/127.5 - 1),
     zero_to_one (x/255), or caffe (blue, green, red less ImageNet's means)."""
     network: str = DEFAULT
-    """Of which network the weights are: inception_resnet_v2 or resnet50."""
+    """Of which network the weights are, such as resnet50; any wrong name lists all."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from mlsp.features import canvases
 from mlsp.features.canvases import batch_size, canvas_for, canvas_side, check_size, on_canvas
 from mlsp.features.pooling import PYRAMID, WIDE, Kind, feature_shape, grid_means, pooled
 from mtl.network.inception_resnet_v2 import BLOCKS
-from mtl.network.layers import Map
+from mtl.network.maps import Map
 from mtl.runtime.files import InputError
 from mtl.runtime.memory import free_memory
 

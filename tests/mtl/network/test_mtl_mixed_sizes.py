@@ -7,7 +7,8 @@ import pytest
 from flax import nnx
 
 from mtl.network.inception_layers import Branches, ResidualBlock
-from mtl.network.layers import ConvUnit, Map, average_pool
+from mtl.network.layers import ConvUnit
+from mtl.network.maps import Map, average_pool
 
 CANVAS = (64, 56)
 
