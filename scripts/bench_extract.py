@@ -28,7 +28,9 @@ import numpy as np
 
 from deepfl.command_line import parse, run_script
 from mlsp.features.extraction import extractor
-from mtl.network.model import SCALINGS, ModelConfig, functional_model
+from mtl.network.model import ModelConfig, functional_model
+from mtl.network.networks import DEFAULT
+from mtl.network.scalings import SCALINGS
 from mtl.network.weights import TrainedModel, fresh_weights, load_model
 from mtl.runtime.files import InputError, write_arrays, write_atomically
 from mtl.runtime.progress import progress_bar, say, stage
@@ -119,8 +121,7 @@ def measure(
     """One row: medians of milliseconds per picture, their ratio, the results' difference."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (batch, *size, 3), np.uint8)
-    offset, divisor = SCALINGS[SCALING]
-    np.save(folder / "images.npy", (images.astype(np.float32) - offset) / divisor)
+    np.save(folder / "images.npy", SCALINGS[SCALING](images))
     with stage(f"{size[1]}×{size[0]}, batch {batch}: compiling and comparing"):
         found = np.asarray(ours(images, None))
         # A batch whose pictures are smaller than their canvas by a row, as most are.
@@ -167,8 +168,11 @@ def main(arguments: Sequence[str]) -> None:
     threads = len(os.sched_getaffinity(0))
     if config.model is not None:
         model = load_model(config.model)
-        if model.config.scaling != SCALING:
-            raise InputError(f"{config.model}: expects pixels {model.config.scaling}")
+        if (model.config.network, model.config.scaling) != (DEFAULT, SCALING):
+            raise InputError(
+                f"{config.model}: is {model.config.row.title} with pixels {model.config.scaling};"
+                f" PyTorch's is InceptionResNetV2 with {SCALING}"
+            )
     else:
         settings = ModelConfig((), SCALING)
         functional = functional_model(settings)

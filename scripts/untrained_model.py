@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepfl.command_line import parse, run_script
-from mtl.network.inception_resnet_v2 import WIDTHS
 from mtl.network.model import ModelConfig, functional_model
+from mtl.network.networks import DEFAULT, find_network
 from mtl.network.weights import fresh_weights, save_model
 from mtl.runtime.files import InputError
 from mtl.runtime.progress import say
@@ -25,6 +25,8 @@ class UntrainedConfig:
     """Model folder to write; it must not be there."""
     width: float = 1.0
     """Share of the channels that every layer has, as `deepfl train` takes it."""
+    network: str = DEFAULT
+    """Which network, such as resnet50; any wrong name lists all."""
     seed: int = 0
     """Of the weights."""
 
@@ -37,11 +39,12 @@ def main(arguments: Sequence[str]) -> None:
         program="python -m scripts.untrained_model",
         description=__doc__ or "",
     )
-    if config.width not in WIDTHS:
-        raise InputError(f"--width {config.width}: must be one of {' '.join(map(str, WIDTHS))}")
+    widths = find_network(config.network).widths
+    if config.width not in widths:
+        raise InputError(f"--width {config.width}: must be one of {' '.join(map(str, widths))}")
     if config.out.exists():
         raise InputError(f"{config.out}: is there already; choose another --out")
-    model = ModelConfig((), width=config.width)
+    model = ModelConfig((), width=config.width, network=config.network)
     weights = fresh_weights(functional_model(model), config.seed)
     save_model(config.out, model, weights, None, {"origin": {"weights": "random"}})
     say(f"{config.out}: a body with random weights")

@@ -48,7 +48,7 @@ PUBLIC = {
     ],
     "mlsp": [],
     "mlsp.baselines": ["BASELINES", "Baseline"],
-    "mlsp.features": ["BLOCKS", "extract"],
+    "mlsp.features": ["extract"],
     "mlsp.evaluation": ["benchmark"],
     "mlsp.prediction": ["predict"],
     "mlsp.choosing": [

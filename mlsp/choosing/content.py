@@ -1,7 +1,7 @@
 """The content indicator: clusters of deep features (k-means), as in KonIQ-10k, section 3.4.2.
 
-The paper clusters VGG-16's 4096 activations into 200; here it is the last layer of the project's
-own network, averaged over the crop (`gap` of `mlsp.features.pooling`).
+The paper clusters VGG-16's 4096 activations into 200; here it is the last layer of the network of
+the chosen model, averaged over the crop (`gap` of `mlsp.features.pooling`).
 """
 
 from typing import Any

@@ -26,7 +26,8 @@ from mlsp.evaluation.benchmarking import Benchmark, Rated, judged_tests, merged
 from mlsp.regression import Kind
 from mtl.evaluation.splits import FEWEST_PICTURES, Split, check_split
 from mtl.kadis.plan import read_manifest
-from mtl.network.model import Body
+from mtl.network.networks import DEFAULT, Body, find_network
+from mtl.network.weights import IMAGENET, load_config
 from mtl.ratings.rated import PARTS, Ratings, common_size
 from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.pictures import picture_size
@@ -114,7 +115,7 @@ def compare_schemes(
     Args:
         config: what to compare.
         progress: report on standard error.
-        body: the network's convolutional part; the paper's when not given.
+        body: makes the convolutional part, in the place of the network's own.
 
     Raises:
         InputError: ratings, pictures or weights cannot be used.
@@ -122,10 +123,13 @@ def compare_schemes(
     if not 0 <= config.finetune_repetitions <= config.repetitions:
         raise InputError("--finetune-repetitions: give 0 (none) to --repetitions")
     inits = {IMAGENET_BODY: config.imagenet, WEAK_BODY: str(config.run)}
-    folders = [starting_folder(init) for init in inits.values()]
+    weak = starting_folder(str(config.run))
+    # Whose ImageNet weights are meant.
+    network = DEFAULT if weak is None else load_config(weak).network
+    folders = [starting_folder(config.imagenet, network), weak]
     if folders[0] is None or folders[1] is None:
         raise InputError("--imagenet and --run: give weights that were trained, not `random`")
-    _check_finetuning(config)
+    _check_finetuning(config, network)
     shallow = _benchmark(config, (folders[0], folders[1]), progress)
     splits = shallow.splits[: config.finetune_repetitions]
     tables = []
@@ -146,6 +150,7 @@ def compare_schemes(
                     batch_size=config.batch_size,
                     momentum=config.momentum,
                     seed=config.seed + number,
+                    network=network if init == IMAGENET else None,
                 ),
                 progress=progress,
                 body=body,
@@ -161,7 +166,7 @@ def compare_schemes(
     return tested
 
 
-def _check_finetuning(config: SchemesConfig) -> None:
+def _check_finetuning(config: SchemesConfig, network: str) -> None:
     """Refuse before the features what fine-tuning would refuse after them.
 
     Raises:
@@ -191,7 +196,8 @@ def _check_finetuning(config: SchemesConfig) -> None:
     there = tuple(name for name in database.names if _has_size(database.root / name))
     if there:
         table = database.root / config.ratings.name
-        common_size(Ratings(table, there, database.scores, None, there, None), config.size)
+        ratings = Ratings(table, there, database.scores, None, there, None)
+        common_size(ratings, config.size, find_network(network).smallest_side)
 
 
 def _has_size(path: Path) -> bool:

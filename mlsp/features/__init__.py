@@ -1,6 +1,5 @@
 """MLSP features: the blocks of a network, pooled, for pictures of any size."""
 
-from mlsp.features.blocks import BLOCKS
 from mlsp.features.extraction import extract
 
-__all__ = ["BLOCKS", "extract"]
+__all__ = ["extract"]

@@ -4,7 +4,7 @@ XLA compiles a program for every shape, for tens of seconds. A folder of photogr
 sizes, so pictures are laid on canvases whose sides are rounded up to a multiple of the largest
 power of two that is no more than an eighth of the side (32 at least). Over 511 photographs of 73
 sizes that makes 27 shapes with 7 % more pixels; multiples of 64 make 26 with 8 %, of 128 19 with
-12 %.
+12 %. Pictures for a network whose pictures cannot share a canvas are grouped by exact size.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,15 +13,12 @@ import jax
 import numpy as np
 from jaxtyping import Int32, UInt8
 
-from mtl.network.inception_resnet_v2 import SMALLEST_SIDE
+from mtl.network.networks import DEFAULT, NETWORKS, Network
 from mtl.runtime.files import InputError
 
 SMALLEST_STEP = 32  # pixels
 STEPS_PER_SIDE = 8
 
-# Bytes that a forward pass holds at most per pixel of its batch, measured on CPUs; the largest are
-# the activations of the third and fourth convolution.
-BYTES_PER_PIXEL = 400
 # The share of the free memory that a batch may take.
 MEMORY_SHARE = 0.8
 
@@ -41,23 +38,29 @@ def canvas_side(side: int) -> int:
     return -(-side // step) * step
 
 
-def canvas_for(size: Size) -> Size:
-    """The canvas that a picture of (height, width) is laid on."""
-    return canvas_side(size[0]), canvas_side(size[1])
+def canvas_for(size: Size, network: Network = NETWORKS[DEFAULT]) -> Size:
+    """Return the canvas that a picture of (height, width) is laid on.
+
+    It is the picture's own size where the network's pictures cannot share one.
+    """
+    return (canvas_side(size[0]), canvas_side(size[1])) if network.shares_canvas else size
 
 
-def canvases(sizes: Mapping[int, Size]) -> dict[Size, list[int]]:
-    """Pictures by canvas, those of the smallest first.
+def canvases(
+    sizes: Mapping[int, Size], network: Network = NETWORKS[DEFAULT]
+) -> dict[Size, list[int]]:
+    """Return the pictures by canvas, those of the smallest first.
 
     Where all pictures of a canvas have one size, that size is the canvas: no more programs, and
     nothing is padded.
 
     Args:
         sizes: (height, width) by the picture's index.
+        network: that describes them.
     """
     found: dict[Size, list[int]] = {}
     for index, size in sizes.items():
-        found.setdefault(canvas_for(size), []).append(index)
+        found.setdefault(canvas_for(size, network), []).append(index)
     exact: dict[Size, list[int]] = {}
     for canvas, indices in found.items():
         present = {sizes[i] for i in indices}
@@ -100,23 +103,24 @@ def on_canvas(
     return batch, None if (sizes == canvas).all() else sizes
 
 
-def check_size(size: Size, free: int | None) -> None:
+def check_size(size: Size, free: int | None, network: Network = NETWORKS[DEFAULT]) -> None:
     """Refuse pictures that the network or the memory cannot take.
 
     Args:
         size: (height, width).
         free: bytes, from `free_memory`.
+        network: that describes the picture.
 
     Raises:
         InputError: says what is wrong, without the picture's name.
     """
-    if min(size) < SMALLEST_SIDE:
+    smallest = network.smallest_side
+    if min(size) < smallest:
         raise InputError(
-            f"{size[1]}×{size[0]} pixels are too few; at least"
-            f" {SMALLEST_SIDE}×{SMALLEST_SIDE} are needed"
+            f"{size[1]}×{size[0]} pixels are too few; at least {smallest}×{smallest} are needed"
         )
-    canvas = canvas_for(size)
-    needed = canvas[0] * canvas[1] * BYTES_PER_PIXEL
+    canvas = canvas_for(size, network)
+    needed = canvas[0] * canvas[1] * network.bytes_per_pixel
     if free is not None and needed > MEMORY_SHARE * free:
         raise InputError(
             f"{size[1]}×{size[0]} pixels need about {needed / 1e9:.1f} GB of memory and"

@@ -21,10 +21,10 @@ from jaxtyping import Float, UInt8
 
 from mlsp.features.canvases import check_size
 from mlsp.features.sources import Source
-from mtl.network.inception_resnet_v2 import SMALLEST_SIDE
+from mtl.network.networks import DEFAULT, NETWORKS, Network
 from mtl.runtime.files import InputError
 
-CROP_SIZE = 299  # Keras' input size of InceptionResNetV2
+CROP_SIZE = 299  # Keras' input size of InceptionResNetV2; one for all, so that networks compare
 
 CONTENTS_KEPT = 128  # more than threads ask for at a time
 
@@ -50,8 +50,8 @@ class Crops:
     def __post_init__(self):
         if self.number < 1:
             raise InputError(f"--crops {self.number}: give the number of crops, at least 1")
-        if self.size < SMALLEST_SIDE:
-            raise InputError(f"--crop-size {self.size}: at least {SMALLEST_SIDE} pixels are needed")
+        if self.size < 1:
+            raise InputError(f"--crop-size {self.size}: must be positive")
         if self.seed < 0:
             raise InputError(f"--seed {self.seed}: must not be negative")
         if self.pool not in get_args(CropPool):
@@ -88,9 +88,21 @@ class CropRows:
 
     Names are those of the pictures, each `number` times in a row; beside the picture's columns
     stand crop (1, 2, ...), top, left, height and width, which are empty if it cannot be read.
+
+    Args:
+        source: of whole pictures.
+        crops: how they are cropped.
+        network: that describes the crops.
+
+    Raises:
+        InputError: the crops are too small for the network.
     """
 
-    def __init__(self, source: Source, crops: Crops):
+    def __init__(self, source: Source, crops: Crops, network: Network = NETWORKS[DEFAULT]):
+        if crops.size < network.smallest_side:
+            raise InputError(
+                f"--crop-size {crops.size}: at least {network.smallest_side} pixels are needed"
+            )
         self._source, self._crops = source, crops
         self.names: Sequence[str] = [name for name in source.names for _ in range(crops.number)]
         self._failures: dict[int, str] = {}
@@ -100,7 +112,7 @@ class CropRows:
             boxes: Sequence[Box | None] = [None] * crops.number
             try:
                 size = source.size(picture)
-                check_size(size, None)
+                check_size(size, None, network)
                 boxes = crops.boxes(name, size)
             except InputError as error:
                 self._failures[picture] = str(error)

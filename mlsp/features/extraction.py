@@ -1,9 +1,9 @@
-"""Features of pictures: pooled activations of InceptionResNetV2, 16,928 numbers by default.
+"""Features of pictures: pooled activations, 16,928 numbers of InceptionResNetV2 by default.
 
 DeepFL-IQA, arXiv:2001.08113, section IV-C; other kinds are in `mlsp.features.pooling`. Pictures
-keep their own size (75×75 at least), since pooling over the picture makes the length independent of
-it. They are laid on canvases of few shapes (`mlsp.features.canvases`), which changes nothing but
-rounding.
+keep their own size, since pooling over the picture makes the length independent of it; each
+network has a smallest one. They are laid on canvases of few shapes (`mlsp.features.canvases`),
+which changes nothing but rounding.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +19,7 @@ from mlsp.features.describing import describer, on_device
 from mlsp.features.pooling import Kind, feature_shape
 from mlsp.features.sources import Source
 from mlsp.features.store import Features, FeatureWriter
+from mtl.network.networks import Network
 from mtl.network.weights import WEIGHTS_FILE, TrainedModel
 from mtl.runtime.files import InputError, file_digest
 from mtl.runtime.memory import free_memory
@@ -40,11 +41,11 @@ def extractor(model: TrainedModel, kind: Kind = "mlsp") -> Extractor:
 def extract(
     model: TrainedModel, images: Num[np.ndarray, "n h w 3"], kind: Kind = "mlsp"
 ) -> Float[np.ndarray, "n ..."]:
-    """Features of a batch of pictures of one size: (n, 16928), or (n, *feature_shape(kind)).
+    """Return the features of pictures of one size: (n, *feature_shape(kind, width, network)).
 
     Args:
         model: read by `mtl.network.weights.load_model`.
-        images: pixels 0..255, RGB, at least 75×75.
+        images: pixels 0..255, RGB, each side at least the network's smallest.
         kind: see `mlsp.features.pooling`.
 
     Raises:
@@ -58,8 +59,13 @@ def extract(
     parts = [
         np.asarray(run(images[start : start + step], None)) for start in range(0, len(images), step)
     ]
-    nothing = np.zeros((0, *feature_shape(kind, model.config.width)), np.float32)
+    nothing = np.zeros((0, *_shape_of_one(model, kind)), np.float32)
     return np.concatenate(parts) if parts else nothing
+
+
+def _shape_of_one(model: TrainedModel, kind: Kind) -> tuple[int, ...]:
+    """Return the shape of one picture's features."""
+    return feature_shape(kind, model.config.width, model.config.row)
 
 
 def extract_to(
@@ -74,7 +80,8 @@ def extract_to(
     """Extract the features of all pictures of a source into a feature folder, or what is missing.
 
     Pictures that cannot be used are left out, counted and named in `skipped.csv`: those that cannot
-    be read, are smaller than 75×75, or need more memory than is free (about 400 bytes per pixel).
+    be read, are too small for the network, or need more memory than is free (about 400
+    bytes per pixel for InceptionResNetV2).
 
     Args:
         model: read by `mtl.network.weights.load_model`.
@@ -93,11 +100,12 @@ def extract_to(
         "scaling": model.config.scaling,
         "features": kind,
     }
-    shape, parts = feature_shape(kind, model.config.width), 1
+    network = model.config.row
+    shape, parts = _shape_of_one(model, kind), 1
     rows = source
     if crops is not None:
         identity["crops"] = f"{crops.number} of {crops.size}, {crops.pool}, seed {crops.seed}"
-        rows = CropRows(source, crops)
+        rows = CropRows(source, crops, network)
         if crops.pool == "none":
             source = rows
         else:
@@ -107,7 +115,7 @@ def extract_to(
     if writer.complete:
         say(f"{out}: all {len(source.names)} rows are done", show=progress)
         return writer.refresh()
-    sizes = _sizes(writer, rows, parts, progress)
+    sizes = _sizes(writer, rows, parts, network, progress)
     writer.check_usable()
     writer.begin()
     run = extractor(model, kind)
@@ -115,7 +123,7 @@ def extract_to(
     with progress_bar(
         len(source.names), "features", "img", show=progress, done=writer.number_done
     ) as bar:
-        for canvas, indices in canvases(sizes).items():
+        for canvas, indices in canvases(sizes, network).items():
             todo = [i for i in indices if i in missing]
             bar.set_postfix_str(f"{canvas[1]}×{canvas[0]}", refresh=False)
             step = batch_size(canvas, len(indices) * parts)
@@ -132,7 +140,9 @@ def extract_to(
     return writer.finish()
 
 
-def _sizes(writer: FeatureWriter, rows: Source, parts: int, progress: bool) -> dict[int, Size]:
+def _sizes(
+    writer: FeatureWriter, rows: Source, parts: int, network: Network, progress: bool
+) -> dict[int, Size]:
     """Sizes of the usable pictures or crops, also of those done, so that the canvases stay."""
     free = free_memory()
     sizes: dict[int, Size] = {}
@@ -145,7 +155,7 @@ def _sizes(writer: FeatureWriter, rows: Source, parts: int, progress: bool) -> d
                 continue
             try:
                 size = rows.size(index * parts)
-                check_size(size, free)
+                check_size(size, free, network)
                 sizes[index] = size
             except InputError as error:
                 if index in missing:

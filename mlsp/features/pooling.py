@@ -1,17 +1,18 @@
 """Kinds of features: which activations are pooled, and over what grid.
 
-- `mlsp`: the 43 blocks, each averaged over the picture: 16,928 numbers. DeepFL-IQA,
-  arXiv:2001.08113, section IV-C ("narrow" MLSP of Hosu et al., arXiv:1904.01382).
-- `mlsp-wide`: the 43 blocks, each averaged over a grid of 5×5: (5, 5, 16928). Hosu et al., whose
+- `mlsp`: the network's blocks, each averaged over the picture: 16,928 numbers of
+  InceptionResNetV2's 43. DeepFL-IQA, arXiv:2001.08113, section IV-C ("narrow" MLSP of Hosu et al.,
+  arXiv:1904.01382).
+- `mlsp-wide`: the blocks, each averaged over a grid of 5×5: (5, 5, 16928). Hosu et al., whose
   "wide" MLSP resizes activations to 5×5.
-- `gap`: the last convolution averaged over the picture, 1,536 numbers. KonIQ-10k,
+- `gap`: the last layer averaged over the picture, 1,536 numbers of InceptionResNetV2. KonIQ-10k,
   doi:10.1109/TIP.2020.2967829, section 6.2.5 and table 5.
 - `spp`: the same averaged over grids of 1×1, 2×2 and 3×3 ("spatial pyramid pooling, with average
   pooling and sizes 1, 2, 3", table 5): 21,504 numbers, the grids in this order, each row by row.
 
 Cell i of k covers the places floor(i·h/k) ... ceil((i+1)·h/k) - 1 of h, so that cells share a place
-where the size does not divide (adaptive average pooling). The lengths are those of the network at
-its full width.
+where the size does not divide (adaptive average pooling). The lengths are those of
+InceptionResNetV2 at its full width; `feature_shape` has those of any network.
 """
 
 from collections.abc import Mapping
@@ -21,8 +22,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from mlsp.features.blocks import BLOCKS, LENGTH
-from mtl.network.inception_resnet_v2 import FEATURES, Map
+from mtl.network.maps import Map
+from mtl.network.networks import DEFAULT, NETWORKS, Network
 
 Kind = Literal["mlsp", "gap", "spp", "mlsp-wide"]
 
@@ -30,9 +31,17 @@ WIDE = 5  # cells a side of the wide MLSP features
 PYRAMID = (1, 2, 3)  # cells a side of the grids of spatial pyramid pooling
 
 
-def feature_shape(kind: Kind, width: float = 1.0) -> tuple[int, ...]:
-    """Shape of one picture's features, from a network of one of the WIDTHS."""
-    length, last = round(LENGTH * width), round(FEATURES * width)
+def feature_shape(
+    kind: Kind, width: float = 1.0, network: Network = NETWORKS[DEFAULT]
+) -> tuple[int, ...]:
+    """Return the shape of one picture's features.
+
+    Args:
+        kind: of the features.
+        width: share of the channels that the network's layers have.
+        network: whose features they are.
+    """
+    length, last = round(network.length * width), round(network.features * width)
     return {
         "mlsp": (length,),
         "gap": (last,),
@@ -42,11 +51,17 @@ def feature_shape(kind: Kind, width: float = 1.0) -> tuple[int, ...]:
 
 
 def pooled(kind: Kind, last: Map, blocks: Mapping[str, Map]) -> Float[Array, "n ..."]:
-    """Features of a batch from `InceptionResNetV2.maps`: (n, *feature_shape(kind))."""
+    """Return the features of a batch, (n, *feature_shape(kind)), from a body's `maps`.
+
+    Args:
+        kind: of the features.
+        last: activations of the last layer.
+        blocks: activations of the blocks by name, in the order in which they are joined.
+    """
     if kind == "mlsp":
-        return jnp.concatenate([blocks[name].mean() for name, _ in BLOCKS], axis=1)
+        return jnp.concatenate([block.mean() for block in blocks.values()], axis=1)
     if kind == "mlsp-wide":
-        return jnp.concatenate([grid_means(blocks[name], WIDE) for name, _ in BLOCKS], axis=-1)
+        return jnp.concatenate([grid_means(block, WIDE) for block in blocks.values()], axis=-1)
     if kind == "gap":
         return last.mean()
     grids = [grid_means(last, k) for k in PYRAMID]

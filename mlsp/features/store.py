@@ -46,7 +46,7 @@ class Features:
     """Features of pictures, with what is known of each."""
 
     matrix: Float[np.ndarray, "n ..."]
-    """A row per picture: (n, f), or (n, 5, 5, 16928) of the kind mlsp-wide."""
+    """A row per picture: (n, f), or (n, 5, 5, f) of the kind mlsp-wide."""
     names: Sequence[str]
     columns: Sequence[Mapping[str, str]]
     skipped: Mapping[str, str]

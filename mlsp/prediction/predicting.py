@@ -221,13 +221,13 @@ def _grouped(
     """Usable pictures by canvas, and the reasons against the others by place."""
     groups: dict[tuple[int, int], list[_Place]] = {}
     rejected = {}
-    free = free_memory()
+    free, network = free_memory(), predictor.network
     for place in places:
         try:
             size = place.source.size(place.index)
-            check_size(size, None)
+            check_size(size, None, network)
             size = predictor.size_for(size)
-            check_size(size, free)
+            check_size(size, free, network)
             table = refused.get(place.source.content(place.index)) if refused else None
             if table is not None:
                 reason = f"{place.shown}: the model was trained on it, by {table}"
@@ -239,5 +239,5 @@ def _grouped(
             shown = text if place.shown in text else f"{place.shown}: {text}"
             rejected[place.order] = Rejected(place.shown, shown)
             continue
-        groups.setdefault(canvas_for(size), []).append(place)
+        groups.setdefault(canvas_for(size, network), []).append(place)
     return groups, rejected

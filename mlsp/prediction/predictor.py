@@ -56,6 +56,7 @@ class Predictor:
 
     def __init__(self, folder: str | os.PathLike, *, explain: bool = False):
         self.model = load_model(folder)
+        self.network = self.model.config.row
         self.conditions = load_conditions(self.model.folder) if explain else None
         self.seen = seen_pictures(read_seen(self.model.folder))
         self.unrecorded = unrecorded(self.model.folder)
@@ -94,16 +95,16 @@ class Predictor:
         """Judge one picture.
 
         Raises:
-            InputError: it is smaller than 75×75, or larger than memory allows.
+            InputError: it is too small for the network, or larger than memory allows.
         """
         height, width = image.shape[:2]
         try:
-            check_size((height, width), None)
+            check_size((height, width), None, self.network)
             size = self.size_for((height, width))
-            check_size(size, free_memory())
+            check_size(size, free_memory(), self.network)
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
-        return self.judge([name], [self.prepared(image)], canvas_for(size), 1)[0]
+        return self.judge([name], [self.prepared(image)], canvas_for(size, self.network), 1)[0]
 
     def size_for(self, size: tuple[int, int]) -> tuple[int, int]:
         """(height, width) at which the network sees a picture of this size."""

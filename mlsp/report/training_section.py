@@ -9,6 +9,7 @@ from fr_metrics import METRICS
 from mlsp.report import figures
 from mlsp.report.training_run import Run
 from mlsp.report.web_page import Figure, Number, Section, Table, beside
+from mtl.network.networks import DEFAULT, find_network
 
 CURVES = "learning.png"
 
@@ -22,6 +23,8 @@ class Training:
     run: Run
     settings: Sequence[tuple[str, str]]
     """Names and values as text."""
+    network: str
+    """Its title."""
 
 
 def training_section(out: Path, run: Run) -> Section:
@@ -32,7 +35,8 @@ def training_section(out: Path, run: Run) -> Section:
         run: the run, whose log may be empty.
     """
     settings = [(name, _shown(value)) for name, value in run.settings.items()]
-    body = [Training(run, settings)]
+    network = find_network(str(run.settings.get("network", DEFAULT)))
+    body = [Training(run, settings, network.title)]
     parts = []
     if run.log:
         parts = [

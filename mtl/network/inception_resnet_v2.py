@@ -5,38 +5,61 @@ Connections on Learning, AAAI 2017, arXiv:1602.07261; the layout is the one of t
 TensorFlow-slim weights that Keras carries. NHWC. A forward pass returns the pooled feature and, by
 Keras' names, the activations of the 43 blocks that MLSP features are pooled from.
 
-Pictures of several sizes can share a batch. They lie in the upper left corners of a common canvas
-and their sizes come with them; every layer then sees zeros where a picture ends, as its own padding
-would be, and every average leaves the rest of the canvas out, so that each picture's numbers are
-those it has alone, up to rounding.
-
 No weights come with it: `mtl.network.weights.fresh_weights` fills it at random.
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from mtl.network.inception_layers import Branches, ConvUnit, Map, ResidualBlock, Size, max_pool_on
+from mtl.network.inception_layers import Branches, ResidualBlock
+from mtl.network.keras_weights import (
+    KerasLayer,
+    KerasWeights,
+    KnownFile,
+    convolution,
+    normalisation,
+)
+from mtl.network.layers import (
+    BATCH_NORM_MOMENTUM,
+    RGB,
+    WIDTHS,
+    ConvolutionalBody,
+    ConvUnit,
+    Size,
+    check_images,
+    check_width,
+    narrowed,
+)
+from mtl.network.maps import Map, max_pool_on
 
-RGB = 3
 FEATURES = 1536  # channels of the last convolution, conv_7b
-# Shares of every layer's channels, which are multiples of 16 in the paper's network: the width
-# multipliers of Howard et al. 2017, arXiv:1704.04861, section 3.3.
-WIDTHS = (1.0, 0.5, 0.25, 0.125, 0.0625)
 SMALLEST_SIDE = 75  # pixels; below it a 'valid' convolution has nothing left to see
-
-BATCH_NORM_MOMENTUM = 0.99  # Keras' default, which its InceptionResNetV2 keeps
 
 # Residual scales, section 3.3 of the paper in Keras' values.
 BLOCK35_SCALE, BLOCK17_SCALE, BLOCK8_SCALE = 0.17, 0.10, 0.20
 BLOCK35_REPEATS, BLOCK17_REPEATS, BLOCK8_REPEATS = 10, 20, 10
 
 
-class InceptionResNetV2(nnx.Module):
+# The MLSP blocks, 16,928 channels in all. Hosu, Goldlücke, Saupe: Effective Aesthetics Prediction
+# with Multi-level Spatially Pooled Features, CVPR 2019, arXiv:1904.01382; used by DeepFL-IQA,
+# arXiv:2001.08113, section IV-C and figure 6. Names are Keras' layer names; a residual block
+# contributes the concatenation of its branches.
+BLOCKS: tuple[tuple[str, int], ...] = (
+    ("mixed_5b", 320),
+    *((f"block35_{k}_mixed", 128) for k in range(1, BLOCK35_REPEATS + 1)),
+    ("mixed_6a", 1088),
+    *((f"block17_{k}_mixed", 384) for k in range(1, BLOCK17_REPEATS + 1)),
+    ("mixed_7a", 2080),
+    *((f"block8_{k}_mixed", 448) for k in range(1, BLOCK8_REPEATS + 1)),
+)
+
+
+class InceptionResNetV2(ConvolutionalBody):
     """The convolutional body.
 
     Args:
@@ -61,21 +84,17 @@ class InceptionResNetV2(nnx.Module):
         remat: bool = False,
         rngs: nnx.Rngs,
     ):
-        if width not in WIDTHS:
-            raise ValueError(f"width {width} is not one of {' '.join(map(str, WIDTHS))}")
+        check_width(width, WIDTHS)
         self.remat = remat
         self.features = round(FEATURES * width)
-
-        def narrowed(channels: int) -> int:
-            return channels if channels == RGB else round(channels * width)
 
         def block(
             chains: list[list[ConvUnit]], mixed: int, channels: int, scale: float, relu: bool = True
         ) -> ResidualBlock:
             return ResidualBlock(
                 chains,
-                narrowed(mixed),
-                narrowed(channels),
+                narrowed(mixed, width),
+                narrowed(channels, width),
                 scale,
                 relu=relu,
                 dtype=dtype,
@@ -84,7 +103,7 @@ class InceptionResNetV2(nnx.Module):
 
         def unit(a: int, b: int, kernel: Size, stride: int = 1, padding: str = "SAME") -> ConvUnit:
             return ConvUnit(
-                (narrowed(a), narrowed(b)),
+                (narrowed(a, width), narrowed(b, width)),
                 kernel,
                 stride=stride,
                 padding=padding,
@@ -173,42 +192,11 @@ class InceptionResNetV2(nnx.Module):
         )
         self.conv_7b = unit(2080, FEATURES, 1)
 
-    def __call__(
-        self, images: Float[Array, "n h w 3"]
-    ) -> tuple[Float[Array, "n f"], dict[str, Float[Array, "n _ _ _"]]]:
-        """Pooled feature and the activations of the 43 MLSP blocks by name, in order of depth.
-
-        Args:
-            images: scaled as the weights expect it (see `mtl.network.model.SCALINGS`), at least
-            75×75.
-
-        Returns:
-            (n, 1536) times the width, and (n, h, w, channels) of each block.
-
-        Raises:
-            ValueError: the images are smaller than 75×75.
-        """
-        last, activations = self.maps(images)
-        return last.mean(), {name: found.values for name, found in activations.items()}
-
     def maps(
         self, images: Float[Array, "n h w 3"], sizes: Int[Array, "n 2"] | None = None
     ) -> tuple[Map, dict[str, Map]]:
-        """Activations of the last convolution, and of the 43 blocks by name, before any pooling.
-
-        Args:
-            images: as above.
-            sizes: (height, width) of each picture, at least 75×75, in the upper left corner of its
-                image; what is outside is ignored. None takes the images as they are.
-
-        Raises:
-            ValueError: the images are smaller than 75×75.
-        """
-        if min(images.shape[1:3]) < SMALLEST_SIDE:
-            raise ValueError(
-                f"InceptionResNetV2 needs at least {SMALLEST_SIDE}×{SMALLEST_SIDE} pixels,"
-                f" got shape {images.shape}"
-            )
+        """Return the activations of conv_7b, and of the 43 blocks by name; see the base class."""
+        check_images("InceptionResNetV2", images, SMALLEST_SIDE)
         activations: dict[str, Map] = {}
         x = Map(images, sizes)
         for k, layer in enumerate(self.stem):
@@ -238,3 +226,82 @@ def _apply(stage: Branches | ResidualBlock, x: Map) -> tuple[Map, Map]:
         return stage(x)
     y = stage(x)
     return y, y
+
+
+class Convolution(NamedTuple):
+    """A convolution of the body."""
+
+    path: str
+    """Of our unit, or of our convolution where it has a bias and no normalisation."""
+    keras: str | int
+    """Keras' name, or its place among those that Keras numbers as it creates them."""
+
+
+def keras_convolutions() -> list[Convolution]:
+    """Return all convolutions in the order in which Keras keeps them.
+
+    Keras sorts a model's layers by their distance from the output, and layers of one distance by
+    branch, but numbers them as they were created: branch by branch.
+    """
+    found: list[Convolution] = []
+    created = 0
+
+    def chains(path: str, *lengths: int) -> None:
+        nonlocal created
+        units = []
+        for chain, length in enumerate(lengths):
+            for k in range(length):
+                units.append((k - length, chain, Convolution(f"{path}/{chain}/{k}", created)))
+                created += 1
+        found.extend(unit for _, _, unit in sorted(units))
+
+    def blocks(name: str, repeats: int, *lengths: int) -> None:
+        for k in range(repeats):
+            chains(f"body/{name}/{k}/branches/chains", *lengths)
+            found.append(Convolution(f"body/{name}/{k}/up", f"{name}_{k + 1}_conv"))
+
+    found += [Convolution(f"body/stem/{k}", k) for k in range(5)]
+    created = len(found)
+    chains("body/mixed_5b/chains", 1, 2, 3, 1)
+    blocks("block35", BLOCK35_REPEATS, 1, 2, 3)
+    chains("body/mixed_6a/chains", 1, 3)
+    blocks("block17", BLOCK17_REPEATS, 1, 3)
+    chains("body/mixed_7a/chains", 2, 2, 3)
+    blocks("block8", BLOCK8_REPEATS, 1, 3)
+    found.append(Convolution("body/conv_7b", "conv_7b"))
+    return found
+
+
+def keras_layers() -> Iterator[KerasLayer]:
+    """Yield all layers with weights in the order in which Keras keeps them."""
+    for path, keras in keras_convolutions():
+        if path.endswith("/up"):
+            yield convolution(keras, path, bias=True)
+        else:
+            yield convolution(keras, f"{path}/conv")
+            yield normalisation(keras if isinstance(keras, int) else f"{keras}_bn", f"{path}/norm")
+
+
+# As in keras/src/applications/inception_resnet_v2.py, Keras 3.15: address, and MD5 by file.
+KERAS = KerasWeights(
+    layers=tuple(keras_layers()),
+    address="https://storage.googleapis.com/tensorflow/keras-applications/inception_resnet_v2/",
+    file="inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5",
+    digests={
+        "inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5": (
+            "d19885ff4a710c122648d3b5c3b684e4"
+        ),
+        "inception_resnet_v2_weights_tf_dim_ordering_tf_kernels.h5": (
+            "e693bd0210a403b3192acc6073ad2e96"
+        ),
+    },
+    first_unit="body/stem/0",
+    known=(
+        KnownFile(
+            stem="quality-mlsp-mtl-mse-loss",  # a second download is named "... (1).hdf5"
+            source="the DeepFL-IQA authors' body",
+            scaling="zero_to_one",
+            because="the file has the name of the authors' published body",
+        ),
+    ),
+)

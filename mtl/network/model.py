@@ -1,4 +1,4 @@
-"""The models: one InceptionResNetV2 body with a head per full-reference metric, or for opinions.
+"""The models: the body of a network with a head per full-reference metric, or for opinions.
 
 DeepFL-IQA, arXiv:2001.08113, section IV-B1 and figure 4: global average pooling, then for each of
 the K metrics "fully-connected (FC) with 512 units, dropout with rate 0.25, FC with 256 units,
@@ -20,23 +20,14 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Num
 
-from mtl.network.inception_resnet_v2 import BATCH_NORM_MOMENTUM, InceptionResNetV2
+from mtl.network.layers import BATCH_NORM_MOMENTUM
+from mtl.network.networks import DEFAULT, NETWORKS, Body, Network
+from mtl.network.scalings import SCALINGS
 
 HEAD_UNITS = (512, 256)
 HEAD_DROPOUT = (0.25, 0.5)
 OPINION_UNITS = (2048, 1024, 256)
 OPINION_DROPOUT = (0.25, 0.25, 0.5)
-
-# What weights expect of pixels, by name: 0..255 mapped by (x - offset) / divisor.
-SCALINGS: Mapping[str, tuple[float, float]] = {
-    "minus_one_to_one": (127.5, 127.5),  # Keras' InceptionResNetV2
-    "zero_to_one": (0.0, 255.0),  # the DeepFL-IQA authors' published model
-}
-
-
-# Makes the convolutional part: called with `width`, `momentum` and `rngs`. The module gives for
-# images a vector each, whose length is its `features`, and activations by name.
-Body = Callable[..., nnx.Module]
 
 
 @dataclass(frozen=True)
@@ -65,14 +56,25 @@ class ModelConfig:
 
     metrics: tuple[str, ...]
     """Names of the metrics, one head each, in order; none for a body without heads."""
-    scaling: str = "minus_one_to_one"
-    """Name of the pixel scaling, a key of SCALINGS."""
+    scaling: str = ""
+    """Name of the pixel scaling, a key of SCALINGS; that of the network's row when empty."""
     momentum: float = BATCH_NORM_MOMENTUM
     """Of batch normalisation's running statistics."""
     opinion: Opinion | None = None
     """A head for human opinions in the place of the metrics' heads."""
     width: float = 1.0
-    """Of the body, one of `mtl.network.inception_resnet_v2.WIDTHS`."""
+    """Of the body, one of the `widths` of the network's row."""
+    network: str = DEFAULT
+    """Name of the body's network, a key of NETWORKS."""
+
+    def __post_init__(self):
+        if not self.scaling:
+            object.__setattr__(self, "scaling", self.row.scaling)
+
+    @property
+    def row(self) -> Network:
+        """The network's row in the table."""
+        return NETWORKS[self.network]
 
     @property
     def outputs(self) -> int:
@@ -137,7 +139,8 @@ class OpinionHead(nnx.Module):
 class MTLModel(nnx.Module):
     """Body and heads; pixels in, one number per image and metric, or those of an opinion, out."""
 
-    def __init__(self, config: ModelConfig, *, body: Body = InceptionResNetV2, rngs: nnx.Rngs):
+    def __init__(self, config: ModelConfig, *, body: Body | None = None, rngs: nnx.Rngs):
+        body = body or config.row.build
         self.body: Any = body(width=config.width, momentum=config.momentum, rngs=rngs)
         self.heads = nnx.Dict(
             {metric: Head(self.body.features, rngs=rngs) for metric in config.metrics}
@@ -157,11 +160,10 @@ class MTLModel(nnx.Module):
 
     def scaled(self, images: Num[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
         """Pixels 0..255 as the weights expect them."""
-        offset, divisor = SCALINGS[self.scaling]
-        return (images.astype(jnp.float32) - offset) / divisor
+        return SCALINGS[self.scaling](images)
 
     def activations(self, images: Num[Array, "n h w 3"]) -> dict[str, Float[Array, "n _ _ _"]]:
-        """The activations of the 43 MLSP blocks for pixels 0..255."""
+        """The activations of the MLSP blocks, by name, for pixels 0..255."""
         return self.body(self.scaled(images))[1]
 
     def __call__(self, images: Num[Array, "n h w 3"], keys: Keys = no_key) -> Float[Array, "n k"]:
@@ -202,8 +204,13 @@ Weights = dict[str, jax.Array]
 
 
 @lru_cache(maxsize=8)
-def functional_model(config: ModelConfig, body: Body = InceptionResNetV2) -> "Functional":
-    """The model as pure functions; laying the network out takes seconds, so it is done once."""
+def functional_model(config: ModelConfig, body: Body | None = None) -> "Functional":
+    """Return the model as pure functions; laying it out takes seconds, so it is done once.
+
+    Args:
+        config: what the model is.
+        body: makes the convolutional part, in the place of the network's own.
+    """
     return Functional(config, body)
 
 
@@ -225,7 +232,7 @@ class Functional:
     export see.
     """
 
-    def __init__(self, config: ModelConfig, body: Body = InceptionResNetV2):
+    def __init__(self, config: ModelConfig, body: Body | None = None):
         self.config = config
         rngs = cast(nnx.Rngs, _AnyKey())
         abstract = nnx.eval_shape(lambda: MTLModel(config, body=body, rngs=rngs))

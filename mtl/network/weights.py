@@ -16,8 +16,9 @@ import numpy as np
 
 from fr_metrics import HistogramEqualization
 from mtl.evaluation.seen import SeenRatings, write_seen
-from mtl.network.inception_resnet_v2 import WIDTHS
-from mtl.network.model import SCALINGS, Functional, ModelConfig, Opinion, functional_model
+from mtl.network.model import Functional, ModelConfig, Opinion, functional_model
+from mtl.network.networks import DEFAULT, NETWORKS
+from mtl.network.scalings import SCALINGS
 from mtl.runtime.compilation_cache import user_cache
 from mtl.runtime.files import InputError, read_arrays, write_arrays, write_atomically
 
@@ -38,8 +39,8 @@ def fresh_weights(functional: Functional, seed: int) -> dict[str, np.ndarray]:
 
     Convolutions of the body: Glorot uniform, Keras' default. Fully connected layers of any head:
     He normal (He et al. 2015, arXiv:1502.01852), as the paper's section V-B says. Biases and means
-    0, variances 1. Filled in NumPy, since building NNX modules eagerly compiles an initialiser per
-    shape and takes a minute.
+    0, scales and variances 1. Filled in NumPy, since building NNX modules eagerly compiles an
+    initialiser per shape and takes a minute.
     """
     weights = {}
     for number, (name, shape) in enumerate(sorted(functional.shapes.items())):
@@ -53,14 +54,14 @@ def fresh_weights(functional: Functional, seed: int) -> dict[str, np.ndarray]:
                 limit = np.float32(np.sqrt(6 / (fan_in + fan_out)))
                 values = (2 * rng.random(shape, np.float32) - 1) * limit
         else:
-            values = np.full(shape, 1 if kind == "var" else 0, np.float32)
+            values = np.full(shape, 1 if kind in ("scale", "var") else 0, np.float32)
         weights[name] = values
     return weights
 
 
-def imagenet_folder() -> Path:
-    """Where the body with Keras' ImageNet weights is kept for all runs of this user."""
-    return user_cache() / IMAGENET
+def imagenet_folder(network: str = DEFAULT) -> Path:
+    """Return where a network's body with ImageNet weights is kept for all runs of this user."""
+    return user_cache() / (IMAGENET if network == DEFAULT else f"{IMAGENET}-{network}")
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,15 @@ def model_folder(folder: str | os.PathLike) -> Path:
     raise InputError(f"{folder}: is not a model folder ({MODEL_FILE} is missing); {HINT}")
 
 
+def load_config(folder: str | os.PathLike) -> ModelConfig:
+    """Read what the model in a folder is, without its weights.
+
+    Raises:
+        InputError: the folder is not one, is damaged, or was written by another version.
+    """
+    return _read_description(model_folder(folder))[0]
+
+
 def load_model(folder: str | os.PathLike) -> TrainedModel:
     """Read a model folder.
 
@@ -131,21 +141,7 @@ def load_model(folder: str | os.PathLike) -> TrainedModel:
         InputError: the folder is not one, is damaged, or was written by another version.
     """
     folder = model_folder(folder)
-    try:
-        description = json.loads((folder / MODEL_FILE).read_text())
-        form, equalized = description["format"], description["equalized"]
-        fields = description["config"]
-        config = ModelConfig(
-            tuple(fields["metrics"]),
-            str(fields["scaling"]),
-            float(fields["momentum"]),
-            _opinion(fields.get("opinion")),
-            float(fields.get("width", 1.0)),  # older models do not say it
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{folder / MODEL_FILE}: is damaged; {HINT}") from error
-    if form != FORMAT or config.scaling not in SCALINGS or config.width not in WIDTHS:
-        raise InputError(f"{folder / MODEL_FILE}: was written by another version; {HINT}")
+    config, equalized = _read_description(folder)
     functional = functional_model(config)
     weights = _read_weights(folder / WEIGHTS_FILE, functional.shapes)
     equalization = None
@@ -156,6 +152,28 @@ def load_model(folder: str | os.PathLike) -> TrainedModel:
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: is missing or damaged ({error}); {HINT}") from error
     return TrainedModel(folder, config, functional, weights, equalization)
+
+
+def _read_description(folder: Path) -> tuple[ModelConfig, bool]:
+    """Return what model.json says of the model, and whether it was trained on equalised scores."""
+    try:
+        description = json.loads((folder / MODEL_FILE).read_text())
+        form, equalized = description["format"], description["equalized"]
+        fields = description["config"]
+        config = ModelConfig(
+            tuple(fields["metrics"]),
+            str(fields["scaling"]),
+            float(fields["momentum"]),
+            _opinion(fields.get("opinion")),
+            float(fields.get("width", 1.0)),  # older models do not say it
+            str(fields.get("network", DEFAULT)),  # nor this
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder / MODEL_FILE}: is damaged; {HINT}") from error
+    known = form == FORMAT and config.network in NETWORKS and config.scaling in SCALINGS
+    if not known or config.width not in config.row.widths:
+        raise InputError(f"{folder / MODEL_FILE}: was written by another version; {HINT}")
+    return config, bool(equalized)
 
 
 def _opinion(fields: Mapping[str, Any] | None) -> Opinion | None:

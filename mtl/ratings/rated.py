@@ -25,7 +25,6 @@ from mtl.evaluation.splits import (
     split_by_group,
     with_validation,
 )
-from mtl.network.inception_resnet_v2 import SMALLEST_SIDE
 from mtl.ratings.distributions import RATINGS, expected_score
 from mtl.ratings.rating_scales import NO_STD, check_same_direction, scale_and_deviations
 from mtl.runtime.file_names import plain_path
@@ -255,12 +254,15 @@ def splits_text(ratings: Ratings, parts: Mapping[str, np.ndarray]) -> str:
 NAMED = 10  # of the pictures that cannot be used
 
 
-def common_size(ratings: Ratings, size: tuple[int, int] | None) -> tuple[int, int]:
+def common_size(
+    ratings: Ratings, size: tuple[int, int] | None, smallest_side: int
+) -> tuple[int, int]:
     """(height, width) of what the network is given, from the files' headers alone.
 
     Args:
         ratings: the table.
         size: to which all are resized; None takes them as they are.
+        smallest_side: pixels that the network needs at least.
 
     Raises:
         InputError: a picture is missing or is none, the sizes differ, or they are too small.
@@ -286,10 +288,10 @@ def common_size(ratings: Ratings, size: tuple[int, int] | None) -> tuple[int, in
                 f" {own[1]}×{own[0]}; give one size for all, such as --size 384 512"
             )
     assert found is not None  # a table has rows
-    if min(found) < SMALLEST_SIDE:
+    if min(found) < smallest_side:
         raise InputError(
             f"pictures of {found[1]}×{found[0]} pixels are below the network's"
-            f" {SMALLEST_SIDE}×{SMALLEST_SIDE}; choose a larger --size"
+            f" {smallest_side}×{smallest_side}; choose a larger --size"
         )
     return found
 

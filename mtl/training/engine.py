@@ -2,8 +2,8 @@
 
 from contextlib import closing
 
-from mtl.network.inception_resnet_v2 import InceptionResNetV2
-from mtl.network.model import Body, Functional, ModelConfig, functional_model
+from mtl.network.model import Functional, ModelConfig, functional_model
+from mtl.network.networks import Body, find_network
 from mtl.network.weights import fresh_weights
 from mtl.runtime.files import InputError
 from mtl.runtime.progress import say, stage
@@ -30,7 +30,7 @@ def train_for(
         objective: what it trains for.
         settings: of the run.
         log: rows that earlier calls have written.
-        body: the network's convolutional part; the paper's when not given.
+        body: makes the convolutional part, in the place of the network's own.
         progress: report on standard error.
 
     Raises:
@@ -67,9 +67,11 @@ def build_network(
     Args:
         model: what the network is.
         settings: of the run.
-        body: its convolutional part; the paper's when not given.
+        body: makes its convolutional part, in the place of the network's own.
     """
-    return functional_model(model, computing_as(settings, body or InceptionResNetV2))
+    return functional_model(
+        model, computing_as(settings, body or find_network(model.network).build)
+    )
 
 
 def continued(

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from mtl.network.inception_resnet_v2 import BATCH_NORM_MOMENTUM, SMALLEST_SIDE
+from mtl.network.layers import BATCH_NORM_MOMENTUM
 from mtl.runtime.files import InputError
 
 
@@ -97,7 +97,13 @@ def as_json(config: Any) -> dict[str, Any]:
     return json.loads(json.dumps(asdict(config), default=str))
 
 
-def check_settings(settings: RunSettings, source: Path, size: tuple[int, int], images: int) -> None:
+def check_settings(
+    settings: RunSettings,
+    source: Path,
+    size: tuple[int, int],
+    images: int,
+    smallest_side: int,
+) -> None:
     """Refuse settings that cannot work, whatever the devices.
 
     Args:
@@ -105,6 +111,7 @@ def check_settings(settings: RunSettings, source: Path, size: tuple[int, int], i
         source: data set or table, for the message.
         size: height and width of its images.
         images: number of images to train on.
+        smallest_side: pixels that the network needs at least.
 
     Raises:
         InputError: names the option and the remedy.
@@ -132,10 +139,10 @@ def check_settings(settings: RunSettings, source: Path, size: tuple[int, int], i
             f"{_option(settings, 'accumulate')} must divide the --batch-size {settings.batch_size}"
         )
     crop = settings.crop or size
-    if min(crop) < SMALLEST_SIDE or crop[0] > size[0] or crop[1] > size[1]:
+    if min(crop) < smallest_side or crop[0] > size[0] or crop[1] > size[1]:
         raise InputError(
             f"images of {crop[0]}×{crop[1]} cannot be cut from {size[0]}×{size[1]} or are below the"
-            f" network's {SMALLEST_SIDE}×{SMALLEST_SIDE}; change --crop"
+            f" network's {smallest_side}×{smallest_side}; change --crop"
         )
     if images < settings.batch_size:
         raise InputError(

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from mtl.network.networks import DEFAULT
 from mtl.network.weights import (
     IMAGENET,
     INCLUDED,
@@ -16,18 +17,26 @@ from mtl.runtime.files import InputError
 RANDOM = "random"  # what --init knows besides folders, IMAGENET and INCLUDED
 
 
-def starting_model(init: str) -> TrainedModel | None:
+def starting_model(init: str, network: str = DEFAULT) -> TrainedModel | None:
     """Read the model that `--init` names; None for random weights.
+
+    Args:
+        init: as the settings have it.
+        network: whose ImageNet weights are meant.
 
     Raises:
         InputError: it is not there.
     """
-    folder = starting_folder(init)
+    folder = starting_folder(init, network)
     return None if folder is None else load_model(folder)
 
 
-def starting_folder(init: str) -> Path | None:
+def starting_folder(init: str, network: str = DEFAULT) -> Path | None:
     """Return the folder of the model that `--init` names; None for random weights.
+
+    Args:
+        init: as the settings have it.
+        network: whose ImageNet weights are meant.
 
     Raises:
         InputError: it is not there.
@@ -36,10 +45,11 @@ def starting_folder(init: str) -> Path | None:
         return None
     if init != IMAGENET:
         return model_folder(init)
-    folder = imagenet_folder()
+    folder = imagenet_folder(network)
     if not (folder / MODEL_FILE).is_file():
+        which = IMAGENET if network == DEFAULT else f"{IMAGENET} --network {network}"
         raise InputError(
-            f"--init imagenet: {folder} has no weights yet; run `deepfl import-keras imagenet`"
+            f"--init imagenet: {folder} has no weights yet; run `deepfl import-keras {which}`"
             " once, or use --init random"
         )
     return folder

@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from mtl.network.model import Body, Functional, ModelConfig, Weights, dropout_keys
+from mtl.network.model import Functional, ModelConfig, Weights, dropout_keys
+from mtl.network.networks import Body
 from mtl.runtime.files import InputError
 from mtl.training.distribution import Placement
 from mtl.training.settings import RunSettings

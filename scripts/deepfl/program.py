@@ -21,7 +21,7 @@ COMMANDS = {
     "verify": "checks a data set: files, records, split, scores",
     "import-keras": "a model from Keras' ImageNet weights or from the paper's published body",
     "ratings": "scores of pictures from raw ratings: screening of raters, reliability",
-    "train": "multi-task training of InceptionResNetV2 on a data set",
+    "train": "multi-task training of a network on a data set",
     "extract": "MLSP features of pictures",
     "benchmark": "train and test regressors on rated pictures: your own, or a public database",
     "compare-schemes": "the paper's four learning schemes on rated pictures",

@@ -4,6 +4,7 @@ The databases have the authors' layouts and counts, and pictures without pixels.
 """
 
 import hashlib
+import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -242,7 +243,9 @@ def quick_features(monkeypatch, tmp_path):
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "weights.npz").write_bytes(folder.name.encode())
-        (folder / "model.json").write_text("{}")
+        config = {"metrics": [], "scaling": "minus_one_to_one", "momentum": 0.99}
+        description = {"format": 1, "equalized": False, "config": config}
+        (folder / "model.json").write_text(json.dumps(description))
         return SimpleNamespace(folder=folder)
 
     def extract_to(model, source, out, *, kind, crops, progress):

@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from mtl.network.inception_layers import ConvUnit, max_pool
+from mtl.network.layers import ConvUnit
+from mtl.network.maps import max_pool
 from mtl.training.multitask.data import ScoredImages
 from mtl.training.multitask.train import Run, TrainConfig, train
 

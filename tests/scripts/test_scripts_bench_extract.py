@@ -6,9 +6,11 @@ import sys
 import numpy as np
 import pytest
 
-from mlsp.features.blocks import LENGTH
+from mtl.network.networks import DEFAULT, NETWORKS
 from mtl.runtime.files import InputError
 from scripts import bench_extract
+
+LENGTH = NETWORKS[DEFAULT].length
 
 # Answers as scripts/torch_inception.py does: the mean pixel of each picture as every feature.
 STAND_IN = f"""

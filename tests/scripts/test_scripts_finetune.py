@@ -10,7 +10,7 @@ import pytest
 
 from deepfl.program import main
 from fr_metrics import HistogramEqualization
-from mlsp.features.blocks import BLOCKS
+from mtl.network.inception_resnet_v2 import BLOCKS
 from mtl.network.model import ModelConfig, functional_model
 from mtl.network.weights import fresh_weights, load_model, save_model
 from mtl.runtime.files import read_arrays

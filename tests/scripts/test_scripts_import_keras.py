@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from deepfl.program import main
-from mlsp.features.blocks import BLOCKS
 from mlsp.features.store import load_features
-from mtl.network.imports.keras_layers import keras_convolutions
+from mtl.network.inception_resnet_v2 import BLOCKS, keras_convolutions
 from mtl.network.model import ModelConfig, functional_model
 from mtl.network.weights import fresh_weights, load_model
 

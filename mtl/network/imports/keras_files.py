@@ -32,6 +32,7 @@ LAYER_GROUPS = ("layers", "_layer_checkpoint_dependencies")
 ROLES: Mapping[tuple[int, ...], tuple[str, ...]] = {
     (4,): ("kernel",),
     (4, 1): ("kernel", "bias"),
+    (4, 4): ("depthwise_kernel", "pointwise_kernel"),
     (2,): ("kernel",),
     (2, 1): ("kernel", "bias"),
     (1, 1, 1): ("beta", "moving_mean", "moving_variance"),

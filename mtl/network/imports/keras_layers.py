@@ -1,73 +1,42 @@
-"""Which layer in a file of Keras is which of our InceptionResNetV2."""
+"""The weights of a file of Keras by our names, as a network's row says which layer is which."""
 
 import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from mtl.network.imports.keras_files import KerasFile, StoredLayer
-from mtl.network.inception_resnet_v2 import BLOCK8_REPEATS, BLOCK17_REPEATS, BLOCK35_REPEATS
+from mtl.network.keras_weights import KerasLayer, Kind, kind_of
 from mtl.network.model import ModelConfig, functional_model
+from mtl.network.networks import DEFAULT, NETWORKS, Network
 from mtl.runtime.files import InputError
 
-
-class Convolution(NamedTuple):
-    """A convolution of the body."""
-
-    path: str
-    """Of our unit, or of our convolution where it has a bias and no normalisation."""
-    keras: str | int
-    """Keras' name, or its place among those that Keras numbers as it creates them."""
-
-    @property
-    def has_norm(self) -> bool:
-        """Whether a normalisation follows; the others have a bias."""
-        return not self.path.endswith("/up")
-
-
-def keras_convolutions() -> list[Convolution]:
-    """All convolutions in the order in which Keras keeps them.
-
-    Keras sorts a model's layers by their distance from the output, and layers of one distance by
-    branch, but numbers them as they were created: branch by branch.
-    """
-    found: list[Convolution] = []
-    created = 0
-
-    def chains(path: str, *lengths: int) -> None:
-        nonlocal created
-        units = []
-        for chain, length in enumerate(lengths):
-            for k in range(length):
-                units.append((k - length, chain, Convolution(f"{path}/{chain}/{k}", created)))
-                created += 1
-        found.extend(unit for _, _, unit in sorted(units))
-
-    def blocks(name: str, repeats: int, *lengths: int) -> None:
-        for k in range(repeats):
-            chains(f"body/{name}/{k}/branches/chains", *lengths)
-            found.append(Convolution(f"body/{name}/{k}/up", f"{name}_{k + 1}_conv"))
-
-    found += [Convolution(f"body/stem/{k}", k) for k in range(5)]
-    created = len(found)
-    chains("body/mixed_5b/chains", 1, 2, 3, 1)
-    blocks("block35", BLOCK35_REPEATS, 1, 2, 3)
-    chains("body/mixed_6a/chains", 1, 3)
-    blocks("block17", BLOCK17_REPEATS, 1, 3)
-    chains("body/mixed_7a/chains", 2, 2, 3)
-    blocks("block8", BLOCK8_REPEATS, 1, 3)
-    found.append(Convolution("body/conv_7b", "conv_7b"))
-    return found
+# How Keras names the layers that it numbers, and how many of a kind are spoken of.
+PREFIXES: Mapping[Kind, str] = {
+    "convolution": "conv2d",
+    "separable convolution": "separable_conv2d",
+    "normalisation": "batch_normalization",
+    "scaled normalisation": "batch_normalization",
+}
+PLURALS: Mapping[Kind, str] = {
+    "convolution": "convolutions",
+    "separable convolution": "separable convolutions",
+    "normalisation": "batch normalisations without scale",
+    "scaled normalisation": "batch normalisations with scale",
+}
 
 
 def body_weights(
-    path: Path, file: KerasFile, *, check_names: bool = True
+    path: Path,
+    file: KerasFile,
+    *,
+    network: Network = NETWORKS[DEFAULT],
+    check_names: bool = True,
 ) -> tuple[dict[str, np.ndarray], list[str]]:
-    """The body's weights by our names, and the names of the layers that are not of the body.
+    """Return the body's weights by our names, and the names of the layers that are not of the body.
 
     Layers are matched as Keras itself does it, by kind and order; where the file keeps names, they
     have to agree.
@@ -75,81 +44,80 @@ def body_weights(
     Args:
         path: of the file, for messages.
         file: open.
+        network: whose body it is; its row says which layer is which.
         check_names: whether names have to agree; the order of a file known by its digest is known.
 
     Raises:
-        InputError: the layers are not those of InceptionResNetV2, or their values are not sound.
+        InputError: the layers are not those of the network, or their values are not sound.
+        ValueError: Keras has no such network.
     """
-    wanted = keras_convolutions()
-    normed = [unit for unit in wanted if unit.has_norm]
-    convolutions = [
-        x for x in file.layers if "kernel" in x.weights and x.weights["kernel"].ndim == 4
-    ]
-    norms = [
-        x for x in file.layers if x.weights.keys() == {"beta", "moving_mean", "moving_variance"}
-    ]
-    if (len(convolutions), len(norms)) != (len(wanted), len(normed)):
+    if network.keras is None:
+        raise ValueError(f"{network.title} has no layers in Keras")
+    wanted: dict[Kind, list[KerasLayer]] = {}
+    for layer in network.keras.layers:
+        wanted.setdefault(layer.kind, []).append(layer)
+    stored = {kind: [x for x in file.layers if _stored_kind(x) == kind] for kind in wanted}
+    if any(len(stored[kind]) != len(wanted[kind]) for kind in wanted):
+        found = " and ".join(f"{len(stored[kind])} {PLURALS[kind]}" for kind in wanted)
+        needed = " and ".join(str(len(layers)) for layers in wanted.values())
         raise InputError(
-            f"{path}: holds {len(convolutions)} convolutions and {len(norms)} batch normalisations"
-            f" without scale, InceptionResNetV2 {len(wanted)} and {len(normed)}; it is of another"
-            " network"
+            f"{path}: holds {found}, {network.title} {needed}; it is of another network"
         )
     if check_names:
-        _check_names(path, convolutions, wanted, "conv2d", "")
-        _check_names(path, norms, normed, "batch_normalization", "_bn")
-    shapes = functional_model(ModelConfig(())).shapes
-    weights: dict[str, np.ndarray] = {}
-
-    def take(layer: StoredLayer, names: Mapping[str, str]) -> None:
-        for role, name in names.items():
-            weights[name] = _values(path, layer, role, shapes[name])
-
-    for unit, layer in zip(wanted, convolutions, strict=True):
-        if unit.has_norm:
-            take(layer, {"kernel": f"{unit.path}/conv/kernel"})
-        else:
-            take(layer, {role: f"{unit.path}/{role}" for role in ("kernel", "bias")})
-    for unit, layer in zip(normed, norms, strict=True):
-        roles = {"beta": "bias", "moving_mean": "mean", "moving_variance": "var"}
-        take(layer, {role: f"{unit.path}/norm/{ours}" for role, ours in roles.items()})
+        for kind in wanted:
+            _check_names(path, stored[kind], wanted[kind], network.title)
+    shapes = functional_model(ModelConfig((), network=network.name)).shapes
+    weights = {
+        ours: _values(path, layer, role, shapes[ours], network.title)
+        for kind in wanted
+        for description, layer in zip(wanted[kind], stored[kind], strict=True)
+        for role, ours in description.weights.items()
+    }
     assert weights.keys() == shapes.keys()
-    body = {id(layer) for layer in (*convolutions, *norms)}
+    body = {id(layer) for layers in stored.values() for layer in layers}
     return weights, [layer.name or "unnamed" for layer in file.layers if id(layer) not in body]
 
 
+def _stored_kind(layer: StoredLayer) -> Kind | None:
+    """Return the kind of a stored layer; None for one that no convolutional body has."""
+    kind = kind_of(layer.weights)
+    return None if kind == "convolution" and layer.weights["kernel"].ndim != 4 else kind
+
+
 def _check_names(
-    path: Path, layers: Sequence[StoredLayer], units: Sequence[Convolution], kind: str, ending: str
+    path: Path, layers: Sequence[StoredLayer], wanted: Sequence[KerasLayer], title: str
 ) -> None:
     """Names and numbers have to tell the same order as the file; the numbers may start anywhere."""
     if all(layer.name is None for layer in layers):
         return
+    prefix = PREFIXES[wanted[0].kind]
     numbers: dict[int, int] = {}
-    for layer, unit in zip(layers, units, strict=True):
+    for layer, unit in zip(layers, wanted, strict=True):
         name = layer.name or "unnamed"
         if isinstance(unit.keras, str):
-            agrees = name == f"{unit.keras}{ending}"
+            agrees = name == unit.keras
         else:
-            match = re.fullmatch(rf"{kind}(?:_(\d+))?", name)
+            match = re.fullmatch(rf"{prefix}(?:_(\d+))?", name)
             agrees = match is not None
             if match:
                 numbers[unit.keras] = int(match[1] or 0)
         if not agrees:
-            expected = f"{unit.keras}{ending}" if isinstance(unit.keras, str) else f"{kind}_NUMBER"
+            expected = unit.keras if isinstance(unit.keras, str) else f"{prefix}_NUMBER"
             raise InputError(
-                f"{path}: its layer {name} stands where InceptionResNetV2 of Keras has {expected};"
+                f"{path}: its layer {name} stands where {title} of Keras has {expected};"
                 " it was renamed or is of another network: load it into Keras' own and save that"
             )
     order = [numbers[created] for created in sorted(numbers)]
     for before, after in pairwise(order):
         if before >= after:
             raise InputError(
-                f"{path}: its layers {kind}_{before} and {kind}_{after} have changed places; it was"
-                " renamed or is of another network: load it into Keras' own and save that"
+                f"{path}: its layers {prefix}_{before} and {prefix}_{after} have changed places; it"
+                " was renamed or is of another network: load it into Keras' own and save that"
             )
 
 
 def _values(
-    path: Path, layer: StoredLayer, role: str, shape: tuple[int, ...]
+    path: Path, layer: StoredLayer, role: str, shape: tuple[int, ...], title: str
 ) -> Float[np.ndarray, "..."]:
     """One array of a layer as float32, its shape compared before it is read."""
     name = layer.name or "a layer without name"
@@ -157,7 +125,7 @@ def _values(
     if stored is None or tuple(stored.shape) != shape or stored.dtype.kind != "f":
         came = "nothing" if stored is None else f"{stored.dtype} {tuple(stored.shape)}"
         raise InputError(
-            f"{path}: {name} has {came} for its {role}, InceptionResNetV2 needs floats {shape};"
+            f"{path}: {name} has {came} for its {role}, {title} needs floats {shape};"
             " it is of another network"
         )
     values = np.asarray(stored[()], np.float32)

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fr_metrics import METRICS
-from mtl.network.inception_resnet_v2 import BATCH_NORM_MOMENTUM, WIDTHS
+from mtl.network.layers import BATCH_NORM_MOMENTUM
+from mtl.network.networks import DEFAULT, find_network
 from mtl.runtime.files import InputError
 from mtl.training.settings import check_settings, run_settings
 from mtl.training.starting_weights import RANDOM
@@ -23,8 +24,11 @@ class TrainConfig:
     init: str = RANDOM
     """Weights to start from: random, imagenet (the body's), or a model folder or run."""
     width: float = 1.0
-    """Share of the channels that every layer has: 1, the paper's network, or 0.5, 0.25, 0.125,
+    """Share of the channels that every layer has: 1, the whole network, or 0.5, 0.25, 0.125,
     0.0625."""
+    network: str = DEFAULT
+    """Which network to train, such as resnet50; the default is the paper's, any wrong name lists
+    all."""
     tasks: tuple[str, ...] = ()
     """Metrics to predict; all that the data set holds when not given."""
     equalize: Literal["on", "off"] = "on"
@@ -93,6 +97,7 @@ def train_config(values: Mapping[str, Any]) -> TrainConfig:
         KeyError: a setting is missing.
         TypeError: a value is of another type.
     """
+    values = {"network": DEFAULT, **values}  # older runs do not say it
     settings = {field.name: values[field.name] for field in fields(TrainConfig)}
     crop = settings["crop"]
     return TrainConfig(
@@ -114,6 +119,7 @@ def differing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
     """
     # A cosine that ends later falls more slowly from the first step on.
     free = [n for n in FREE if n != "epochs" or ours["schedule"] == "constant"]
+    theirs = {"network": DEFAULT, **theirs}
     return [name for name in ours if name not in free and theirs[name] != ours[name]]
 
 
@@ -142,8 +148,10 @@ def check(config: TrainConfig, size: tuple[int, int], images: int) -> None:
     Raises:
         InputError: names the option and the remedy.
     """
-    if config.width not in WIDTHS:
-        raise InputError(f"--width {config.width}: must be one of {' '.join(map(str, WIDTHS))}")
+    network = find_network(config.network)
+    if config.width not in network.widths:
+        widths = " ".join(map(str, network.widths))
+        raise InputError(f"--width {config.width}: must be one of {widths}")
     if config.num_workers is not None and (config.num_workers < 1 or config.distributed):
         raise InputError(
             "--num-workers must be positive, and --distributed is for processes that were not"
@@ -151,4 +159,4 @@ def check(config: TrainConfig, size: tuple[int, int], images: int) -> None:
         )
     if config.address is not None and config.num_workers is None:
         raise InputError("--address: say with --num-workers how many processes to start there")
-    check_settings(run_settings(config), config.data, size, images)
+    check_settings(run_settings(config), config.data, size, images, network.smallest_side)

@@ -13,7 +13,6 @@ from mtl.evaluation.correlation import plcc, srocc
 from mtl.evaluation.seen import read_seen
 from mtl.network.model import ModelConfig, mtl_loss
 from mtl.network.weights import TrainedModel
-from mtl.runtime.files import InputError
 from mtl.training.multitask.config import TrainConfig
 from mtl.training.multitask.data import ScoredData
 from mtl.training.objective import Arrays, Objective, Row
@@ -26,24 +25,20 @@ class MultitaskObjective(Objective):
     Args:
         config: the run.
         data: its data set.
-        given: model to start from; None starts at random.
-
-    Raises:
-        InputError: `given` has another width.
+        given: model to start from, of the run's network and width; None starts at random.
     """
 
     def __init__(self, config: TrainConfig, data: ScoredData, given: TrainedModel | None):
         scaling = {}
         if given is not None:
-            if given.config.width != config.width:
-                raise InputError(
-                    f"--init {config.init}: has the width {given.config.width}, not {config.width};"
-                    f" give --width {given.config.width}"
-                )
             scaling = {"scaling": given.config.scaling}
             self.seen = read_seen(given.folder)
         self.model = ModelConfig(
-            data.tasks, momentum=config.momentum, width=config.width, **scaling
+            data.tasks,
+            momentum=config.momentum,
+            width=config.width,
+            network=config.network,
+            **scaling,
         )
         self.training, self.validation = data.training, data.validation
         self.equalization = data.equalization

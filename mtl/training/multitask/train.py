@@ -20,8 +20,8 @@ from typing import Any
 import jax
 
 from mtl.kadis.plan import plan_digest
-from mtl.network.model import Body
-from mtl.network.weights import FOLDER
+from mtl.network.networks import Body
+from mtl.network.weights import FOLDER, load_config
 from mtl.runtime import compilation_cache
 from mtl.runtime.files import InputError
 from mtl.runtime.progress import say
@@ -60,7 +60,7 @@ def train(config: TrainConfig, *, progress: bool = False, body: Body | None = No
     Args:
         config: the run.
         progress: report on standard error.
-        body: the network's convolutional part; the paper's when not given.
+        body: makes the convolutional part, in the place of the network's own.
 
     Raises:
         InputError: the data set or the settings cannot be used, or `out` holds another run.
@@ -69,7 +69,7 @@ def train(config: TrainConfig, *, progress: bool = False, body: Body | None = No
             current step was saved.
     """
     data = open_data(config)
-    starting_folder(config.init)  # before anything is written
+    _check_start(config)  # before anything is written
     if config.num_workers is None:
         if config.distributed:
             join()
@@ -90,6 +90,20 @@ def train(config: TrainConfig, *, progress: bool = False, body: Body | None = No
             raise failure
     log = read_log(config.out)
     return Run(config.out, config.out / FOLDER, log, min(before, len(log)))
+
+
+def _check_start(config: TrainConfig) -> None:
+    """Refuse to start from a model that is not there, or whose layers have other shapes."""
+    folder = starting_folder(config.init, config.network)
+    if folder is None:
+        return
+    given = load_config(folder)
+    for name in ("network", "width"):
+        theirs, ours = getattr(given, name), getattr(config, name)
+        if theirs != ours:
+            raise InputError(
+                f"--init {config.init}: has the {name} {theirs}, not {ours}; give --{name} {theirs}"
+            )
 
 
 def _claim(config: TrainConfig, plan: Mapping[str, Any]) -> None:
@@ -115,7 +129,8 @@ def _train_here(config: TrainConfig, data: ScoredData, body: Body | None, progre
     before = len(log)
     if before < config.epochs:
         compilation_cache.enable()
-        objective = MultitaskObjective(config, data, starting_model(config.init))
+        given = starting_model(config.init, config.network)
+        objective = MultitaskObjective(config, data, given)
         log = train_for(
             objective, run_settings(config), log, body=body, progress=progress and leads()
         )

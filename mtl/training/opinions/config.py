@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mtl.network.inception_resnet_v2 import BATCH_NORM_MOMENTUM
+from mtl.network.layers import BATCH_NORM_MOMENTUM
 from mtl.runtime.tables.columns import HigherIs
 from mtl.training.settings import RunSettings, run_settings
 
@@ -37,7 +37,7 @@ class FinetuneConfig:
     """Of scores (mae, mse, plcc, norm-in-norm), of distributions, which need counts c1, c2, ...
     (cross_entropy, huber, emd), or of five classes of scores (classes)."""
     head: Literal["koncept", "linear"] = "koncept"
-    """On the body's 1,536 features: KonCept512's FC 2048, 1024 and 256, or one linear layer."""
+    """On the body's pooled features: KonCept512's FC 2048, 1024 and 256, or one linear layer."""
     balance: Literal["none", "proportion"] = "none"
     """Weigh training pictures by how rare their scores are; classes always does, in its own way."""
     columns: tuple[str, ...] = ()
@@ -74,6 +74,9 @@ class FinetuneConfig:
     """Latest checkpoints to keep."""
     loader_workers: int = 0
     """Processes that read and decode pictures; 0 uses threads."""
+    network: str | None = None
+    """Which network --init imagenet or random means, such as resnet50; the paper's when not given,
+    and any wrong name lists all. A model folder has its own."""
 
 
 def staged_settings(config: FinetuneConfig) -> RunSettings:
@@ -99,6 +102,7 @@ def differing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
         "head": "koncept",
         "columns": [],
         "higher_is": None,
+        "network": None,
     }
     theirs = {**defaults, **theirs}
     return [name for name in ours if name not in FREE and theirs[name] != ours[name]]

@@ -54,11 +54,12 @@ class RatedData:
     """(outputs, targets) of a training batch → loss, with the weights of its pictures."""
 
 
-def open_table(config: FinetuneConfig, *, progress: bool = False) -> RatedData:
+def open_table(config: FinetuneConfig, smallest_side: int, *, progress: bool = False) -> RatedData:
     """Read, check and split the table, and give each picture its target.
 
     Args:
         config: the run.
+        smallest_side: pixels that the network needs at least.
         progress: report on standard error.
 
     Raises:
@@ -88,7 +89,7 @@ def open_table(config: FinetuneConfig, *, progress: bool = False) -> RatedData:
             )
         ratings = replace(ratings, scores=expected_score(ratings.distributions))
     rows = split_ratings(ratings, config.seed)
-    size = common_size(ratings, config.size)
+    size = common_size(ratings, config.size, smallest_side)
     known = ratings.scores[rows[TRAINING]]
     lowest, highest = config.scale or (float(known.min()), float(known.max()))
     if config.scale is not None:

@@ -41,8 +41,15 @@ from pathlib import Path
 from mtl.evaluation.saved_splits import SPLITS_FILE as SAVED_SPLITS_FILE
 from mtl.evaluation.saved_splits import write_splits
 from mtl.evaluation.seen import joined, read_seen
-from mtl.network.model import Body
-from mtl.network.weights import FOLDER, IMAGENET, MODEL_FILE, WEIGHTS_FILE, TrainedModel
+from mtl.network.networks import DEFAULT, Body, find_network
+from mtl.network.weights import (
+    FOLDER,
+    IMAGENET,
+    MODEL_FILE,
+    WEIGHTS_FILE,
+    TrainedModel,
+    load_config,
+)
 from mtl.ratings.rated import PARTS, TRAINING, splits_text
 from mtl.runtime import compilation_cache
 from mtl.runtime.contents import digest_of
@@ -56,7 +63,7 @@ from mtl.training.opinions.objective import PREDICTIONS_FILE, SUMMARY_FILE, Opin
 from mtl.training.opinions.pictures import check_unseen, look_at_pictures
 from mtl.training.run_folder import CONFIG_FILE, claim, read_log
 from mtl.training.settings import as_json, check_settings
-from mtl.training.starting_weights import starting_model
+from mtl.training.starting_weights import RANDOM, starting_model
 
 __all__ = ["PREDICTIONS_FILE", "SUMMARY_FILE", "FinetuneConfig", "Finetuned", "finetune"]
 
@@ -94,7 +101,7 @@ def finetune(
     Args:
         config: the run.
         progress: report on standard error.
-        body: the network's convolutional part; the paper's when not given.
+        body: makes the convolutional part, in the place of the network's own.
 
     Raises:
         InputError: table, pictures or settings cannot be used, or `out` holds another run.
@@ -104,12 +111,15 @@ def finetune(
     """
     if not config.stages or any(rate <= 0 or epochs < 1 for rate, epochs in config.stages):
         raise InputError("--stages: give a positive learning rate and at least one epoch for each")
-    data = open_table(config, progress=progress)
+    network = _network(config)
+    smallest_side = find_network(network).smallest_side
+    data = open_table(config, smallest_side, progress=progress)
     if config.higher_is == "worse":
         say(f"{config.ratings}: scores are turned round, so that higher is better", show=progress)
     settings = staged_settings(config)
-    check_settings(settings, config.ratings, data.size, len(data.parts[TRAINING]))
-    given = starting_model(config.init)
+    images = len(data.parts[TRAINING])
+    check_settings(settings, config.ratings, data.size, images, smallest_side)
+    given = starting_model(config.init, network)
     if given is not None:
         seen = read_seen(given.folder)
         check_unseen(config, data, seen, given.folder.parent / SPLITS_FILE)
@@ -135,11 +145,25 @@ def finetune(
     summary = config.out / SUMMARY_FILE
     if before < settings.epochs or not summary.is_file():
         compilation_cache.enable()
-        objective = OpinionObjective(config, data, given, scheme)
+        objective = OpinionObjective(config, data, given, scheme, network)
         log = train_for(objective, settings, log, body=body, progress=progress)
     (row,) = read_table(summary, ("srocc",))
     test = {name: float(value) for name, value in row.items() if name not in ("scheme", "loss")}
     return Finetuned(config.out, config.out / FOLDER, scheme, log, test, min(before, len(log)))
+
+
+def _network(config: FinetuneConfig) -> str:
+    """Return the name of the network that a run trains.
+
+    Raises:
+        InputError: `init` is a folder of another network than the one asked for, or is not there.
+    """
+    if config.init in (RANDOM, IMAGENET):
+        return config.network or DEFAULT
+    own = load_config(config.init).network
+    if config.network not in (None, own):
+        raise InputError(f"--init {config.init}: is {own}; leave --network {config.network} out")
+    return own
 
 
 def _begun_with(out: Path, pictures: str) -> bool:

@@ -37,15 +37,23 @@ class OpinionObjective(Objective):
         data: its table.
         given: model to start from; None starts at random.
         scheme: what the run started from, in words.
+        network: name of the network, which is that of `given`.
     """
 
     def __init__(
-        self, config: FinetuneConfig, data: RatedData, given: TrainedModel | None, scheme: str
+        self,
+        config: FinetuneConfig,
+        data: RatedData,
+        given: TrainedModel | None,
+        scheme: str,
+        network: str,
     ):
         kept = {}
         if given is not None:
             kept = {"scaling": given.config.scaling, "width": given.config.width}
-        self.model = ModelConfig((), momentum=config.momentum, opinion=data.opinion, **kept)
+        self.model = ModelConfig(
+            (), momentum=config.momentum, opinion=data.opinion, network=network, **kept
+        )
         self.training, self.validation = data.parts[TRAINING], data.parts[VALIDATION]
         self.seen = data.seen
         self.notes = {"scheme": scheme, "training": as_json(config)}

@@ -37,9 +37,9 @@ class ExtractConfig:
     model: Path = Path(INCLUDED)
     """Model folder, or the training run that holds it; deepfl-small comes with the program."""
     features: Kind = "mlsp"
-    """mlsp: 43 blocks averaged over the picture (16,928 numbers); gap: the last layer's average
-    (1,536); spp: its averages over 1×1, 2×2 and 3×3 cells (21,504); mlsp-wide: the 43 blocks over
-    5×5 cells (5×5×16,928)."""
+    """mlsp: the network's blocks averaged over the picture (16,928 numbers of the paper's
+    InceptionResNetV2, 15,104 of ResNet-50); gap: the last layer's average (1,536; 2,048); spp: its
+    averages over 1×1, 2×2 and 3×3 cells; mlsp-wide: the blocks over 5×5 cells."""
     crops: int = 0
     """Random crops to describe each picture by; 0 describes the whole picture."""
     crop_size: int = CROP_SIZE

@@ -2,19 +2,23 @@
 
 `imagenet` is fetched and checked by Keras; without a network fetch its file elsewhere and give
 that. The pixel scaling goes into the folder and follows from the file; --scaling is asked for only
-when the file does not tell. Classification layers and heads are left out.
+when the file does not tell. Classification layers and heads are left out. --network says of which
+network the weights are.
 
 Needs: pip install 'deepfl-iqa[import]'
 
 Examples:
     deepfl import-keras imagenet
+    deepfl import-keras imagenet --network resnet50
     deepfl import-keras quality-mlsp-mtl-mse-loss.hdf5 --out authors
 """
 
 from collections.abc import Sequence
 
 from deepfl.command_line import parse
-from mtl.network.imports.pretrained import FORMULAS, ImportConfig, import_keras
+from mtl.network.imports.pretrained import ImportConfig, import_keras
+from mtl.network.networks import DEFAULT
+from mtl.network.scalings import SCALINGS
 from mtl.network.weights import IMAGENET, imagenet_folder
 from mtl.runtime.progress import say
 
@@ -35,7 +39,9 @@ def main(arguments: Sequence[str]) -> None:
         named = ", ".join(model.left_out[:SHOWN])
         more = ", ..." if len(model.left_out) > SHOWN else ""
         say(f"left out: {len(model.left_out)} layers that are not of the body ({named}{more})")
-    say(f"{model.out}: {model.source}; pixels as {FORMULAS[model.scaling]}, since {model.because}")
+    formula = SCALINGS[model.scaling].formula
+    say(f"{model.out}: {model.source}; pixels as {formula}, since {model.because}")
     say(f"next: deepfl extract PICTURES --model {model.out} --out features")
-    init = IMAGENET if model.out == imagenet_folder() else model.out
-    say(f"or:   deepfl train --data KADIS --init {init} --out run")
+    init = IMAGENET if model.out == imagenet_folder(config.network) else model.out
+    other = "" if config.network == DEFAULT else f" --network {config.network}"
+    say(f"or:   deepfl train --data KADIS --init {init}{other} --out run")

@@ -1,4 +1,4 @@
-"""Train InceptionResNetV2 to predict all full-reference scores without the reference.
+"""Train a network to predict all full-reference scores without the reference.
 
 The defaults are the paper's: 10 epochs of batches of 64 at a learning rate of 1e-4; it starts from
 ImageNet weights, which `--init imagenet` does. A run that was stopped (Ctrl-C, SIGTERM, or a file

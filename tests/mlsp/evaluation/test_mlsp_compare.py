@@ -54,7 +54,7 @@ def test_tasks_alone_are_trained_as_the_run_was(rated, run, tmp_path):
 
 def test_four_schemes_on_the_same_splits(rated, run, tmp_path, monkeypatch):
     # The weights are a small network's, which the real one's loader would refuse.
-    monkeypatch.setattr(finetuning, "starting_model", lambda init: None)
+    monkeypatch.setattr(finetuning, "starting_model", lambda init, network: None)
     out, other = tmp_path / "out", tmp_path / "other"
     shutil.copytree(run, other)
     config = SchemesConfig(

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -11,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepfl.commands import extract as command
-from mlsp.features.canvases import BYTES_PER_PIXEL
 from mlsp.features.crops import CropRows, Crops, pool_features, pool_predictions
 from mlsp.features.extraction import extract_to
-from mlsp.features.sources import open_source
+from mlsp.features.sources import Files, open_source
 from mtl.network.model import ModelConfig
+from mtl.network.networks import DEFAULT, NETWORKS
 from mtl.runtime.files import InputError
 
 LENGTH = 16_928
@@ -42,11 +43,14 @@ def test_crops_are_everywhere():
 def test_settings_that_cannot_work_are_refused():
     for settings, text in (
         ({"number": 0}, "--crops 0"),
-        ({"number": 1, "size": 74}, "--crop-size 74"),
+        ({"number": 1, "size": 0}, "--crop-size 0"),
         ({"number": 1, "pool": "median"}, "--pool median"),
     ):
         with pytest.raises(InputError, match=text):
             Crops(**settings)
+    with pytest.raises(InputError, match="--crop-size 74: at least 75 pixels"):
+        CropRows(Files(Path(), [], []), Crops(1, 74))
+    CropRows(Files(Path(), [], []), Crops(1, 74), NETWORKS["resnet50"])
 
 
 def test_pooling_of_features_and_predictions():
@@ -166,7 +170,9 @@ def test_a_stopped_extraction_of_crops_continues(cheap, pictures, tmp_path, monk
 
 
 def test_pictures_that_memory_cannot_hold_are_left_out(cheap, pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr(EXTRACT, "free_memory", lambda: 160 * 240 * BYTES_PER_PIXEL)
+    monkeypatch.setattr(
+        EXTRACT, "free_memory", lambda: 160 * 240 * NETWORKS[DEFAULT].bytes_per_pixel
+    )
     found = extract_to(cheap, open_source(pictures), tmp_path / "out")
     assert "GB of memory" in found.skipped["a.png"] and found.names == ["narrow.png"]
     cropped = extract_to(

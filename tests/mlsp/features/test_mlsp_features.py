@@ -10,8 +10,7 @@ import pytest
 
 from deepfl.program import main
 from mlsp.evaluation.benchmarking import Method, fit_for_use
-from mlsp.features import BLOCKS, extract
-from mlsp.features.blocks import LENGTH
+from mlsp.features import extract
 from mlsp.features.extraction import extract_to
 from mlsp.features.sources import Files, open_source, rated_files
 from mlsp.features.store import load_features
@@ -19,7 +18,9 @@ from mlsp.prediction.predictor import Predictor
 from mlsp.prediction.quality_model import Quality, save_quality_model
 from mlsp.regression import SVRSettings
 from mtl.evaluation.seen import SeenRatings, write_seen
+from mtl.network.inception_resnet_v2 import BLOCKS
 from mtl.network.model import ModelConfig
+from mtl.network.networks import DEFAULT, NETWORKS
 from mtl.network.weights import load_model, save_model
 from mtl.runtime.contents import content_digest
 from mtl.runtime.files import InputError
@@ -47,7 +48,7 @@ def pictures(tmp_path, sample):
 
 def test_43_blocks_of_16928_channels():
     assert len(BLOCKS) == 43 and len(dict(BLOCKS)) == 43
-    assert sum(channels for _, channels in BLOCKS) == LENGTH == 16_928
+    assert sum(channels for _, channels in BLOCKS) == NETWORKS[DEFAULT].length == 16_928
 
 
 def test_features_are_the_averaged_activations_in_the_blocks_order(model, sample):

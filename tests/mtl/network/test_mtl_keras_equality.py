@@ -15,11 +15,10 @@ import pytest
 
 os.environ["KERAS_BACKEND"] = "jax"
 
-from mlsp.features.blocks import BLOCKS
 from mtl.network.imports.keras_files import KerasFile, StoredLayer, open_keras_file
 from mtl.network.imports.keras_layers import body_weights
 from mtl.network.imports.pretrained import ImportConfig, import_keras
-from mtl.network.inception_resnet_v2 import InceptionResNetV2
+from mtl.network.inception_resnet_v2 import BLOCKS, InceptionResNetV2
 from mtl.network.weights import load_model
 
 # Where a layer with a stride ends at a picture's edge depends on whether its input is odd or even.

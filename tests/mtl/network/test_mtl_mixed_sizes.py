@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from mtl.network.inception_layers import Branches, ConvUnit, Map, ResidualBlock, average_pool
+from mtl.network.inception_layers import Branches, ResidualBlock
+from mtl.network.layers import ConvUnit
+from mtl.network.maps import Map, average_pool
 
 CANVAS = (64, 56)
 

@@ -8,8 +8,9 @@ from flax import nnx
 
 from fr_metrics import HistogramEqualization
 from mtl.evaluation.correlation import plcc, srocc
-from mtl.network.inception_layers import BATCH_NORM_EPSILON, BatchNorm
-from mtl.network.model import SCALINGS, Functional, ModelConfig, dropout_keys, mtl_loss
+from mtl.network.layers import BATCH_NORM_EPSILON, BatchNorm
+from mtl.network.model import Functional, ModelConfig, dropout_keys, mtl_loss
+from mtl.network.scalings import SCALINGS
 from mtl.network.weights import fresh_weights, load_model, save_model
 from mtl.runtime.files import InputError
 
@@ -32,14 +33,17 @@ def saved(functional, weights, tmp_path_factory):
     return folder
 
 
-def test_batch_normalisation_equals_flax(sample):
+@pytest.mark.parametrize("scale", [False, True])
+def test_batch_normalisation_equals_flax(sample, scale):
     x = jnp.asarray(sample["chelsea"][:32, :40][None] / 255.0, jnp.float32)
-    ours = BatchNorm(3, 0.9)
+    ours = BatchNorm(3, 0.9, scale=scale)
     theirs = nnx.BatchNorm(
-        3, use_scale=False, epsilon=BATCH_NORM_EPSILON, momentum=0.9, rngs=nnx.Rngs(0)
+        3, use_scale=scale, epsilon=BATCH_NORM_EPSILON, momentum=0.9, rngs=nnx.Rngs(0)
     )
     for module in (ours, theirs):
         module.bias.set_value(jnp.array([0.1, -0.2, 0.3]))
+        if scale:
+            module.scale.set_value(jnp.array([0.5, 1.5, -2.0]))
     np.testing.assert_allclose(ours(x), theirs(x), atol=2e-6)
     np.testing.assert_allclose(ours.mean.get_value(), theirs.mean.get_value(), atol=1e-7)
     np.testing.assert_allclose(ours.var.get_value(), theirs.var.get_value(), atol=1e-7)
@@ -86,7 +90,7 @@ def test_pixels_are_scaled_as_the_weights_expect(weights):
         functional = Functional(ModelConfig(("ssim", "gmsd"), scaling))
         model = functional.model(weights)
         assert np.allclose(np.ravel(model.scaled(jnp.asarray(pixels))), expected)
-    assert set(SCALINGS) == {"minus_one_to_one", "zero_to_one"}
+    assert set(SCALINGS) == {"minus_one_to_one", "zero_to_one", "caffe"}
 
 
 def test_small_images_are_refused(functional, weights):

@@ -5,11 +5,14 @@ its old layout and tiny: a data set of one value takes no room in HDF5.
 """
 
 import hashlib
+import importlib
+import inspect
 import json
 import os
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -22,20 +25,28 @@ os.environ["KERAS_BACKEND"] = "jax"
 
 from mtl.network.imports import pretrained
 from mtl.network.imports.keras_files import open_keras_file
-from mtl.network.imports.keras_layers import body_weights, keras_convolutions
-from mtl.network.imports.pretrained import (
-    KERAS_FILE,
-    KERAS_FILES,
-    KERAS_URL,
-    ImportConfig,
-    import_keras,
-    mean_input,
-)
+from mtl.network.imports.keras_layers import body_weights
+from mtl.network.imports.pretrained import ImportConfig, import_keras, mean_input
+from mtl.network.inception_resnet_v2 import KERAS, keras_convolutions
 from mtl.network.model import ModelConfig, functional_model
+from mtl.network.networks import DEFAULT, NETWORKS
 from mtl.network.weights import load_model
 from mtl.runtime.files import InputError
 
 AUTHORS_FILE = "quality-mlsp-mtl-mse-loss.hdf5"
+KERAS_FILE, STEM = KERAS.file, "body/stem/0"
+
+
+@pytest.fixture
+def on_record(monkeypatch):
+    """Change what the table says of the weights of InceptionResNetV2."""
+
+    def change(**fields) -> None:
+        row = pretrained.find_network(DEFAULT)
+        changed = replace(row, keras=replace(row.keras, **fields))
+        monkeypatch.setattr(pretrained, "find_network", lambda name: changed)
+
+    return change
 
 
 @pytest.fixture(autouse=True)
@@ -144,7 +155,9 @@ def test_the_first_layer_tells_the_scaling(tmp_path, sample, scaling):
     weights = {
         n: layers[x][r][1] for n, (x, r) in layers.ours.items() if n.startswith("body/stem/0")
     }
-    assert mean_input(weights) == pytest.approx(np.mean([p.mean() for p in pictures]), abs=0.02)
+    assert mean_input(weights, STEM) == pytest.approx(
+        np.mean([p.mean() for p in pictures]), abs=0.02
+    )
 
     other = {"minus_one_to_one": "zero_to_one", "zero_to_one": "minus_one_to_one"}[scaling]
     with pytest.raises(InputError, match=f"--scaling {other} contradicts the file"):
@@ -167,9 +180,9 @@ def test_statistics_that_are_not_the_layers_own_tell_nothing():
         "body/stem/0/conv/kernel": rng.normal(0, 0.1, (3, 3, 3, 32)),
         "body/stem/0/norm/mean": rng.normal(0, 0.1, 32),
     }
-    assert mean_input(weights) is None
+    assert mean_input(weights, STEM) is None
     weights["body/stem/0/norm/mean"] = np.zeros(32)
-    assert mean_input(weights) is None
+    assert mean_input(weights, STEM) is None
 
 
 def test_what_the_file_does_not_tell_has_to_be_said(tmp_path):
@@ -208,13 +221,13 @@ def test_pixels_scaled_in_a_third_way_are_refused(tmp_path, sample):
         import_keras(ImportConfig(str(path), tmp_path / "out", "zero_to_one"))
 
 
-def test_keras_own_file_is_known_by_its_digest_under_any_name(tmp_path, monkeypatch):
+def test_keras_own_file_is_known_by_its_digest_under_any_name(tmp_path, on_record):
     layers = KerasLayers()
     layers.set("body/stem/0/norm/mean", 0.0)
     layers = _renamed(layers, "conv2d_17", "Block35_2_Branch_1_Conv2d_0a_1x1")
     path = layers.write(tmp_path / AUTHORS_FILE)
     digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
-    monkeypatch.setattr(pretrained, "KERAS_FILES", {KERAS_FILE: digest})
+    on_record(digests={KERAS_FILE: digest})
     with pytest.raises(InputError, match=r"contradicts the file.*the one that Keras publishes"):
         import_keras(ImportConfig(str(path), tmp_path / "out", "zero_to_one"))
     done = import_keras(ImportConfig(str(path), tmp_path / "out"))
@@ -364,7 +377,7 @@ def test_a_folder_that_holds_something_is_not_written_to(tmp_path):
 
 
 @pytest.fixture
-def server(tmp_path, monkeypatch):
+def server(tmp_path, monkeypatch, on_record):
     """A folder in the place of Keras' server, and an empty cache of Keras."""
     import keras
 
@@ -372,18 +385,18 @@ def server(tmp_path, monkeypatch):
     served.mkdir()
     (tmp_path / "cache").mkdir()
     monkeypatch.setattr(keras.src.backend.config, "_KERAS_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(pretrained, "KERAS_URL", f"{served.as_uri()}/")
+    on_record(address=f"{served.as_uri()}/")
     return served
 
 
-def test_keras_fetches_and_checks_its_own_weights(server, tmp_path, monkeypatch, capfd):
+def test_keras_fetches_and_checks_its_own_weights(server, on_record, tmp_path, capfd):
     layers = KerasLayers()
     layers.set("body/stem/0/norm/mean", 0.0)
     path, out = layers.write(server / KERAS_FILE), tmp_path / "out"
     with pytest.raises(InputError, match=r"imagenet: cannot be fetched .*hash does not match"):
         import_keras(ImportConfig("imagenet", out))
     digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
-    monkeypatch.setattr(pretrained, "KERAS_FILES", {KERAS_FILE: digest})
+    on_record(digests={KERAS_FILE: digest})
     done = import_keras(ImportConfig("imagenet", out))
     assert (done.scaling, done.source) == ("minus_one_to_one", "Keras' ImageNet weights")
     notes = json.loads((out / "model.json").read_text())["notes"]
@@ -399,15 +412,17 @@ def test_without_a_network_the_remedy_is_said(server, tmp_path, capfd):
     assert "\n" not in str(caught.value)
 
 
-def test_address_and_digests_are_those_of_keras():
-    import inspect
+KERAS_MODULES = {"inception_resnet_v2": "inception_resnet_v2", "resnet50": "resnet"}
 
-    from keras.src.applications import inception_resnet_v2
 
-    assert inception_resnet_v2.BASE_WEIGHT_URL == KERAS_URL
-    source = inspect.getsource(inception_resnet_v2)
-    assert len(KERAS_FILES) == 2 and all(digest in source for digest in KERAS_FILES.values())
-    assert KERAS_FILE in "".join(part.strip('" ') for part in source.split("\n"))
+@pytest.mark.parametrize("network", [name for name, row in NETWORKS.items() if row.keras])
+def test_address_and_digests_are_those_of_keras(network):
+    module = importlib.import_module(f"keras.src.applications.{KERAS_MODULES[network]}")
+    keras = NETWORKS[network].keras
+    source = "".join(part.strip('" ') for part in inspect.getsource(module).split("\n"))
+    assert f"({keras.address})" in source
+    assert len(keras.digests) == 2 and all(d in source for d in keras.digests.values())
+    assert keras.file in source.replace("{weights_name}", network)
 
 
 @pytest.mark.parametrize(("package", "weights"), [("h5py", "mine.h5"), ("keras", "imagenet")])

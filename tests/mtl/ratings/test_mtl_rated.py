@@ -151,19 +151,19 @@ def test_pictures_have_one_size_or_are_given_one(tmp_path, sample):
         cv2.imwrite(str(tmp_path / f"{name}.png"), image[..., ::-1])
     path = written(tmp_path, "image,score", "a.png,1", "b.png,2")
     with pytest.raises(InputError, match=r"a\.png has 120×90 pixels and b\.png 100×80; .*--size"):
-        common_size(read_ratings(path), None)
-    assert common_size(read_ratings(path), (76, 96)) == (76, 96)
+        common_size(read_ratings(path), None, 75)
+    assert common_size(read_ratings(path), (76, 96), 75) == (76, 96)
     with pytest.raises(InputError, match="75×75; choose a larger --size"):
-        common_size(read_ratings(path), (76, 50))
+        common_size(read_ratings(path), (76, 50), 75)
     alone = read_ratings(written(tmp_path, "image,score", "a.png,1"))
-    assert common_size(alone, None) == (90, 120)
+    assert common_size(alone, None, 75) == (90, 120)
     with pytest.raises(InputError, match=r"gone\.png: no such file .*ratings\.csv names it"):
-        common_size(read_ratings(written(tmp_path, "image,score", "gone.png,1")), None)
+        common_size(read_ratings(written(tmp_path, "image,score", "gone.png,1")), None, 75)
     several = written(tmp_path, "image,score", "gone.png,1", "a.png,2", "lost.png,3")
     with pytest.raises(InputError, match=r"gone\.png: no such.*; it also names lost\.png"):
-        common_size(read_ratings(several), None)
+        common_size(read_ratings(several), None, 75)
     with pytest.raises(InputError, match=r"ratings\.csv: is not a picture"):
-        common_size(read_ratings(written(tmp_path, "image,score", "ratings.csv,1")), (80, 80))
+        common_size(read_ratings(written(tmp_path, "image,score", "ratings.csv,1")), (80, 80), 75)
 
     images = RatedImages(tmp_path, ["b.png", "a.png"], np.array([[0.25], [1.0]]), (45, 60))
     assert len(images) == 2

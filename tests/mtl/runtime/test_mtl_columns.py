@@ -12,6 +12,7 @@ from mlsp.databases import open_database
 from mlsp.features.sources import open_source
 from mlsp.prediction.predicting import predict_files
 from mlsp.prediction.predictor import Prediction
+from mtl.network.networks import DEFAULT, NETWORKS
 from mtl.ratings.rated import common_size, read_ratings
 from mtl.runtime.files import InputError
 from mtl.runtime.tables.columns import TableColumns
@@ -334,7 +335,7 @@ def test_a_table_that_is_not_utf_8_is_said_where_files_are_missing(tmp_path):
     with pytest.raises(InputError, match=hint):
         open_source(path).load(0)
     with pytest.raises(InputError, match=hint):
-        common_size(read_ratings(path), None)
+        common_size(read_ratings(path), None, 75)
     # A file whose name is no UTF-8 itself is found.
     (tmp_path / name).touch()
     assert open_database(path).names == (name,)
@@ -350,6 +351,7 @@ def test_predictions_name_the_pictures_of_a_table(tmp_path, sample):
         """Judges by the mean grey value."""
 
         seen: Mapping[str, str] = MappingProxyType({})
+        network = NETWORKS[DEFAULT]
 
         def size_for(self, size):
             return size

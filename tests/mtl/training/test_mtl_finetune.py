@@ -156,7 +156,9 @@ def test_a_run_records_what_it_has_seen_and_its_split_for_benchmarks(table, whol
 def test_weights_are_not_tested_on_what_they_were_trained_on(table, whole, monkeypatch, tmp_path):
     fields = {"scaling": "inception", "width": 1.0, "opinion": None, "metrics": ()}
     given = SimpleNamespace(folder=whole.model, config=SimpleNamespace(**fields), weights={})
-    monkeypatch.setattr(mtl.training.opinions.finetune, "starting_model", lambda init: given)
+    monkeypatch.setattr(
+        mtl.training.opinions.finetune, "starting_model", lambda init, network: given
+    )
     config = replace(small(table, tmp_path / "next", seed=1), init=str(whole.out))
     with pytest.raises(InputError, match=r"was trained on 5 of the 5 test pictures.*splits\.csv"):
         finetune(config, body=SmallBody)

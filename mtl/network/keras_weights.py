@@ -1,0 +1,91 @@
+"""What a network's module says of its weights in Keras: which layer is which, and where they are.
+
+`mtl.network.imports` reads files by these descriptions and knows no network itself.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["convolution", "separable convolution", "normalisation", "scaled normalisation"]
+
+
+def kind_of(roles: Iterable[str]) -> Kind | None:
+    """Return what a layer of a convolutional body is by its weights; None for another layer.
+
+    Args:
+        roles: Keras' names of its weights: kernel, bias, depthwise_kernel, pointwise_kernel, gamma,
+            beta, moving_mean, moving_variance.
+    """
+    found = set(roles)
+    if found == {"beta", "moving_mean", "moving_variance"}:
+        return "normalisation"
+    if found == {"gamma", "beta", "moving_mean", "moving_variance"}:
+        return "scaled normalisation"
+    if "pointwise_kernel" in found:
+        return "separable convolution"
+    return "convolution" if "kernel" in found else None
+
+
+@dataclass(frozen=True)
+class KerasLayer:
+    """A layer with weights as Keras has it."""
+
+    keras: str | int
+    """Keras' name; or, for layers that Keras numbers as it creates them, the place among those."""
+    weights: Mapping[str, str]
+    """Our name of each weight by Keras' name of it, such as kernel or moving_mean."""
+
+    @property
+    def kind(self) -> Kind:
+        """What the layer is."""
+        kind = kind_of(self.weights)
+        assert kind is not None, "a description names the weights of a known kind of layer"
+        return kind
+
+
+def convolution(keras: str | int, path: str, *, bias: bool = False) -> KerasLayer:
+    """Return a convolution whose weights are those of our `flax.nnx.Conv` at `path`."""
+    return KerasLayer(keras, {r: f"{path}/{r}" for r in ("kernel", *(["bias"] if bias else []))})
+
+
+def normalisation(keras: str | int, path: str, *, scale: bool = False) -> KerasLayer:
+    """Return a normalisation whose weights are those of our `layers.BatchNorm` at `path`."""
+    ours = {"beta": "bias", "moving_mean": "mean", "moving_variance": "var"}
+    if scale:
+        ours["gamma"] = "scale"
+    return KerasLayer(keras, {role: f"{path}/{name}" for role, name in ours.items()})
+
+
+@dataclass(frozen=True)
+class KnownFile:
+    """Weights that somebody published under a name of their own."""
+
+    stem: str
+    """What the file's name begins with."""
+    source: str
+    """Whose they are, in words."""
+    scaling: str
+    """Name of the pixel scaling they were trained with."""
+    because: str
+    """Why this scaling, in words."""
+
+
+@dataclass(frozen=True)
+class KerasWeights:
+    """A network's weights on record: those that Keras publishes, and others in its layout."""
+
+    layers: Sequence[KerasLayer]
+    """All layers with weights; those of a kind in the order in which Keras keeps them."""
+    address: str
+    """Of the folder that Keras fetches its ImageNet weights from; ends in a slash."""
+    file: str
+    """Name of the file without the classification layer."""
+    digests: Mapping[str, str]
+    """MD5 of each published file by its name."""
+    known: tuple[KnownFile, ...] = ()
+    """Files of others."""
+    first_unit: str | None = None
+    """Our name of the first convolution unit, where the statistics of its normalisation may tell
+    the pixel scaling: it has no bias, and there are weights with both of the scalings in
+    `mtl.network.imports.pretrained.MEAN_INPUTS`. None leaves that to the table's row."""

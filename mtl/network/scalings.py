@@ -1,0 +1,54 @@
+"""What weights expect of pixels: the rows of the table SCALINGS."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Maps pixels x, RGB, 0..255, to (x - offset) / divisor."""
+
+    offset: float | tuple[float, float, float]
+    """Of all channels, or of each, in the order that the network sees."""
+    divisor: float
+    formula: str
+    """In words."""
+    users: str
+    """Who feeds networks so, in words."""
+    bgr: bool = False
+    """Give the network blue first."""
+
+    def __call__(self, images: Any) -> Any:
+        """Return the scaled pixels as float32.
+
+        Args:
+            images: (..., 3), pixels 0..255, an array of NumPy or JAX.
+        """
+        x = images.astype(np.float32)
+        x = x[..., ::-1] if self.bgr else x
+        offset = self.offset
+        if isinstance(offset, tuple):
+            return (x - np.array(offset, np.float32)) / self.divisor
+        return (x - offset) / self.divisor
+
+
+SCALINGS: Mapping[str, Scaling] = MappingProxyType(
+    {
+        "minus_one_to_one": Scaling(
+            127.5, 127.5, "x/127.5 - 1", "as Keras' preprocess_input gives them"
+        ),
+        "zero_to_one": Scaling(0.0, 255.0, "x/255", "as the DeepFL-IQA authors give them"),
+        # Means of ImageNet's blue, green and red, as in keras/src/applications/imagenet_utils.py.
+        "caffe": Scaling(
+            (103.939, 116.779, 123.68),
+            1.0,
+            "blue, green, red less 103.939, 116.779, 123.68",
+            "as Keras' preprocess_input gives them for networks from Caffe",
+            bgr=True,
+        ),
+    }
+)
