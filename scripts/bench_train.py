@@ -30,7 +30,7 @@ from jax.experimental.compilation_cache.compilation_cache import reset_cache
 from deepfl.command_line import parse, run_script
 from fr_metrics import HistogramEqualization
 from mtl.kadis.generate import EQUALIZATION
-from mtl.kadis.plan import read_manifest
+from mtl.kadis.manifest import read_manifest
 from mtl.network.inception_resnet_v2 import InceptionResNetV2
 from mtl.network.model import ModelConfig, mtl_loss
 from mtl.network.weights import fresh_weights

@@ -25,7 +25,7 @@ from mlsp.evaluation.benchmark_splits import Opened, planned_splits
 from mlsp.evaluation.benchmarking import Benchmark, Rated, judged_tests, merged
 from mlsp.regression import Kind
 from mtl.evaluation.splits import FEWEST_PICTURES, Split, check_split
-from mtl.kadis.plan import read_manifest
+from mtl.kadis.manifest import read_manifest
 from mtl.network.networks import DEFAULT, Body, find_network
 from mtl.network.weights import IMAGENET, load_config
 from mtl.ratings.rated import PARTS, Ratings, common_size

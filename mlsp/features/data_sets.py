@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from mtl.kadis import records
-from mtl.kadis.plan import read_manifest
+from mtl.kadis.manifest import read_manifest
 from mtl.kadis.shards import Shard, read_stats
 from mtl.runtime.contents import digest_of
 from mtl.runtime.files import InputError

@@ -19,9 +19,9 @@ from mlsp.prediction.conditions import (
     fit_conditions,
     save_conditions,
 )
-from mtl.kadis.plan import read_manifest
+from mtl.kadis.manifest import read_manifest
+from mtl.kadis.photographs import photographs_folder, pristine_again
 from mtl.network.weights import WEIGHTS_FILE, load_model
-from mtl.published.export import photographs_folder, pristine_again
 from mtl.runtime.contents import content_digest, digest_of
 from mtl.runtime.files import InputError, file_digest
 from mtl.runtime.progress import say, stage

@@ -21,7 +21,7 @@ from mlsp.report.training_run import Run, read_run
 from mlsp.report.training_section import training_section
 from mlsp.report.web_page import Missing, Section, page
 from mlsp.report.worst_predictions import WORST
-from mtl.kadis.plan import plan_digest, read_manifest
+from mtl.kadis.manifest import plan_digest, read_manifest
 from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.progress import stage
 

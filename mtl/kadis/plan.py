@@ -8,9 +8,6 @@ from typing import Literal
 
 from fr_metrics import METRICS
 from mtl.curation.pristine import SIZE, too_small
-from mtl.kadis import MANIFEST as MANIFEST
-from mtl.kadis.manifest import plan_digest as plan_digest
-from mtl.kadis.manifest import read_manifest as read_manifest
 from mtl.kadis.metric_names import chosen_metrics
 from mtl.kadis.origins import Generated
 from mtl.kadis.recipes import LEVELS, chosen_levels, chosen_types, split_references

@@ -12,7 +12,7 @@ import numpy as np
 
 from fr_metrics import HistogramEqualization
 from mtl.kadis.generate import EQUALIZATION
-from mtl.kadis.plan import read_manifest
+from mtl.kadis.manifest import read_manifest
 from mtl.kadis.records import DataSet
 from mtl.kadis.shards import AGAIN
 from mtl.runtime.files import InputError

@@ -19,7 +19,7 @@ from typing import Any
 
 import jax
 
-from mtl.kadis.plan import plan_digest
+from mtl.kadis.manifest import plan_digest
 from mtl.network.networks import Body
 from mtl.network.weights import FOLDER, load_config
 from mtl.runtime import compilation_cache

@@ -14,7 +14,7 @@ Example, with what `deepfl export` writes:
 from collections.abc import Sequence
 
 from deepfl.command_line import parse
-from mtl.kadis.plan import MANIFEST
+from mtl.kadis import MANIFEST
 from mtl.published.import_plan import ImportConfig
 from mtl.published.importing import import_published
 from mtl.runtime.progress import say

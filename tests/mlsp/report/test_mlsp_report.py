@@ -20,7 +20,7 @@ from mlsp.evaluation.benchmarking import Method, Rated, compare_methods, random_
 from mlsp.regression import SVRSettings
 from mlsp.report.report import PAGE, Remarks, ReportConfig, write_report
 from mlsp.report.web_page import Figure, Missing, Number, Picture, Section, Table, page
-from mtl.kadis.plan import plan_digest, read_manifest
+from mtl.kadis.manifest import plan_digest, read_manifest
 from mtl.runtime.files import InputError
 from mtl.runtime.pictures import read_picture
 from mtl.runtime.tables.csv_tables import read_table, table_text

@@ -11,8 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from mtl.training.multitask.train_config import as_json
-from mtl.training.opinions.finetune_config import FinetuneConfig, differing
 from small_network import small_run
 
 from fr_metrics import HistogramEqualization
@@ -32,6 +30,8 @@ from mtl.network.weights import INCLUDED, fresh_weights, load_model, save_model
 from mtl.runtime.contents import content_digest
 from mtl.runtime.files import InputError
 from mtl.training.multitask.train import read_config
+from mtl.training.opinions.config import FinetuneConfig, differing
+from mtl.training.settings import as_json
 
 ROWS = pytest.mark.parametrize("row", NETWORKS.values(), ids=NETWORKS)
 
