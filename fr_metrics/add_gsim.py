@@ -5,12 +5,12 @@ import math
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from fr_metrics import color, filters
-from fr_metrics.downsample import box_downsample
-from fr_metrics.images import Images
-from fr_metrics.pooling import pixel_mean
-from fr_metrics.similarity import dissimilarity, similarity
-from fr_metrics.soft_histogram import soft_histogram
+from fr_metrics.operations import color, filters
+from fr_metrics.operations.downsample import box_downsample
+from fr_metrics.operations.images import Images
+from fr_metrics.operations.pooling import pixel_mean
+from fr_metrics.operations.similarity import dissimilarity, similarity
+from fr_metrics.operations.soft_histogram import soft_histogram
 
 GRADIENT_CONSTANT = 170.0
 """Constant of the gradient similarity in squared gray levels (chosen here: that of Xue 2014)."""

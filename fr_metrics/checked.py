@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Array, Float
 
-from fr_metrics.images import Images, as_pairs
+from fr_metrics.operations.images import Images, as_pairs
 
 Formula = Callable[[Images, Images], Float[Array, " n"]]
 """Scores of a reference batch ``(1 or N, H, W, 3)`` and a distorted batch ``(N, H, W, 3)``."""

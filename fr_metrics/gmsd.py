@@ -4,11 +4,11 @@ import math
 
 from jaxtyping import Array, Float
 
-from fr_metrics import color, filters, roots
-from fr_metrics.downsample import box_downsample
-from fr_metrics.images import Images
-from fr_metrics.pooling import pixel_mean, pixel_sum
-from fr_metrics.similarity import dissimilarity
+from fr_metrics.operations import color, filters, roots
+from fr_metrics.operations.downsample import box_downsample
+from fr_metrics.operations.images import Images
+from fr_metrics.operations.pooling import pixel_mean, pixel_sum
+from fr_metrics.operations.similarity import dissimilarity
 
 GRADIENT_CONSTANT = 170.0
 """Constant of the gradient similarity in squared gray levels (Xue 2014, section III)."""

@@ -9,12 +9,12 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from fr_metrics import color, filters, roots
-from fr_metrics.images import Images
-from fr_metrics.laplacian_pyramid import GAIN, laplacian_pyramid
 from fr_metrics.ms_ssim import SCALE_EXPONENTS
-from fr_metrics.pooling import pixel_mean, weighted_mean
-from fr_metrics.resize import resize_matrix
+from fr_metrics.operations import color, filters, roots
+from fr_metrics.operations.images import Images
+from fr_metrics.operations.laplacian_pyramid import GAIN, laplacian_pyramid
+from fr_metrics.operations.pooling import pixel_mean, weighted_mean
+from fr_metrics.operations.resize import resize_matrix
 from fr_metrics.ssim import MIDDLE_GRAY, WINDOW, luminance_and_structure
 
 NOISE_VARIANCE = 0.4

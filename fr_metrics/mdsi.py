@@ -5,11 +5,11 @@ import math
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from fr_metrics import color, filters, roots
-from fr_metrics.downsample import downsampled_channels
-from fr_metrics.images import Images
-from fr_metrics.pooling import pixel_mean
-from fr_metrics.similarity import dissimilarity
+from fr_metrics.operations import color, filters, roots
+from fr_metrics.operations.downsample import downsampled_channels
+from fr_metrics.operations.images import Images
+from fr_metrics.operations.pooling import pixel_mean
+from fr_metrics.operations.similarity import dissimilarity
 
 LUMINANCE_WEIGHTS = (0.2989, 0.5870, 0.1140)
 """R, G, B weights of the luminance L (authors' program)."""

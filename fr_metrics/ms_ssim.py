@@ -3,10 +3,10 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from fr_metrics import color, roots
-from fr_metrics.downsample import box_downsample
-from fr_metrics.images import Images
-from fr_metrics.pooling import pixel_mean
+from fr_metrics.operations import color, roots
+from fr_metrics.operations.downsample import box_downsample
+from fr_metrics.operations.images import Images
+from fr_metrics.operations.pooling import pixel_mean
 from fr_metrics.ssim import luminance_and_structure
 
 SCALE_EXPONENTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)

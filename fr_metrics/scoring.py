@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
-from fr_metrics.images import Images, as_pairs
+from fr_metrics.operations.images import Images, as_pairs
 from fr_metrics.table import METRICS, Metric
 
 

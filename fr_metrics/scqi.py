@@ -8,11 +8,11 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from fr_metrics import color, filters, roots
-from fr_metrics.downsample import downsampled_channels
-from fr_metrics.images import Images
-from fr_metrics.pooling import weighted_mean
-from fr_metrics.similarity import similarity
+from fr_metrics.operations import color, filters, roots
+from fr_metrics.operations.downsample import downsampled_channels
+from fr_metrics.operations.images import Images
+from fr_metrics.operations.pooling import weighted_mean
+from fr_metrics.operations.similarity import similarity
 
 L_WEIGHTS = (0.06, 0.63, 0.27)
 """R, G, B weights of the luminance L (paper: an LMN space; numbers of Zhang 2014, equation 11)."""

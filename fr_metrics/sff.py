@@ -11,10 +11,10 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Float64, Shaped
 
-from fr_metrics import color, filters, roots
-from fr_metrics.images import Images
-from fr_metrics.order_statistics import median
-from fr_metrics.similarity import similarity
+from fr_metrics.operations import color, filters, roots
+from fr_metrics.operations.images import Images
+from fr_metrics.operations.order_statistics import median
+from fr_metrics.operations.similarity import similarity
 
 SIDE = 8
 """Side of a tile in pixels (Chang 2013, section III)."""

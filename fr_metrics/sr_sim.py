@@ -6,12 +6,12 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from fr_metrics import color, filters, roots
-from fr_metrics.downsample import downsampled_channels
-from fr_metrics.images import Images
-from fr_metrics.pooling import weighted_mean
-from fr_metrics.resize import resize
-from fr_metrics.similarity import similarity
+from fr_metrics.operations import color, filters, roots
+from fr_metrics.operations.downsample import downsampled_channels
+from fr_metrics.operations.images import Images
+from fr_metrics.operations.pooling import weighted_mean
+from fr_metrics.operations.resize import resize
+from fr_metrics.operations.similarity import similarity
 
 Y_WEIGHTS = (0.299, 0.587, 0.114)
 """R, G, B weights of the luminance Y (authors' program)."""

@@ -5,10 +5,10 @@ from itertools import accumulate
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from fr_metrics import color, filters
-from fr_metrics.downsample import automatic_factor, box_downsample
-from fr_metrics.images import Images
-from fr_metrics.pooling import pixel_mean
+from fr_metrics.operations import color, filters
+from fr_metrics.operations.downsample import automatic_factor, box_downsample
+from fr_metrics.operations.images import Images
+from fr_metrics.operations.pooling import pixel_mean
 
 C1 = (0.01 * color.PEAK) ** 2
 """Luminance constant (K1 L)^2 in squared gray levels, K1 = 0.01 (Wang 2004, section III-C)."""

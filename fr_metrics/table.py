@@ -10,10 +10,10 @@ from fr_metrics.add_gsim import add_gsim
 from fr_metrics.checked import Checked
 from fr_metrics.fsimc import fsimc
 from fr_metrics.gmsd import gmsd
-from fr_metrics.images import Images
 from fr_metrics.iw_ssim import iw_ssim
 from fr_metrics.mdsi import mdsi
 from fr_metrics.ms_ssim import ms_ssim
+from fr_metrics.operations.images import Images
 from fr_metrics.scqi import scqi
 from fr_metrics.sff import sff
 from fr_metrics.sr_sim import sr_sim

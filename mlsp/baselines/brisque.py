@@ -22,7 +22,7 @@ from jaxtyping import Float, Float64, UInt8
 from scipy.special import gamma
 
 from distortions._matlab import gaussian_kernel, rgb_to_gray
-from fr_metrics.resize import resize_taps
+from fr_metrics.operations.resize import resize_taps
 
 LENGTH = 36  # numbers per picture
 SCALES = 2

@@ -18,7 +18,7 @@ LOWEST, HIGHEST = 1.0, 5.0  # ends of the rating scale
 
 def condition_means() -> Mapping[tuple[int, int], float]:
     """Mean DMOS by (distortion id, level); 125 figures in 1..5."""
-    table = resources.files("mlsp") / "data" / "kadid10k_condition_means.csv"
+    table = resources.files("mlsp.databases") / "data" / "kadid10k_condition_means.csv"
     with resources.as_file(table) as path:
         means = pandas.read_csv(path, index_col=["distortion", "level"])["mean_dmos"]
     return means.to_dict()

@@ -12,7 +12,7 @@ from scipy.ndimage import correlate1d
 
 from fr_metrics import score
 from fr_metrics.iw_ssim import _eigenvalues_and_inverse, _enlargement
-from fr_metrics.laplacian_pyramid import laplacian_pyramid
+from fr_metrics.operations.laplacian_pyramid import laplacian_pyramid
 
 ALL_PICTURES = Path(
     os.environ.get("DEEPFL_GOLDEN_METRICS")

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fr_metrics import color, filters, roots
-from fr_metrics.downsample import automatic_factor, box_downsample
-from fr_metrics.order_statistics import median
-from fr_metrics.phase_congruency import phase_congruency
-from fr_metrics.resize import resize
-from fr_metrics.similarity import similarity
+from fr_metrics.operations import color, filters, roots
+from fr_metrics.operations.downsample import automatic_factor, box_downsample
+from fr_metrics.operations.order_statistics import median
+from fr_metrics.operations.phase_congruency import phase_congruency
+from fr_metrics.operations.resize import resize
+from fr_metrics.operations.similarity import similarity
 
 
 def test_rounded_gray_is_exact_for_all_16_million_colours():

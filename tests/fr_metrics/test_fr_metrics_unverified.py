@@ -10,8 +10,8 @@ from skimage import data
 from distortions import distort
 from fr_metrics import METRICS, score
 from fr_metrics.add_gsim import _ranked_mean
+from fr_metrics.operations.soft_histogram import soft_histogram
 from fr_metrics.scqi import _dct
-from fr_metrics.soft_histogram import soft_histogram
 
 UNVERIFIED = ("scqi", "add_gsim")
 BLUR, JPEG, NOISE = "gaussian_blur", "jpeg", "white_noise"

@@ -100,7 +100,7 @@ def test_the_wheel_holds_every_file_of_the_packages_and_nothing_else(wheel):
     for expected in (
         "distortions/data/denoiser.npz",
         "mtl/data/deepfl-small/model.json",
-        "mlsp/data/kadid10k_condition_means.csv",
+        "mlsp/databases/data/kadid10k_condition_means.csv",
         "deepfl/commands/predict.py",
         "mtl/network/imports/__init__.py",
     ):

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from fr_metrics import filters
+from fr_metrics.operations import filters
 
 Planes = Float[Array, "n h w"]
 Run = Callable[[Planes, Callable[[Array], Array]], Array]
-"""How a pass over planes is run: as :func:`fr_metrics.filters.after` does."""
+"""How a pass over planes is run: as :func:`fr_metrics.operations.filters.after` does."""
 
 BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 """The filter "binom5" with sum 1 (matlabPyrTools)."""

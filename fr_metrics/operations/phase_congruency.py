@@ -10,8 +10,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Complex, Float
 
-from fr_metrics import roots
-from fr_metrics.order_statistics import median
+from fr_metrics.operations import roots
+from fr_metrics.operations.order_statistics import median
 
 WAVELENGTHS = (6.0, 12.0, 24.0, 48.0)
 """Wavelength of each scale's log-Gabor filter in pixels (authors' program of FSIM)."""

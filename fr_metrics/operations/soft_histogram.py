@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from fr_metrics import filters
+from fr_metrics.operations import filters
 
 
 def soft_histogram(

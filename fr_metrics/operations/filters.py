@@ -9,7 +9,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from fr_metrics import roots
+from fr_metrics.operations import roots
 
 Planes = Float[Array, "n h w"]
 

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from fr_metrics import color
-from fr_metrics.images import Images
+from fr_metrics.operations import color
+from fr_metrics.operations.images import Images
 
 CANONICAL_SIDE = 256
 """Side in pixels the automatic factor aims at (advice on SSIM that later metrics follow)."""

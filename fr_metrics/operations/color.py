@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from fr_metrics.images import Images
+from fr_metrics.operations.images import Images
 
 PEAK = 255.0
 """Largest 8-bit value; every metric's constants are in these units."""
