@@ -68,7 +68,7 @@ def curate_diverse(config: DiverseConfig, *, progress: bool = False) -> Chosen:
         OSError: a file could not be written, or a worker died again and again; what was measured
             is kept.
     """
-    needs("a balanced choice", "report", only=FIGURES)
+    needs("a balanced choice", "generate", "report", only=(*FIGURES, "ray"))
     number = check_diverse(config)
     tell = say if progress else None
     names = names_apart(config.photos, list_pictures(config.photos, tell), config.out, tell)

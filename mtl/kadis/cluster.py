@@ -14,7 +14,7 @@ from mtl.kadis.making import Tally, make_shard
 from mtl.kadis.plan import Plan
 from mtl.kadis.shards import Shard, stats_path
 from mtl.runtime.progress import say
-from mtl.runtime.ray_tasks import Failure, Report, Workers, run_tasks, worker_has_gpu
+from mtl.runtime.ray_tasks import Failure, Report, Workers, run_tasks
 
 # A shard is tried again this often when its worker dies: enough for nodes that come and go, and few
 # enough that a photograph which kills every worker does not go round forever.
@@ -75,13 +75,14 @@ def _settle_worker() -> None:
     # Workers share a GPU; none may take most of its memory at once.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     import jax
+    import ray
     from threadpoolctl import threadpool_limits
 
     from mtl.runtime import compilation_cache
 
     threadpool_limits(1)
     compilation_cache.enable()
-    if not worker_has_gpu():
+    if not ray.get_gpu_ids():
         jax.config.update("jax_platforms", "cpu")
         return
     from distortions.denoiser import use_denoiser

@@ -1,4 +1,4 @@
-"""Many tasks of one kind: by Ray, here or on a cluster, or by processes of this machine without it.
+"""Many tasks of one kind, run by Ray on this machine or on a cluster.
 
 A task is one call of a function with an item. Tasks run in any order and at most so many at a time.
 One whose worker or node dies is run again from its start, elsewhere if need be, so it must leave
@@ -6,13 +6,8 @@ nothing behind that disturbs the next try. Results are small: they pass through 
 """
 
 import copy
-import importlib.util
-import multiprocessing
-import os
 import time
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,53 +80,13 @@ def run_tasks(
         work: the task; a function that a worker can import.
         shared: what is the same for all tasks; Ray sends it once.
         items: what differs.
-        workers: where tasks run. Without Ray installed, and without an address, they are processes
-            of this machine.
+        workers: where tasks run.
         reports: gather what the tasks report, and yield about once a second.
 
     Raises:
         ConnectionError: there is no cluster at the address.
+        InputError: Ray is not installed.
     """
-    if workers.address is None and not _ray_is_installed():
-        return _run_in_processes(work, shared, items, workers)
-    return _run_with_ray(work, shared, items, workers, reports)
-
-
-def worker_has_gpu() -> bool:
-    """Tell, inside a task, whether Ray gave its worker a GPU."""
-    if not _ray_is_installed():
-        return False
-    import ray
-
-    return ray.is_initialized() and bool(ray.get_gpu_ids())
-
-
-def _ray_is_installed() -> bool:
-    return importlib.util.find_spec("ray") is not None
-
-
-class _Reports:
-    """The latest report of each task; lives in an actor that the workers report to."""
-
-    def __init__(self):
-        self._reports: dict[int, Any] = {}
-
-    def report(self, place: int, value: Any) -> None:
-        """Keep a task's report."""
-        self._reports[place] = value
-
-    def all(self) -> dict[int, Any]:
-        """Return the reports by place."""
-        return self._reports
-
-
-def _run_with_ray(
-    work: Callable[[Any, Any, Report], Any],
-    shared: Any,
-    items: Sequence[Any],
-    workers: Workers,
-    reports: bool,
-) -> Generator[Progress, None, None]:
     with ray_connection(workers.address, workers.number) as ray:
         # Reports may get lost with the node that keeps them; the next ones come to its successor.
         actor = None
@@ -167,6 +122,21 @@ def _run_with_ray(
             yield progress
 
 
+class _Reports:
+    """The latest report of each task; lives in an actor that the workers report to."""
+
+    def __init__(self):
+        self._reports: dict[int, Any] = {}
+
+    def report(self, place: int, value: Any) -> None:
+        """Keep a task's report."""
+        self._reports[place] = value
+
+    def all(self) -> dict[int, Any]:
+        """Return the reports by place."""
+        return self._reports
+
+
 def _task(
     whole: tuple[Callable[[Any, Any, Report], Any], Any], place: int, item: Any, actor: Any
 ) -> Any:
@@ -189,54 +159,3 @@ def _reported(ray: Any, actor: Any) -> dict[int, Any]:
         return ray.get(actor.all.remote(), timeout=PATIENCE_SECONDS)
     except (ray.exceptions.RayActorError, ray.exceptions.GetTimeoutError):
         return {}
-
-
-def _run_in_processes(
-    work: Callable[[Any, Any, Report], Any],
-    shared: Any,
-    items: Sequence[Any],
-    workers: Workers,
-) -> Generator[Progress, None, None]:
-    """Run tasks in processes of this machine; reports are dropped.
-
-    A process that dies takes the whole pool with it. Each task that was running counts a try.
-    """
-    number = workers.number or len(os.sched_getaffinity(0))
-    waiting = list(reversed(range(len(items))))
-    tries = [0] * len(items)
-    progress = Progress()
-    while waiting:
-        # Spawned, not forked: the parent may have threads of JAX.
-        pool = ProcessPoolExecutor(number, multiprocessing.get_context("spawn"))
-        running: dict[Future, int] = {}
-        broken: BrokenProcessPool | None = None
-        try:
-            while broken is None and (waiting or running):
-                while waiting and len(running) < number:
-                    future = pool.submit(work, shared, items[waiting[-1]], _dropped)
-                    running[future] = waiting.pop()
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    error = future.exception()
-                    if isinstance(error, BrokenProcessPool):
-                        broken = error
-                    elif isinstance(error, Exception):
-                        progress.failed[running.pop(future)] = Failure(error, lost=False)
-                    else:
-                        progress.finished[running.pop(future)] = future.result()
-                yield progress
-        except BrokenProcessPool as error:  # a process died before it was given the task
-            broken = error
-        finally:
-            pool.shutdown(cancel_futures=True)
-        for place in sorted(running.values(), reverse=True):
-            tries[place] += 1
-            if tries[place] <= workers.retries:
-                waiting.append(place)
-            elif broken is not None:
-                progress.failed[place] = Failure(broken, lost=True)
-        if broken is not None:
-            yield progress
-
-
-def _dropped(value: Any) -> None:
-    """Take a report and do nothing."""

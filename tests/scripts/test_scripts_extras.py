@@ -144,7 +144,7 @@ REFUSED = {
     "report data": "report",
     # Of commands that do other things in a core install.
     "distort photographs/coffee.png --out out.png": "report",
-    "curate photographs --out out --diverse 2": "report",
+    "curate photographs --out out --diverse 2": "generate,report",
     "ratings raw.csv --out out": "report",
     "extract data --out out": "generate",
     "predict data": "generate",
@@ -233,7 +233,7 @@ def imports(nodes: Iterable[ast.AST], *, late: bool) -> Iterator[str]:
     """Yield the modules that are imported; with `late` those in functions, too.
 
     Not among them are imports for type checkers, those whose failure is expected, and those of a
-    function that asks first, as `needs` does.
+    function that asks `needs` first.
     """
     for node in nodes:
         if isinstance(node, ast.Import):
@@ -247,15 +247,10 @@ def imports(nodes: Iterable[ast.AST], *, late: bool) -> Iterator[str]:
             continue
         elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             yield from imports(node.orelse, late=late)
-        elif isinstance(node, ast.FunctionDef) and (not late or asks_first(node)):
+        elif isinstance(node, ast.FunctionDef) and (not late or "needs(" in ast.unparse(node)):
             continue
         else:
             yield from imports(ast.iter_child_nodes(node), late=late)
-
-
-def asks_first(function: ast.FunctionDef) -> bool:
-    text = ast.unparse(function)
-    return "needs(" in text or "_is_installed(" in text
 
 
 def third_party(names: Iterable[str]) -> set[str]:

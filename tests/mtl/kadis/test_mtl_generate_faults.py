@@ -11,7 +11,6 @@ import pytest
 from mtl.kadis import cluster
 from mtl.kadis.generate import generate
 from mtl.kadis.shards import Shard, ShardWriter
-from mtl.runtime import ray_tasks
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
@@ -97,15 +96,3 @@ def test_a_mistake_while_writing_leaves_nothing(tmp_path):
         writer.write(b"one")
         raise ZeroDivisionError
     assert not list(tmp_path.iterdir())
-
-
-def test_without_ray_processes_of_this_machine_make_the_same_bytes(
-    undisturbed, disturbed, tmp_path, monkeypatch
-):
-    photographs, expected = undisturbed
-    monkeypatch.setattr(ray_tasks, "_ray_is_installed", lambda: False)
-    running = disturbed.Running(disturbed.config(photographs, tmp_path / "out"))
-    (pid, _), *_ = running.workers_at_work(1).items()
-    os.kill(pid, signal.SIGKILL)
-    assert running.result().made == 3
-    assert disturbed.digests(tmp_path / "out") == expected

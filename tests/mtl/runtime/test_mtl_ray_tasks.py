@@ -1,4 +1,4 @@
-"""Tasks with Ray and in processes: all done once, lost workers replaced, failures told apart."""
+"""Tasks run by Ray: all done once, lost workers replaced, failures told apart."""
 
 import functools
 import os
@@ -38,14 +38,7 @@ def fails(shared, item: int, report) -> int:
     return item
 
 
-@pytest.fixture(params=["ray", "processes"])
-def run(request, monkeypatch):
-    """`run_tasks` with Ray, and as on a machine that does not have it."""
-    if request.param == "ray":
-        request.getfixturevalue("local_ray")
-    else:
-        monkeypatch.setattr(ray_tasks, "_ray_is_installed", lambda: False)
-    return run_tasks
+pytestmark = pytest.mark.usefixtures("local_ray")
 
 
 def last(steps):
@@ -53,39 +46,39 @@ def last(steps):
     return functools.reduce(lambda _, step: step, steps)
 
 
-def test_every_item_has_its_result(run):
-    progress = last(run(square, 7, range(5), Workers(2)))
+def test_every_item_has_its_result():
+    progress = last(run_tasks(square, 7, range(5), Workers(2)))
     assert progress.finished == {place: place * place + 7 for place in range(5)}
     assert progress.failed == {}
-    assert list(run(square, 7, [], Workers(2))) == []
+    assert list(run_tasks(square, 7, [], Workers(2))) == []
 
 
-def test_a_task_whose_worker_is_killed_is_run_again(run, tmp_path):
-    progress = last(run(dies_once, tmp_path, range(4), Workers(2, retries=2)))
+def test_a_task_whose_worker_is_killed_is_run_again(tmp_path):
+    progress = last(run_tasks(dies_once, tmp_path, range(4), Workers(2, retries=2)))
     assert progress.finished == {0: 0, 1: 1, 2: 2, 3: 3} and not progress.failed
     assert len(list(tmp_path.glob("1-*"))) >= 2
 
 
-def test_a_worker_that_always_dies_loses_its_task_alone(run):
-    progress = last(run(dies_always, None, range(3), Workers(1, retries=0)))
+def test_a_worker_that_always_dies_loses_its_task_alone():
+    progress = last(run_tasks(dies_always, None, range(3), Workers(1, retries=0)))
     assert progress.finished == {0: 0, 2: 2}
     assert list(progress.failed) == [1] and progress.failed[1].lost
 
 
-def test_what_a_task_raises_is_told_from_a_lost_worker(run):
-    progress = last(run(fails, None, range(3), Workers(1, retries=0)))
+def test_what_a_task_raises_is_told_from_a_lost_worker():
+    progress = last(run_tasks(fails, None, range(3), Workers(1, retries=0)))
     assert progress.finished == {0: 0, 2: 2}
     failure = progress.failed[1]
     assert not failure.lost
     assert isinstance(failure.cause, OSError) and failure.cause.errno == 28
 
 
-def test_a_caller_may_stop_early(run):
-    with closing(run(square, 0, range(50), Workers(1))) as steps:
+def test_a_caller_may_stop_early():
+    with closing(run_tasks(square, 0, range(50), Workers(1))) as steps:
         assert len(next(steps).finished) < 50
 
 
-def test_the_latest_report_of_a_task_arrives(local_ray, monkeypatch):
+def test_the_latest_report_of_a_task_arrives(monkeypatch):
     def slow(shared, item, report):
         for done in range(30):
             time.sleep(0.05)
