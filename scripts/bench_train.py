@@ -31,8 +31,8 @@ from deepfl.command_line import parse, run_script
 from fr_metrics import HistogramEqualization
 from mtl.kadis.generate import EQUALIZATION
 from mtl.kadis.manifest import read_manifest
-from mtl.network.inception_resnet_v2 import InceptionResNetV2
 from mtl.network.model import ModelConfig, mtl_loss
+from mtl.network.networks import DEFAULT, NETWORKS
 from mtl.network.weights import fresh_weights
 from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.progress import progress_bar, say, stage
@@ -102,7 +102,9 @@ class Bench:
         metrics = tuple(read_manifest(config.data)["plan"]["metrics"])
         equalization = HistogramEqualization.from_json((config.data / EQUALIZATION).read_text())
         self.images = ScoredImages(config.data, "train", metrics, equalization)
-        check_settings(self.settings, config.data, self.images.size, len(self.images))
+        smallest_side = NETWORKS[DEFAULT].smallest_side
+        number = len(self.images)
+        check_settings(self.settings, config.data, self.images.size, number, smallest_side)
         if config.steps < 1:
             raise InputError("--steps must be positive")
         self.model = ModelConfig(metrics)
@@ -121,7 +123,7 @@ class Bench:
         began = time.perf_counter()
         row: dict[str, Any] = {}
         with stage("building the network"):
-            functional = build_network(self.model, self.settings, InceptionResNetV2)
+            functional = build_network(self.model, self.settings)
         row["build_s"] = round(time.perf_counter() - began, 1)
         programs = Programs(self.settings, functional, 1, self.size, self.placement, mtl_loss)
         with _empty_cache():

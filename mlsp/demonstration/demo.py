@@ -26,6 +26,7 @@ from mlsp.regression import MLPSettings, SVRSettings
 from mlsp.report.folder import PAGE
 from mtl.kadis.generate import generate
 from mtl.kadis.plan import GenerateConfig
+from mtl.network.networks import DEFAULT, NETWORKS
 from mtl.network.weights import MODEL_FILE, load_model
 from mtl.runtime.files import InputError
 from mtl.runtime.progress import say
@@ -76,7 +77,7 @@ def _run_stages(config: DemoConfig, places: Places, progress: bool) -> Path:
     with seconds("generate"):
         _generate(config, places, progress)
 
-    say("[2/7] multi-task training of InceptionResNetV2", show=progress)
+    say(f"[2/7] multi-task training of {NETWORKS[DEFAULT].title}", show=progress)
     with seconds("train"):
         trained = _train(config, places, progress)
 

@@ -1,11 +1,13 @@
 """The benchmark of training: what it measures and writes, not how fast anything is."""
 
 import csv
+from functools import partial
 
 import pytest
 from small_network import SmallBody
 
 from mtl.runtime.files import InputError
+from mtl.training.engine import build_network
 from scripts import bench_train
 
 
@@ -14,7 +16,7 @@ def arguments(data, out, *more):
 
 
 def test_table(scored, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(bench_train, "InceptionResNetV2", SmallBody)
+    monkeypatch.setattr(bench_train, "build_network", partial(build_network, body=SmallBody))
     out = tmp_path / "results" / "speed.csv"
     bench_train.main(arguments(scored, out))
     bench_train.main(arguments(scored, out, "--crop", "80", "80", "--trace", str(tmp_path / "t")))
@@ -37,7 +39,7 @@ def test_table(scored, tmp_path, monkeypatch, capsys):
 
 
 def test_utilisation_is_the_share_of_the_peak(scored, tmp_path, monkeypatch):
-    monkeypatch.setattr(bench_train, "InceptionResNetV2", SmallBody)
+    monkeypatch.setattr(bench_train, "build_network", partial(build_network, body=SmallBody))
     out = tmp_path / "speed.csv"
     bench_train.main(arguments(scored, out, "--peak-tflops", "0.001"))
     with out.open(newline="") as file:
