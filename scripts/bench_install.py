@@ -7,7 +7,7 @@ comes from pip's cache. The size is that of site-packages, without pip; the seco
 network, and on an otherwise idle machine.
 
 Example:
-    python -m scripts.bench_install --out results/install.csv
+    python -m scripts.bench_install --out results/install_speed.csv
 """
 
 import re
@@ -37,7 +37,7 @@ TRIED = "import deepfl; deepfl.METRICS, deepfl.predict"  # after an installation
 class BenchConfig:
     """What to measure."""
 
-    out: Path = Path("results/install.csv")
+    out: Path = Path("results/install_speed.csv")
     """CSV file to write."""
     extras: tuple[str, ...] = (CORE, "all")
     """Extras to install, one environment each; core stands for none."""
