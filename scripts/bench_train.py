@@ -29,7 +29,7 @@ from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 from deepfl.command_line import parse, run_script
 from fr_metrics import HistogramEqualization
-from mtl.kadis.generate import EQUALIZATION
+from mtl.kadis import EQUALIZATION
 from mtl.kadis.manifest import read_manifest
 from mtl.network.model import ModelConfig, mtl_loss
 from mtl.network.networks import DEFAULT, NETWORKS

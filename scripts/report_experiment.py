@@ -20,7 +20,7 @@ from mlsp.figures.drawing import AFTER, BEFORE, DOTS_PER_INCH, save
 from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.progress import say
 from mtl.runtime.tables.csv_tables import read_table, table_text
-from mtl.training.multitask.train import read_config
+from mtl.training.multitask.config import read_config
 from mtl.training.run_folder import read_log
 from scripts.provenance import provenance
 

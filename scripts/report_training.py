@@ -15,8 +15,7 @@ from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.progress import say
 from mtl.runtime.tables.csv_tables import table_text
 from mtl.training.learning_curves import learning_curve
-from mtl.training.multitask.config import FREE, TrainConfig
-from mtl.training.multitask.train import read_config
+from mtl.training.multitask.config import FREE, TrainConfig, read_config
 from mtl.training.run_folder import read_log
 from mtl.training.settings import as_json
 from scripts.provenance import provenance

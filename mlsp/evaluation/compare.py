@@ -34,7 +34,8 @@ from mtl.runtime.pictures import picture_size
 from mtl.runtime.progress import say
 from mtl.runtime.tables.columns import HigherIs, TableColumns
 from mtl.runtime.tables.csv_tables import read_table, table_text
-from mtl.training.multitask.train import read_config, train
+from mtl.training.multitask.config import read_config
+from mtl.training.multitask.train import train
 from mtl.training.opinions.finetune import PREDICTIONS_FILE, FinetuneConfig, finetune
 from mtl.training.starting_weights import starting_folder
 

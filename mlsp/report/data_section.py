@@ -14,7 +14,7 @@ from mlsp.figures.sheets import contact_sheet, sheet, type_title
 from mlsp.report import figures
 from mlsp.report.data_summary import DataSummary
 from mlsp.report.web_page import Block, Missing, Number, Picture, Section, Table, beside
-from mtl.kadis.generate import EQUALIZATION
+from mtl.kadis import EQUALIZATION
 from mtl.kadis.photographs import photographs_folder, pristine_again
 from mtl.kadis.records import DataSet
 from mtl.runtime.files import InputError

@@ -8,7 +8,7 @@ from typing import Any
 
 from mtl.network.weights import FOLDER, MODEL_FILE
 from mtl.runtime.files import InputError
-from mtl.training.multitask.train import PLAN_DIGEST, read_config
+from mtl.training.multitask.config import PLAN_DIGEST, read_config
 from mtl.training.run_folder import CONFIG_FILE, read_log
 from mtl.training.settings import as_json
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from distortions import DISTORTIONS
 from fr_metrics import HistogramEqualization
-from mtl.kadis import MANIFEST
+from mtl.kadis import EQUALIZATION, MANIFEST
 from mtl.kadis.cluster import make_shards
 from mtl.kadis.making import Tally
 from mtl.kadis.manifest import claim, manifest_text
@@ -36,8 +36,6 @@ from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.pictures import Rejected
 from mtl.runtime.progress import progress_bar
 from mtl.runtime.threads import computed
-
-EQUALIZATION = "equalization.json"
 
 
 @dataclass(frozen=True)

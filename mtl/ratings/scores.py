@@ -27,6 +27,7 @@ from jaxtyping import Bool, Float, Int
 from mtl.ratings.distributions import RATINGS
 from mtl.ratings.rated import COUNTS, IMAGE
 from mtl.ratings.raw import RawRatings
+from mtl.runtime.extras import needs
 
 LOWEST, HIGHEST = 1.0, 100.0  # of rescaled scores
 
@@ -90,9 +91,7 @@ def rescale(rater: Int[np.ndarray, " r"], score: Int[np.ndarray, " r"]) -> Float
     Raises:
         ValueError: somebody's scores are all the same.
     """
-    import pandas  # here, since it takes 0.3 s that commands without ratings need not wait
-
-    own = pandas.Series(score).groupby(rater)
+    own = _grouped(score, rater)
     low, high = own.transform("min").to_numpy(), own.transform("max").to_numpy()
     if (same := low == high).any():
         who, only = rater[same][0], low[same][0]
@@ -125,10 +124,20 @@ def score_images(votes: Votes) -> Scores:
 
 def _moments(image: np.ndarray, value: np.ndarray, images: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation (n - 1) of each image."""
-    import pandas
-
-    moments = pandas.Series(value).groupby(image).agg(["mean", "std"]).reindex(range(images))
+    moments = _grouped(value, image).agg(["mean", "std"]).reindex(range(images))
     return moments["mean"].to_numpy(), moments["std"].to_numpy()
+
+
+def _grouped(values: np.ndarray, number: np.ndarray) -> Any:
+    """Return pandas' groups of the values that have one number.
+
+    Raises:
+        InputError: pandas is not installed.
+    """
+    needs("a table of raw ratings", "databases", only=("pandas",))
+    import pandas  # here, since it takes 0.3 s that commands without ratings need not wait
+
+    return pandas.Series(values).groupby(number)
 
 
 def table_rows_of(

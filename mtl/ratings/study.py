@@ -66,7 +66,7 @@ def run_ratings(config: RatingsConfig, *, progress: bool = False) -> Study:
         InputError: a table cannot be used, nobody or no image is left, or a setting is out of its
             range.
     """
-    needs("a study, which is drawn,", "report", only=FIGURES)
+    needs("a study, which is drawn,", "databases", only=(*FIGURES, "pandas"))
     _check(config)
     raw = read_raw(config.raw, duplicates=config.duplicates, progress=progress)
     columns = TableColumns(config.columns, config.higher_is)

@@ -15,6 +15,7 @@ LIBRARIES = {
     "matplotlib": "Matplotlib",
     "openpyxl": "openpyxl",
     "orbax": "Orbax",
+    "pandas": "pandas",
     "ray": "Ray",
     "tensorboardX": "tensorboardX",
     "tensorflow_datasets": "TensorFlow Datasets",
@@ -23,15 +24,13 @@ LIBRARIES = {
 DATA_SET = ("array_record", "tensorflow_datasets")  # what reading one takes
 FIGURES = ("matplotlib",)
 
-_TRAIN = (*DATA_SET, *FIGURES, "grain", "orbax", "ray", "tensorboardX")
-
 # The libraries of each extra. A test compares them with pyproject.toml. `heic` and `import` are
 # not here: the modules that use theirs do without them, or name the extra themselves.
 EXTRAS: dict[str, Sequence[str]] = {
     "generate": (*DATA_SET, "ray"),
-    "train": _TRAIN,
-    "databases": (*FIGURES, "openpyxl"),
-    "report": (*_TRAIN, "jinja2"),  # a report tells the story of a run
+    "train": (*DATA_SET, *FIGURES, "grain", "orbax", "ray", "tensorboardX"),
+    "databases": (*FIGURES, "openpyxl", "pandas"),
+    "report": (*DATA_SET, *FIGURES, "jinja2"),
 }
 
 

@@ -40,6 +40,7 @@ NEEDS = {
     "export": ("generate",),
     "import-scores": ("generate",),
     "verify": ("generate",),
+    "ratings": ("databases",),
     "train": ("train",),
     "benchmark": ("databases",),
     "compare-schemes": ("databases", "train"),

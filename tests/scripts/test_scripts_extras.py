@@ -145,7 +145,7 @@ REFUSED = {
     # Of commands that do other things in a core install.
     "distort photographs/coffee.png --out out.png": "report",
     "curate photographs --out out --diverse 2": "generate,report",
-    "ratings raw.csv --out out": "report",
+    "ratings raw.csv --out out": "databases",
     "extract data --out out": "generate",
     "predict data": "generate",
     "import-keras imagenet --out out": "import",

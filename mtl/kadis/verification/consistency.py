@@ -9,8 +9,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from fr_metrics import HistogramEqualization
-from mtl.kadis import MANIFEST
-from mtl.kadis.generate import EQUALIZATION
+from mtl.kadis import EQUALIZATION, MANIFEST
 from mtl.kadis.manifest import ANOTHER
 from mtl.kadis.origins import DataSetPlan
 from mtl.kadis.photographs import SOURCE

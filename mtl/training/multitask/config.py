@@ -1,5 +1,6 @@
 """The settings of a multi-task run, and which of them decide its result."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -9,8 +10,11 @@ from fr_metrics import METRICS
 from mtl.network.layers import BATCH_NORM_MOMENTUM
 from mtl.network.networks import DEFAULT, find_network
 from mtl.runtime.files import InputError
+from mtl.training.run_folder import CONFIG_FILE
 from mtl.training.settings import check_settings, run_settings
 from mtl.training.starting_weights import RANDOM
+
+PLAN_DIGEST = "plan_sha256"  # in config.json: which data set the run is of
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,19 @@ def train_config(values: Mapping[str, Any]) -> TrainConfig:
             "crop": None if crop is None else (int(crop[0]), int(crop[1])),
         }
     )
+
+
+def read_config(run: Path) -> TrainConfig:
+    """Read the settings of a run.
+
+    Raises:
+        InputError: the folder is not a run of `deepfl train`.
+    """
+    path = run / CONFIG_FILE
+    try:
+        return train_config(json.loads(path.read_text()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: is missing or is not of a training run ({error})") from error
 
 
 def differing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fr_metrics import HistogramEqualization
-from mtl.kadis.generate import EQUALIZATION
+from mtl.kadis import EQUALIZATION
 from mtl.kadis.manifest import read_manifest
 from mtl.kadis.records import DataSet
 from mtl.kadis.shards import AGAIN

@@ -10,7 +10,6 @@ epoch with the smallest validation loss kept.
 continues from, at the step where it stopped. A file RUN/stop, made by anyone, stops the run.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -28,18 +27,17 @@ from mtl.runtime.progress import say
 from mtl.runtime.stopping import STOP_FILE
 from mtl.training.distribution import join, leads, on_first_process
 from mtl.training.engine import train_for
-from mtl.training.multitask.config import TrainConfig, differing, train_config
+from mtl.training.multitask.config import PLAN_DIGEST, TrainConfig, differing
 from mtl.training.multitask.data import ScoredData, open_data
 from mtl.training.multitask.objective import MultitaskObjective
 from mtl.training.ray_workers import run_workers
-from mtl.training.run_folder import CONFIG_FILE, claim, read_log
+from mtl.training.run_folder import claim, read_log
 from mtl.training.settings import as_json, run_settings
 from mtl.training.starting_weights import starting_folder, starting_model, with_absolute_path
 
-__all__ = ["PLAN_DIGEST", "Run", "TrainConfig", "read_config", "train"]
+__all__ = ["Run", "TrainConfig", "train"]
 
 RAY = "ray"  # in a run's folder: Ray Train's own notes
-PLAN_DIGEST = "plan_sha256"  # in config.json: which data set the run is of
 
 
 @dataclass(frozen=True)
@@ -108,19 +106,6 @@ def _check_start(config: TrainConfig) -> None:
 
 def _claim(config: TrainConfig, plan: Mapping[str, Any]) -> None:
     claim(config.out, as_json(config) | {PLAN_DIGEST: plan_digest(plan)}, differing)
-
-
-def read_config(run: Path) -> TrainConfig:
-    """Read the settings of a run.
-
-    Raises:
-        InputError: the folder is not a run of `deepfl train`.
-    """
-    path = run / CONFIG_FILE
-    try:
-        return train_config(json.loads(path.read_text()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: is missing or is not of a training run ({error})") from error
 
 
 def _train_here(config: TrainConfig, data: ScoredData, body: Body | None, progress: bool) -> Run:

@@ -11,7 +11,8 @@ from small_network import SmallBody
 
 from mlsp.evaluation.compare import SchemesConfig, TasksConfig, compare_schemes, compare_tasks
 from mtl.runtime.files import InputError
-from mtl.training.multitask.train import TrainConfig, read_config, train
+from mtl.training.multitask.config import read_config
+from mtl.training.multitask.train import TrainConfig, train
 from mtl.training.opinions import finetune as finetuning
 
 pytestmark = pytest.mark.usefixtures("quick_features")

@@ -24,8 +24,7 @@ from mtl.kadis.manifest import plan_digest, read_manifest
 from mtl.runtime.files import InputError
 from mtl.runtime.pictures import read_picture
 from mtl.runtime.tables.csv_tables import read_table, table_text
-from mtl.training.multitask.config import TrainConfig
-from mtl.training.multitask.train import PLAN_DIGEST
+from mtl.training.multitask.config import PLAN_DIGEST, TrainConfig
 from mtl.training.settings import as_json
 
 # Whatever comes from files may be hostile: names of folders, databases, photographs.

@@ -29,7 +29,7 @@ from mtl.network.scalings import SCALINGS
 from mtl.network.weights import INCLUDED, fresh_weights, load_model, save_model
 from mtl.runtime.contents import content_digest
 from mtl.runtime.files import InputError
-from mtl.training.multitask.train import read_config
+from mtl.training.multitask.config import read_config
 from mtl.training.opinions.config import FinetuneConfig, differing
 from mtl.training.settings import as_json
 
