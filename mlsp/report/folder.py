@@ -15,7 +15,7 @@ OURS = re.compile(
 )
 
 
-def claim(out: Path) -> None:
+def make_folder(out: Path) -> None:
     """Make the folder if it is not there.
 
     Raises:

@@ -15,7 +15,7 @@ from mlsp.report.benchmark_section import benchmark_section
 from mlsp.report.benchmark_tables import read_benchmark
 from mlsp.report.data_section import data_section
 from mlsp.report.data_summary import DataSummary, read_data_summary
-from mlsp.report.folder import PAGE, claim, tidy
+from mlsp.report.folder import PAGE, make_folder, tidy
 from mlsp.report.story import making_section, story_section
 from mlsp.report.training_run import Run, read_run
 from mlsp.report.training_section import training_section
@@ -95,7 +95,7 @@ def write_report(
     ratings = [_ratings_folder(path) for path in config.ratings]
     benchmarks = [read_benchmark(folder) for folder in config.benchmark]
     out = config.out or config.run / REPORT
-    claim(out)
+    make_folder(out)
 
     if remarks is None:
         remarks = Remarks(f"DeepFL-IQA: {config.run.resolve().name}", ())
