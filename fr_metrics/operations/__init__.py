@@ -1,1 +1,1 @@
-"""What several metrics share: checked images, colours, filters, scales, pooling."""
+"""Hold what several metrics share: checked images, colours, filters, scales, pooling."""

@@ -134,7 +134,7 @@ def _run(
 
 
 def _failure(config: CurateConfig, batch: Sequence[Stamp], failure: Failure) -> Exception:
-    """What to raise for a batch that could not be measured."""
+    """Return the error to raise for a batch that could not be measured."""
     if failure.lost:
         return OSError(
             f"{config.photos}: the worker that measures {batch[0][0]} ... {batch[-1][0]} died"

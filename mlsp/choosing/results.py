@@ -42,7 +42,7 @@ class Candidates:
 
     @property
     def outcome(self) -> list[str]:
-        """Why each was not chosen; nothing for those that were."""
+        """Return why each was not chosen; nothing for those that were."""
         return [
             ""
             if stays

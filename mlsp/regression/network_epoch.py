@@ -53,7 +53,7 @@ class Batches:
 
 @dataclass(frozen=True)
 class EpochRules:
-    """What an epoch is compiled for."""
+    """State what an epoch is compiled for."""
 
     loss: Loss
     momentum: float

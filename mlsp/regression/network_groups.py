@@ -43,7 +43,7 @@ class Member(NamedTuple):
 @partial(jax.tree_util.register_dataclass)
 @dataclass(frozen=True)
 class GroupData:
-    """What stays the same while a group trains; the first axis is the members'."""
+    """Hold what stays the same while a group trains; the first axis is the members'."""
 
     mean: Float[Array, "m f"]
     deviation: Float[Array, "m f"]

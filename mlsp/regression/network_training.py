@@ -47,7 +47,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class _Work:
-    """What the groups of one training share."""
+    """Hold what the groups of one training share."""
 
     settings: MLPSettings
     features: Float[Array, "n f"]

@@ -72,7 +72,7 @@ def settings_of(kind: Kind) -> Settings:
 
 @dataclass(frozen=True)
 class Execution:
-    """How a training is carried out. Its results do not depend on it, up to rounding."""
+    """State how a training is carried out. Its results do not depend on it, up to rounding."""
 
     memory: int | None = None
     """Bytes for the networks that train together; most of what the device has left where not

@@ -1,1 +1,1 @@
-"""What every evaluation rests on: correlations, splits by reference, what a model has seen."""
+"""Hold what every evaluation rests on: correlations, splits by reference, what a model has seen."""

@@ -1,4 +1,4 @@
-"""What a data set holds and where that came from: generated here, or imported as published.
+"""Say what a data set holds and where that came from: generated here, or imported as published.
 
 The manifest's plan says it: `recipe` names the origin. Whoever reads a data set asks its plan, and
 need not know of which origin it is.
@@ -51,7 +51,7 @@ ENTRIES = (
 
 @dataclass(frozen=True, kw_only=True)
 class DataSetPlan(ABC):
-    """What a data set holds: all that decides its records, whoever decided it."""
+    """Hold all that decides the records of a data set, whoever decided it."""
 
     command: ClassVar[str]
     """The command of `deepfl` that makes such a data set."""
@@ -123,7 +123,7 @@ class DataSetPlan(ABC):
 
     @property
     def images_in_record(self) -> int:
-        """How many images one record holds."""
+        """Return how many images one record holds."""
         return self.versions_per_reference if self.store == "recipe" else 1
 
     @property

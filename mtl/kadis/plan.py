@@ -1,4 +1,4 @@
-"""What a data set will hold, decided before any pixel is touched."""
+"""Decide what a data set will hold, before any pixel is touched."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -63,7 +63,7 @@ class GenerateConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan(Generated):
-    """What `deepfl generate` is going to make, and of which folder of photographs."""
+    """Hold what `deepfl generate` is going to make, and of which folder of photographs."""
 
     config: GenerateConfig
 

@@ -1,4 +1,4 @@
-"""What Inception networks are built of: branches and residual blocks."""
+"""Build Inception networks of branches and residual blocks."""
 
 import jax.numpy as jnp
 from flax import nnx

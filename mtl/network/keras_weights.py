@@ -1,4 +1,4 @@
-"""What a network's module says of its weights in Keras: which layer is which, and where they are.
+"""Describe a network's weights in Keras: which layer is which, and where the files are.
 
 `mtl.network.imports` reads files by these descriptions and knows no network itself.
 """
@@ -38,7 +38,7 @@ class KerasLayer:
 
     @property
     def kind(self) -> Kind:
-        """What the layer is."""
+        """Name the kind of the layer."""
         kind = kind_of(self.weights)
         assert kind is not None, "a description names the weights of a known kind of layer"
         return kind

@@ -1,4 +1,4 @@
-"""What networks are built of: convolution units, and the body that holds them.
+"""Build networks of convolution units, and of the body that holds them.
 
 All layers work on a `mtl.network.maps.Map`, so that pictures of several sizes can share a batch.
 """
@@ -27,7 +27,7 @@ Size = int | tuple[int, int]
 
 @dataclass(frozen=True)
 class UnitStyle:
-    """What the convolution units of a network have in common."""
+    """State what the convolution units of a network have in common."""
 
     bias: bool = False
     """Give the convolution a bias."""

@@ -27,7 +27,7 @@ DEFAULT = "inception_resnet_v2"  # the paper's; model folders older than the tab
 
 @dataclass(frozen=True)
 class Network:
-    """What the program has to know of a network."""
+    """Hold what the program has to know of a network."""
 
     name: str
     """On command lines and in files."""

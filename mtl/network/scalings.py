@@ -1,4 +1,4 @@
-"""What weights expect of pixels: the rows of the table SCALINGS."""
+"""Bring pixels to what weights expect: the rows of the table SCALINGS."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

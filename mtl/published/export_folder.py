@@ -1,4 +1,4 @@
-"""What a folder of exported pictures says of itself: of which data set it is, and what was written.
+"""Claim a folder of exported pictures, and note of which data set it is and what was written.
 
 export.json names the data set's plan and the split. pictures.jsonl has a line for each file: its
 name and its SHA-256.

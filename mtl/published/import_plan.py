@@ -81,7 +81,7 @@ class _Found:
 
 @dataclass(frozen=True, kw_only=True)
 class ImportPlan(Imported):
-    """What `deepfl import-scores` is going to make, and of which files."""
+    """Hold what `deepfl import-scores` is going to make, and of which files."""
 
     config: ImportConfig
     scores: Float32[np.ndarray, "n k"]

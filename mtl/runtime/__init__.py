@@ -1,1 +1,1 @@
-"""What every long job needs: files, progress, memory, threads, caches, a connection to Ray."""
+"""Hold what every long job needs: files, progress, memory, threads, caches, a connection to Ray."""

@@ -52,7 +52,7 @@ def _always() -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """What a folder is made from, and how it says so."""
+    """State what a folder is made from, and how it says so."""
 
     file: str
     """Name of the file in the folder that holds the identity."""

@@ -25,7 +25,7 @@ Report = Callable[[Any], None]
 
 @dataclass(frozen=True)
 class Workers:
-    """Where tasks run, and how often each is tried."""
+    """State where tasks run, and how often each is tried."""
 
     number: int | None = None
     """Tasks at a time; one per core when not given."""
@@ -39,7 +39,7 @@ class Workers:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a task has no result."""
+    """State why a task has no result."""
 
     error: Exception
     """What the task raised, or how its worker was lost at the last try."""
@@ -48,13 +48,13 @@ class Failure:
 
     @property
     def cause(self) -> BaseException:
-        """What the task itself raised, without Ray's wrapping."""
+        """Return what the task itself raised, without Ray's wrapping."""
         return getattr(self.error, "cause", None) or self.error
 
 
 @dataclass
 class Progress:
-    """How far tasks are; keys are places in the sequence of items."""
+    """Record how far tasks are; keys are places in the sequence of items."""
 
     finished: dict[int, Any] = field(default_factory=dict)
     """What each finished task returned."""

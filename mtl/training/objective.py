@@ -1,4 +1,4 @@
-"""What a run trains for: the targets, the loss, the measures, and which epoch is the best.
+"""Define what a run trains for: targets, loss, measures, and which epoch is the best.
 
 The engine (`mtl.training.engine`) trains any objective and knows of it only what stands here. Those
 that there are: `mtl.training.multitask` and `mtl.training.opinions`.
@@ -39,7 +39,7 @@ class Stage:
 
 
 class Objective(ABC):
-    """What a run learns and how it is judged.
+    """Define what a run learns and how it is judged.
 
     Every process of a run calls the same methods in the same order. The engine writes the model,
     on the first process.

@@ -11,7 +11,7 @@ from mtl.runtime.files import InputError
 
 @dataclass(frozen=True)
 class Batching:
-    """How images become batches."""
+    """State how images become batches."""
 
     batch_size: int
     """Images per step, over all devices."""
@@ -73,7 +73,7 @@ class RunSettings:
 
     @property
     def batching(self) -> Batching:
-        """How this run's images become batches."""
+        """Return how this run's images become batches."""
         return Batching(self.batch_size, self.crop, self.flip, self.seed, self.loader_workers)
 
 

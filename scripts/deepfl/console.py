@@ -1,4 +1,4 @@
-"""What every command shares with the terminal: exit codes, one-line errors, names of any bytes."""
+"""Share the terminal among commands: exit codes, one-line errors, names of any bytes."""
 
 import io
 import sys

@@ -38,7 +38,7 @@ class _Part:
 
 @dataclass(frozen=True)
 class Sample:
-    """Which images of a data set are made again, and from what."""
+    """Say which images of a data set are made again, and from what."""
 
     sound: Sequence[Inspected]
     """Shards that hold what they should."""
@@ -52,7 +52,7 @@ class Sample:
 
     @property
     def size(self) -> int:
-        """How many images it has."""
+        """Return how many images it has."""
         return min(self.number, sum(one.images for one in self.sound))
 
 

@@ -194,7 +194,7 @@ def _judge(
 def _told_by_the_first_layer(
     path: Path, weights: Mapping[str, np.ndarray], unit: str | None
 ) -> dict[str, str]:
-    """What speaks for a scaling, by its name; nothing where the layer cannot tell."""
+    """Return what speaks for a scaling, by its name; nothing where the layer cannot tell."""
     mean = None if unit is None else mean_input(weights, unit)
     if mean is None:
         return {}
