@@ -98,6 +98,7 @@ def encoded(
         encoder: from `learn_encoder`.
 
     Raises:
+        InputError: a vector is not finite.
         ValueError: a vector has another length than the method's row says.
     """
     chosen = pictures.of(rows)
@@ -110,5 +111,7 @@ def encoded(
     for place, found in enumerate(in_order(vector, range(len(chosen)))):
         if found.shape != (length,):
             raise ValueError(f"{pictures.name}: a vector has shape {found.shape}, not ({length},)")
+        if not np.isfinite(found).all():
+            raise InputError(f"{pictures.name}: its codebook gives a picture no finite vector")
         vectors[place] = found
     return vectors

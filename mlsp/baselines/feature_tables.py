@@ -78,19 +78,17 @@ def descriptor_counts(
 ) -> Float64[np.ndarray, " n"]:
     """Return how many local descriptors every picture has; continue what is there.
 
-    Args:
-        name: of a row of `BASELINES` with a codebook.
-        source: the pictures, such as `Database.source()`.
-        out: folder for the table.
-        progress: report on standard error.
+    The row of `BASELINES` has a codebook; arguments and errors are those of `baseline_features`.
 
     Returns:
         One number per picture in the source's order; NaN where a picture cannot be used, for which
         the table has the reason.
 
     Raises:
-        InputError: `out` holds a table of other pictures.
+        ValueError: the method has no codebook.
     """
+    if BASELINES[name].fit is None:
+        raise ValueError(f"{name} has no codebook")
 
     def count(described: np.ndarray) -> np.ndarray | str:
         return np.array([len(described)]) if len(described) else "has no local descriptors"

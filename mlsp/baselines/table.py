@@ -4,6 +4,8 @@ A row and a module are all that a method needs. A program that uses this package
 its own before it starts a benchmark.
 """
 
+from distortions import _matlab
+from fr_metrics.operations import resize
 from mlsp.baselines import brisque
 from mlsp.baselines.baseline import Baseline
 
@@ -15,7 +17,7 @@ BASELINES: dict[str, Baseline] = {
         fit=None,
         reference="doi:10.1109/TIP.2012.2214050",
         verified=True,
-        program=(brisque,),
+        program=(brisque, _matlab, resize),
     ),
 }
 """Conventional no-reference methods by the name that tables, files and the command line use."""

@@ -4,7 +4,7 @@ A picture that one method cannot use is left out for all of them.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -136,9 +136,7 @@ def model_methods(
         for kind in config.regressor:
             settings = settings_of(kind)
             if isinstance(settings, MLPSettings):
-                settings = MLPSettings(
-                    batch_norm=settings.batch_norm, loss=config.loss, epochs=config.epochs
-                )
+                settings = replace(settings, loss=config.loss, epochs=config.epochs)
             methods.append(
                 Method(
                     f"{label} {kind}",

@@ -270,7 +270,8 @@ def _fit_for_use(
 def _labelled(models: Sequence[TrainedModel]) -> Mapping[str, TrainedModel]:
     """Return models by what their users call them: the run's folder, or the model folder's name.
 
-    The names of conventional methods are taken: tables tell a method by its first word.
+    The names of conventional methods are taken: a method is told by what precedes
+    its regressor in the tables.
     """
     folders = [model.folder.resolve() for model in models]
     labels = [f.parent.name if f.name == FOLDER else f.name for f in folders]

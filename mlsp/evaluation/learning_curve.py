@@ -20,7 +20,7 @@ variance.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -175,11 +175,12 @@ def learning_curve(
         nested_splits(split, references, sizes, seed=seed, repetition=k)
         for k, split in enumerate(splits)
     ]
+    alone = [replace(method, others={}) for method in methods]  # other databases have no curve
     rows: list[Row] = []
     for place, size in enumerate(sizes):
         say(f"learning curve: {size} training pictures", show=progress)
         parts = [each[place] for each in nested]
-        tested = compare_methods(methods, rated, parts, seed=seed, progress=progress)
+        tested = compare_methods(alone, rated, parts, seed=seed, progress=progress)
         rows += [
             {
                 "method": row["method"],

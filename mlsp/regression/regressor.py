@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from mlsp.regression.regressor_network import network
-from mlsp.regression.settings import KINDS, Kind
+from mlsp.regression.settings import KINDS, Kind, MLPSettings, settings_of
 from mlsp.regression.standardisation import Standard
 from mlsp.regression.support_vectors import support_vector_scores
 from mtl.runtime.files import InputError, read_arrays, write_arrays
@@ -41,10 +41,11 @@ class Regressor:
                 f" {features.shape}"
             )
         x = self.standard.features(features)
-        if self.kind in ("mlp", "mlp-bn"):
+        settings = settings_of(self.kind)
+        if isinstance(settings, MLPSettings):
             y = np.asarray(_outputs({n: jnp.asarray(a) for n, a in self.arrays.items()}, x))
         else:
-            y = support_vector_scores("rbf" if self.kind == "svr" else "linear", self.arrays, x)
+            y = support_vector_scores(settings.kernel, self.arrays, x)
         return self.standard.back(y)
 
 

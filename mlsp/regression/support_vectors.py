@@ -14,7 +14,7 @@ core, for each value of C.
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import jax
@@ -101,9 +101,7 @@ def fit_machine(
         svr.fit(kernel, targets, weights)
         machine = Machine(cost, 0.0, svr.support_, svr.dual_coef_[0], float(svr.intercept_[0]))
         error = machine.predict(validation_kernel) - validation_targets
-        return Machine(
-            cost, float(np.mean(error**2)), svr.support_, svr.dual_coef_[0], machine.intercept
-        )
+        return replace(machine, loss=float(np.mean(error**2)))
 
     with ThreadPoolExecutor() as pool:
         machines: Sequence[Machine] = list(pool.map(fitted, settings.costs))

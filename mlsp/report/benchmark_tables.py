@@ -106,7 +106,7 @@ def trained_rows(benchmark: Tables, place: Place) -> list[Row]:
 
 def is_own(row: Row) -> bool:
     """Tell whether a method regresses on a network's features, and not on a baseline's."""
-    return row["method"].split()[0] not in BASELINES
+    return row["method"].rpartition(" ")[0] not in BASELINES
 
 
 def best_row(benchmark: Tables, place: Place, *, own: bool = False) -> Row | None:

@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import pytest
 
-import mlsp.baselines.brisque
 from mlsp.baselines import BASELINES, Baseline
 from mlsp.baselines.codebooks import LocalDescriptors, encoded, learn_encoder
 from mlsp.baselines.feature_tables import baseline_features, descriptor_counts
@@ -70,7 +69,7 @@ GOOD = np.array([0, 2, 3, 5])  # of these pictures
 
 def test_an_earlier_table_of_the_same_program_is_read(files, tmp_path):
     """Its digests are those of the picture's file and of the program's modules, in this order."""
-    program = program_digest(mlsp.baselines.brisque, pictures)
+    program = program_digest(*BASELINES["brisque"].program, pictures)
     header = ",".join(["image", "made_from", *(f"f{n}" for n in range(1, 37)), "reason"])
     lines = [
         ",".join([name, digest_of(program, content_digest(tmp_path / name)), *["0.5"] * 36, ""])
