@@ -44,7 +44,7 @@ class BenchConfig:
     python: Path = Path(sys.executable)
     """Python whose `venv` and `pip` install."""
     place: Path = Path(tempfile.gettempdir())
-    """Folder for the environments: about 3 GiB, one at a time."""
+    """Folder for the environments: about 1.7 GiB, one at a time."""
 
 
 def ran(*command: str | Path) -> str:

@@ -6,7 +6,6 @@ continues and a photograph that has changed is measured again. Results for other
 the same folder.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -160,7 +159,7 @@ def _measure_batch(
         for name, size, changed in batch:
             row = {"name": name, "bytes": size, "changed": changed}
             rows.append(row | _measure(config, name))
-    key = hashlib.sha256(json.dumps([header, list(batch)]).encode()).hexdigest()[:16]
+    key = digest_of(header, list(batch))[:16]
     text = "\n".join(json.dumps(row) for row in [header, *rows])
     write_atomically(folder / f"indicators-{key}.jsonl", text + "\n")
 

@@ -89,6 +89,7 @@ def claim_choice(out: Path, settings: Mapping[str, Any]) -> None:
             kind="a choice of photographs",
             value=settings,
             text=_state(settings),
+            read=lambda data: json.loads(data)["settings"],
             difference=_difference,
             begun=(out / JOURNAL).exists,  # before it nothing was chosen
             beside=(MEASURED_FOLDER,),
@@ -97,7 +98,7 @@ def claim_choice(out: Path, settings: Mapping[str, Any]) -> None:
 
 
 def _difference(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
-    difference = made_with(theirs["settings"], ours, verb="chosen")
+    difference = made_with(theirs, ours, verb="chosen")
     return difference and f"{difference} (--measured lets both share what was measured)"
 
 

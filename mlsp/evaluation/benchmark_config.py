@@ -44,7 +44,7 @@ class BenchmarkConfig:
     """Beside the models: conventional methods with support vectors, see --baseline, and the
     full-reference metrics by themselves where there are references."""
     baseline: tuple[str, ...] = ("brisque",)
-    """Conventional methods by their names in mlsp.baselines.BASELINES; a wrong name lists them."""
+    """Conventional methods by name; a wrong name lists all. Ignored with --no-baselines."""
     loss: Loss = "mse"
     """Of the networks, see mlsp.regression.settings."""
     balance: bool = False

@@ -26,7 +26,7 @@ from mlsp.evaluation.benchmarking import Benchmark, Rated, judged_tests, merged
 from mlsp.regression import Kind
 from mtl.evaluation.splits import FEWEST_PICTURES, Split, check_split
 from mtl.kadis.manifest import read_manifest
-from mtl.network.networks import DEFAULT, Body, find_network
+from mtl.network.networks import DEFAULT, Body
 from mtl.network.weights import IMAGENET, load_config
 from mtl.ratings.rated import PARTS, Ratings, common_size
 from mtl.runtime.files import InputError, write_atomically
@@ -130,7 +130,8 @@ def compare_schemes(
     folders = [starting_folder(config.imagenet, network), weak]
     if folders[0] is None or folders[1] is None:
         raise InputError("--imagenet and --run: give weights that were trained, not `random`")
-    _check_finetuning(config, network)
+    sides = [load_config(folder).row.smallest_side for folder in folders if folder is not None]
+    _check_finetuning(config, max(sides))
     shallow = _benchmark(config, (folders[0], folders[1]), progress)
     splits = shallow.splits[: config.finetune_repetitions]
     tables = []
@@ -167,7 +168,7 @@ def compare_schemes(
     return tested
 
 
-def _check_finetuning(config: SchemesConfig, network: str) -> None:
+def _check_finetuning(config: SchemesConfig, smallest_side: int) -> None:
     """Refuse before the features what fine-tuning would refuse after them.
 
     Raises:
@@ -198,7 +199,7 @@ def _check_finetuning(config: SchemesConfig, network: str) -> None:
     if there:
         table = database.root / config.ratings.name
         ratings = Ratings(table, there, database.scores, None, there, None)
-        common_size(ratings, config.size, find_network(network).smallest_side)
+        common_size(ratings, config.size, smallest_side)
 
 
 def _has_size(path: Path) -> bool:

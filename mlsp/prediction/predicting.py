@@ -78,8 +78,9 @@ def predict(
 
     Args:
         pictures: a picture file, a folder of them or a CSV file that names them; or pixels, RGB,
-            uint8 0..255, of shape (h, w, 3) or (n, h, w, 3), at least 75×75; or a sequence of such
-            paths and pixels, in which each picture has a size of its own.
+            uint8 0..255, of shape (h, w, 3) or (n, h, w, 3), each side at least the network's
+            smallest (75 of InceptionResNetV2); or a sequence of such paths and pixels, in which
+            each picture has a size of its own.
         model: the folder of a model or of a run; deepfl-small comes with the package and judges
             from 1 (very annoying) to 5 (imperceptible).
         explain: find the likeliest distortions, too, where the model can.

@@ -41,7 +41,7 @@ def make_shards(
     here = replace(
         planned,
         folder=planned.folder.resolve(),
-        config=replace(config, photos=config.photos.resolve(), out=config.out.resolve()),
+        config=replace(config, photos=config.photos.resolve()),
     )
     workers = Workers(config.num_workers, config.address, config.gpus_per_worker, RETRIES)
     failed: Mapping[int, Failure] = {}
@@ -49,7 +49,7 @@ def make_shards(
         for step in steps:
             failed = step.failed
             for failure in failed.values():
-                if isinstance(failure.cause, OSError) and not failure.lost:
+                if not failure.lost and isinstance(failure.cause, OSError):
                     raise _disk_error(planned, failure.cause) from None
             tallies = {todo[place].index: t for place, t in (step.reported | step.finished).items()}
             yield tallies, [todo[place] for place in failed]

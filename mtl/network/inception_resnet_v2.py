@@ -86,7 +86,7 @@ class InceptionResNetV2(ConvolutionalBody):
     ):
         check_width(width, WIDTHS)
         self.remat = remat
-        self.features = round(FEATURES * width)
+        self.features = narrowed(FEATURES, width)
 
         def block(
             chains: list[list[ConvUnit]], mixed: int, channels: int, scale: float, relu: bool = True

@@ -153,7 +153,7 @@ class ConvolutionalBody(nnx.Module):
     """The convolutional part of a network; a network's module says in `maps` what it does.
 
     The features are the average of the last layer. A body is made with the keywords `width`,
-    `momentum`, `dtype`, `remat` and `rngs`, as `mtl.network.networks.Network.build` explains them.
+    `momentum`, `dtype`, `remat` and `rngs`, as `mtl.network.networks.Body` is called.
     """
 
     features: int

@@ -203,7 +203,6 @@ def mtl_loss(predicted: Float[Array, "n k"], target: Float[Array, "n k"]) -> Flo
 Weights = dict[str, jax.Array]
 
 
-@lru_cache(maxsize=8)
 def functional_model(config: ModelConfig, body: Body | None = None) -> "Functional":
     """Return the model as pure functions; laying it out takes seconds, so it is done once.
 
@@ -211,6 +210,11 @@ def functional_model(config: ModelConfig, body: Body | None = None) -> "Function
         config: what the model is.
         body: makes the convolutional part, in the place of the network's own.
     """
+    return _laid_out(config, body or config.row.build)
+
+
+@lru_cache(maxsize=8)
+def _laid_out(config: ModelConfig, body: Body) -> "Functional":
     return Functional(config, body)
 
 

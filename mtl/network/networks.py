@@ -18,8 +18,8 @@ from mtl.network.layers import WIDTHS
 from mtl.network.resnet import ResNet
 from mtl.runtime.files import InputError
 
-# Makes the convolutional part: called with `width`, `momentum` and `rngs`, in training also with
-# `dtype` and `remat`. The module is, or behaves like, a `mtl.network.layers.ConvolutionalBody`.
+# Makes the convolutional part: called with `width`, `momentum` and `rngs`, and with `dtype` and
+# `remat` in a run that sets one. It is, or behaves like, a `mtl.network.layers.ConvolutionalBody`.
 Body = Callable[..., nnx.Module]
 
 DEFAULT = "inception_resnet_v2"  # the paper's; model folders older than the table do not name it
@@ -102,5 +102,7 @@ def find_network(name: str) -> Network:
         InputError: there is none of this name.
     """
     if name not in NETWORKS:
-        raise InputError(f"network {name}: is not one of {', '.join(NETWORKS)}")
+        raise InputError(
+            f"network {name}: is not one of {', '.join(NETWORKS)}; choose with --network"
+        )
     return NETWORKS[name]

@@ -72,7 +72,7 @@ def import_published(config: ImportConfig, *, progress: bool = False) -> Importe
     images, rejected = finish(
         config.out,
         planned,
-        [_finished(planned, shard) for shard in planned.shards],
+        [done[s.index] if s.index in done else _finished(planned, s) for s in planned.shards],
         source=config.distorted,
         description=_description(planned),
         license=config.license,

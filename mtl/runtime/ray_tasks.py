@@ -41,15 +41,15 @@ class Workers:
 class Failure:
     """State why a task has no result."""
 
-    error: Exception
+    error: Any
     """What the task raised, or how its worker was lost at the last try."""
     lost: bool
     """Whether the worker was lost."""
 
     @property
     def cause(self) -> BaseException:
-        """Return what the task itself raised, without Ray's wrapping."""
-        return getattr(self.error, "cause", None) or self.error
+        """Return what the task itself raised, without Ray's wrapping; not of lost workers."""
+        return self.error.cause
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from contextlib import closing
 
 from mtl.network.model import Functional, ModelConfig, functional_model
-from mtl.network.networks import Body, find_network
+from mtl.network.networks import Body
 from mtl.network.weights import fresh_weights
 from mtl.runtime.files import InputError
 from mtl.runtime.progress import say, stage
@@ -69,9 +69,7 @@ def build_network(
         settings: of the run.
         body: makes its convolutional part, in the place of the network's own.
     """
-    return functional_model(
-        model, computing_as(settings, body or find_network(model.network).build)
-    )
+    return functional_model(model, computing_as(settings, body or model.row.build))
 
 
 def continued(

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from fr_metrics import METRICS
 from mtl.network.layers import BATCH_NORM_MOMENTUM
 from mtl.network.networks import DEFAULT, find_network
+from mtl.runtime import claims
 from mtl.runtime.files import InputError
 from mtl.training.run_folder import CONFIG_FILE
 from mtl.training.settings import check_settings, run_settings
@@ -136,8 +137,7 @@ def differing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
     """
     # A cosine that ends later falls more slowly from the first step on.
     free = [n for n in FREE if n != "epochs" or ours["schedule"] == "constant"]
-    theirs = {"network": DEFAULT, **theirs}
-    return [name for name in ours if name not in free and theirs[name] != ours[name]]
+    return claims.differing({"network": DEFAULT, **theirs}, ours, free)
 
 
 def chosen_tasks(config: TrainConfig, scored: Sequence[str]) -> tuple[str, ...]:

@@ -2,12 +2,7 @@
 
 DeepFL-IQA, arXiv:2001.08113, sections IV-B and V-B: equal weights, mean squared error on
 histogram-equalised scores, Adam (beta1 0.9, beta2 0.999) at 1e-4, batches of 64, 10 epochs, the
-epoch with the smallest validation loss kept.
-
-    RUN/config.json log.csv learning.png tensorboard/ checkpoints/ model/
-
-`model/` is the self-contained export of the best epoch so far; `checkpoints/` is what a stopped run
-continues from, at the step where it stopped. A file RUN/stop, made by anyone, stops the run.
+epoch with the smallest validation loss kept. `mtl.training.run_folder` lists the files of a run.
 """
 
 from collections.abc import Mapping

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mtl.network.layers import BATCH_NORM_MOMENTUM
+from mtl.network.networks import DEFAULT
+from mtl.runtime import claims
 from mtl.runtime.tables.columns import HigherIs
 from mtl.training.settings import RunSettings, run_settings
 
@@ -102,7 +104,7 @@ def differing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
         "head": "koncept",
         "columns": [],
         "higher_is": None,
-        "network": None,
     }
-    theirs = {**defaults, **theirs}
-    return [name for name in ours if name not in FREE and theirs[name] != ours[name]]
+    # Not given, the paper's is meant; which network a model folder holds follows from its digest.
+    theirs = {**defaults, **theirs, "network": theirs.get("network") or DEFAULT}
+    return claims.differing(theirs, {**ours, "network": ours["network"] or DEFAULT}, FREE)

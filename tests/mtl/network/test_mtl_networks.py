@@ -303,4 +303,5 @@ def test_runs_that_do_not_name_a_network_continue(scored, tmp_path):
     tuning = as_json(FinetuneConfig(Path("r.csv"), "random", Path("out")))
     older = {name: value for name, value in tuning.items() if name != "network"}
     assert differing(tuning, older) == []
+    assert differing({**tuning, "network": DEFAULT}, older) == []
     assert differing({**tuning, "network": "resnet50"}, older) == ["network"]
