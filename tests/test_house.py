@@ -19,7 +19,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 # Modules of a package at most. In the others a row of the paper's tables, or a command, is one.
 LARGEST_ROOM = 13
-ONE_MODULE_PER_ROW = ("distortions", "fr_metrics", "deepfl.commands")
+ONE_MODULE_PER_ROW = ("distortions", "fr_metrics", "mtl.network", "deepfl.commands")
 
 MOST_PARAMETERS = 8
 

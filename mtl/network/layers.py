@@ -3,7 +3,7 @@
 All layers work on a `mtl.network.maps.Map`, so that pictures of several sizes can share a batch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -12,7 +12,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from mtl.network.maps import Map, sizes_after
+from mtl.network.maps import Map, Sides, both_sides, sizes_after
 
 RGB = 3
 # Shares of every layer's channels, which are multiples of 16 in the published networks: the width
@@ -37,6 +37,8 @@ class UnitStyle:
     """Give the normalisation a scale beside its bias."""
     epsilon: float = BATCH_NORM_EPSILON
     """Added to the variance before its root is taken."""
+    activation: Callable[[Array], Array] = nnx.relu
+    """After the normalisation."""
 
 
 class BatchNorm(nnx.Module):
@@ -79,13 +81,13 @@ class BatchNorm(nnx.Module):
 
 
 class ConvUnit(nnx.Module):
-    """Convolution, batch normalisation and ReLU.
+    """Convolution, batch normalisation and an activation.
 
     Args:
         channels: of input and output.
         kernel: height and width.
         stride: in both directions.
-        padding: "SAME", "VALID", or places of zeros on each side.
+        padding: "SAME", "VALID", or places of zeros on each side, or before and after.
         momentum: of the running statistics.
         dtype: of the convolution.
         rngs: random streams.
@@ -98,7 +100,7 @@ class ConvUnit(nnx.Module):
         kernel: Size,
         *,
         stride: int = 1,
-        padding: str | int = "SAME",
+        padding: str | Sides = "SAME",
         momentum: float,
         dtype: DTypeLike,
         rngs: nnx.Rngs,
@@ -107,11 +109,12 @@ class ConvUnit(nnx.Module):
         kernel = (kernel, kernel) if isinstance(kernel, int) else kernel
         self.kernel, self.stride = kernel, stride
         self.padding = 0 if padding == "VALID" else padding
+        self.activation = style.activation
         self.conv = nnx.Conv(
             *channels,
             kernel,
             strides=stride,
-            padding=[(padding, padding)] * 2 if isinstance(padding, int) else padding,
+            padding=padding if isinstance(padding, str) else [both_sides(padding)] * 2,
             use_bias=style.bias,
             dtype=dtype,
             rngs=rngs,
@@ -128,20 +131,20 @@ class ConvUnit(nnx.Module):
         return y if self.norm is None else self.norm(y)
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c2"]:
-        """Convolve, normalise, rectify."""
-        return nnx.relu(self.linear(x))
+        """Convolve, normalise, activate."""
+        return self.activation(self.linear(x))
 
-    def on(self, x: Map, *, relu: bool = True) -> Map:
-        """Convolve, normalise, and rectify if wanted, pictures of several sizes on one canvas.
+    def on(self, x: Map, *, activate: bool = True) -> Map:
+        """Convolve, normalise, and activate if wanted, pictures of several sizes on one canvas.
 
         Raises:
             ValueError: the padding is "SAME" and there is a stride, so that the grid depends on a
                 picture's size.
         """
-        apply = self if relu else self.linear
-        if self.padding != "SAME":
+        apply = self if activate else self.linear
+        if not isinstance(self.padding, str):
             values = x.cut_out() if self.padding else x.values
-            sizes = sizes_after(x.sizes, self.kernel, self.stride, int(self.padding))
+            sizes = sizes_after(x.sizes, self.kernel, self.stride, self.padding)
             return Map(apply(values), sizes)
         if self.stride > 1 and x.sizes is not None:
             raise ValueError("a padded convolution with a stride has no common grid for all sizes")

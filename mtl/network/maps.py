@@ -43,8 +43,17 @@ class Map(NamedTuple):
         return self.cut_out().sum(axis=(1, 2), dtype=jnp.float32) / places
 
 
+Sides = int | tuple[int, int]
+"""Places of zeros on each side, or before and after, the same for rows and columns."""
+
+
+def both_sides(padding: Sides) -> tuple[int, int]:
+    """Return the places before and after."""
+    return (padding, padding) if isinstance(padding, int) else padding
+
+
 def sizes_after(
-    sizes: Int[Array, "n 2"] | None, kernel: tuple[int, int], stride: int, padding: int = 0
+    sizes: Int[Array, "n 2"] | None, kernel: tuple[int, int], stride: int, padding: Sides = 0
 ) -> Int[Array, "n 2"] | None:
     """Return the sizes of what a convolution or pool makes of pictures of these sizes.
 
@@ -52,23 +61,31 @@ def sizes_after(
         sizes: (height, width) of each picture; None stays None.
         kernel: (height, width).
         stride: in both directions.
-        padding: places added on each side.
+        padding: places added.
     """
-    return None if sizes is None else (sizes + 2 * padding - jnp.asarray(kernel)) // stride + 1
+    if sizes is None:
+        return None
+    return (sizes + sum(both_sides(padding)) - jnp.asarray(kernel)) // stride + 1
 
 
-def max_pool(x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c"]:
-    """3×3 maximum, stride 2, no padding."""
-    return nnx.max_pool(x, (3, 3), (2, 2), "VALID")
+def max_pool(x: Float[Array, "n h w c"], window: int = 3) -> Float[Array, "n h2 w2 c"]:
+    """Maximum of `window` × `window` places, stride 2, no padding."""
+    return nnx.max_pool(x, (window, window), (2, 2), "VALID")
 
 
-def max_pool_on(x: Map, padding: int = 0) -> Map:
-    """The same for pictures of several sizes on one canvas, with zeros on each side if wanted."""
+def max_pool_on(x: Map, window: int = 3, *, padding: Sides = 0) -> Map:
+    """The same for pictures of several sizes on one canvas, with zeros around them if wanted.
+
+    Args:
+        x: activations.
+        window: places of a side.
+        padding: zeros on each side, or before and after.
+    """
     values = x.values
     if padding:
-        sides = (padding, padding)
+        sides = both_sides(padding)
         values = jnp.pad(x.cut_out(), ((0, 0), sides, sides, (0, 0)))
-    return Map(max_pool(values), sizes_after(x.sizes, (3, 3), 2, padding))
+    return Map(max_pool(values, window), sizes_after(x.sizes, (window, window), 2, padding))
 
 
 def average_pool(x: Map) -> Map:

@@ -74,8 +74,8 @@ class Bottleneck(nnx.Module):
     def __call__(self, x: Map) -> Map:
         """Return the block's output."""
         first, second, third = self.units
-        y = third.on(second.on(first.on(x)), relu=False)
-        kept = x if self.shortcut is None else self.shortcut.on(x, relu=False)
+        y = third.on(second.on(first.on(x)), activate=False)
+        kept = x if self.shortcut is None else self.shortcut.on(x, activate=False)
         return Map(nnx.relu(kept.values + y.values), y.sizes)
 
 

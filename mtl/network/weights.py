@@ -26,6 +26,7 @@ MODEL_FILE, WEIGHTS_FILE, EQUALIZATION_FILE = "model.json", "weights.npz", "equa
 FORMAT = 1  # of model.json
 FOLDER = "model"  # inside a training run
 INCLUDED = "deepfl-small"  # the model that comes with the program, see its MODEL_CARD.md
+DEPTHWISE = "depthwise/kernel"  # how the names of such kernels end
 IMAGENET = "imagenet"  # what users call the body with Keras' ImageNet weights
 
 HINT = (
@@ -47,7 +48,9 @@ def fresh_weights(functional: Functional, seed: int) -> dict[str, np.ndarray]:
         rng = np.random.default_rng([seed, number])
         kind = name.rsplit("/", 1)[-1]
         if kind == "kernel":
-            fan_in, fan_out = int(np.prod(shape[:-1])), int(np.prod(shape[:-2])) * shape[-1]
+            # Each output of a depthwise convolution sees one channel.
+            ends = (1, 1) if name.endswith(DEPTHWISE) else shape[-2:]
+            fan_in, fan_out = (int(np.prod((*shape[:-2], end))) for end in ends)
             if not name.startswith("body/"):
                 values = rng.standard_normal(shape, np.float32) * np.float32(np.sqrt(2 / fan_in))
             else:
