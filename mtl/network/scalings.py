@@ -50,5 +50,9 @@ SCALINGS: Mapping[str, Scaling] = MappingProxyType(
             "as Keras' preprocess_input gives them for networks from Caffe",
             bgr=True,
         ),
+        # MEAN_RGB and STDDEV_RGB of Google's efficientnet/lite/efficientnet_lite_builder.py.
+        "efficientnet_lite": Scaling(
+            127.0, 128.0, "(x - 127)/128", "as EfficientNet-Lite's authors give them"
+        ),
     }
 )
