@@ -9,9 +9,9 @@ and the values:
     of each storage its length, 8 bytes, and its values, all of them little-endian
 
 A pickle is a program for a small machine, and can call any function of Python. This module has a
-machine of its own, which knows the 33 instructions that a dictionary of tensors needs and refuses
-all others. Its five names stand for what is below, never for something imported. Before any array
-is made, each length is compared with the file's, and each tensor with its storage.
+machine of its own, which knows the 32 instructions that a dictionary of tensors needs and refuses
+all others. The eight names that it accepts stand for what is below, never for something imported.
+Before any array is made, each length is compared with the file's, and each tensor with its storage.
 """
 
 import io
@@ -31,6 +31,7 @@ VERSION = 1001  # of the layout
 ZIP = b"PK\x03\x04"  # how files of the newer layout begin
 MOST_INSTRUCTIONS = 1_000_000  # of a pickle; a tensor takes about 40
 MOST_DIMENSIONS = 8
+MOST_BYTES = 2**32  # of a file, which is read whole; VGG19's have 0.6 GB
 SHOWN = 60  # characters of what a file says that a message repeats
 
 # Values of the storages that are read, by PyTorch's names.
@@ -94,6 +95,9 @@ def read_torch_file(path: Path) -> dict[str, np.ndarray]:
             tensors. Nothing in it was executed.
     """
     try:
+        if not path.is_file() or path.stat().st_size > MOST_BYTES:
+            why = "is not a file" if path.exists() else "no such file"
+            raise InputError(f"{path}: {why} of weights; give a .pth file")
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); give a .pth file") from error
@@ -143,6 +147,8 @@ def _tensors(value: Any) -> dict[str, _Tensor]:
                 f"holds {_shown(found)} under {_shown(name)}, not a tensor; save the model's"
                 " state_dict() alone"
             )
+        if not isinstance(name, str):
+            raise _Refused(f"names a tensor {_shown(name)}; save the model's state_dict()")
     return value
 
 
@@ -267,8 +273,8 @@ class _Machine:
         if not isinstance(target, dict) or len(values) % 2:
             raise ValueError(f"items are set in {_shown(target)}")
         for name, value in zip(names, values[1::2], strict=True):
-            # Other keys could be nested deeply enough for their hash to overflow the stack.
-            if not isinstance(name, str) or name in target:
+            # A tuple could be nested deeply enough for its hash to overflow the stack.
+            if type(name) not in (str, int) or name in target:
                 raise ValueError(f"{_shown(name)} is not a new name")
             target[name] = value
 
