@@ -104,6 +104,19 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
                 keras=vgg16.KERAS,
                 reference="Simonyan, Zisserman, ICLR 2015, arXiv:1409.1556",
             ),
+            Network(
+                name="resnet101",
+                title="ResNet-101",
+                build=partial(ResNet, resnet.RESNET101),
+                blocks=resnet.resnet_blocks(resnet.RESNET101),
+                features=resnet.FEATURES,
+                smallest_side=resnet.SMALLEST_SIDE,
+                # Held where ResNet-50 holds it, beside twice as many weights.
+                bytes_per_pixel=500,
+                scaling="caffe",
+                keras=resnet.KERAS101,
+                reference="He et al., CVPR 2016, arXiv:1512.03385",
+            ),
         )
     }
 )
