@@ -142,6 +142,8 @@ class MTLModel(nnx.Module):
     def __init__(self, config: ModelConfig, *, body: Body | None = None, rngs: nnx.Rngs):
         body = body or config.row.build
         self.body: Any = body(width=config.width, momentum=config.momentum, rngs=rngs)
+        # Bodies without leave the heads their keys, so that older runs continue bit for bit.
+        self.dropout = nnx.Dropout(self.body.dropout) if self.body.dropout else None
         self.heads = nnx.Dict(
             {metric: Head(self.body.features, rngs=rngs) for metric in config.metrics}
         )
@@ -179,6 +181,8 @@ class MTLModel(nnx.Module):
         if not self.metrics and self.opinion is None:
             raise ValueError("the model is a body without heads; it gives features only")
         features, _ = self.body(self.scaled(images))
+        if self.dropout is not None:
+            features = self.dropout(features, rngs=keys())
         return self.heads_of(features, keys)
 
     def heads_of(self, features: Float[Array, "n f"], keys: Keys = no_key) -> Float[Array, "n k"]:
