@@ -11,7 +11,8 @@ from types import MappingProxyType
 
 from flax import nnx
 
-from mtl.network import inception_resnet_v2, resnet
+from mtl.network import cnniqa, inception_resnet_v2, resnet
+from mtl.network.cnniqa import CNNIQA
 from mtl.network.inception_resnet_v2 import InceptionResNetV2
 from mtl.network.keras_weights import KerasWeights
 from mtl.network.layers import WIDTHS
@@ -89,6 +90,19 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
                 scaling="caffe",
                 keras=resnet.KERAS50,
                 reference="He et al., CVPR 2016, arXiv:1512.03385",
+            ),
+            Network(
+                name="cnniqa",
+                title="CNNIQA",
+                build=CNNIQA,
+                blocks=cnniqa.BLOCKS,
+                features=cnniqa.FEATURES,
+                smallest_side=cnniqa.SMALLEST_SIDE,
+                bytes_per_pixel=100,
+                scaling="zero_to_255",
+                keras=None,
+                reference="Kang et al., CVPR 2014, doi:10.1109/CVPR.2014.224",
+                widths=cnniqa.WIDTHS,
             ),
         )
     }

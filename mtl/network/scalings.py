@@ -50,5 +50,6 @@ SCALINGS: Mapping[str, Scaling] = MappingProxyType(
             "as Keras' preprocess_input gives them for networks from Caffe",
             bgr=True,
         ),
+        "zero_to_255": Scaling(0.0, 1.0, "x", "for networks that normalise pixels themselves"),
     }
 )

@@ -91,7 +91,7 @@ def test_pixels_are_scaled_as_the_weights_expect(weights):
         functional = Functional(ModelConfig(("ssim", "gmsd"), scaling))
         model = functional.model(weights)
         assert np.allclose(np.ravel(model.scaled(jnp.asarray(pixels))), expected)
-    assert set(SCALINGS) == {"minus_one_to_one", "zero_to_one", "caffe"}
+    assert set(SCALINGS) == {"minus_one_to_one", "zero_to_one", "caffe", "zero_to_255"}
 
 
 def test_small_images_are_refused(functional, weights):
