@@ -11,12 +11,13 @@ from types import MappingProxyType
 
 from flax import nnx
 
-from mtl.network import cnniqa, inception_resnet_v2, resnet
+from mtl.network import cnniqa, inception_resnet_v2, resnet, vgg16
 from mtl.network.cnniqa import CNNIQA
 from mtl.network.inception_resnet_v2 import InceptionResNetV2
 from mtl.network.keras_weights import KerasWeights
 from mtl.network.layers import WIDTHS
 from mtl.network.resnet import ResNet
+from mtl.network.vgg16 import VGG16
 from mtl.runtime.files import InputError
 
 # Makes the convolutional part: called with `width`, `momentum` and `rngs`, and with `dtype` and
@@ -89,6 +90,32 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
                 bytes_per_pixel=350,
                 scaling="caffe",
                 keras=resnet.KERAS50,
+                reference="He et al., CVPR 2016, arXiv:1512.03385",
+            ),
+            Network(
+                name="vgg16",
+                title="VGG16",
+                build=VGG16,
+                blocks=vgg16.BLOCKS,
+                features=vgg16.FEATURES,
+                smallest_side=vgg16.SMALLEST_SIDE,
+                # Where the second convolution's input, padded, and output are held.
+                bytes_per_pixel=1000,
+                scaling="caffe",
+                keras=vgg16.KERAS,
+                reference="Simonyan, Zisserman, ICLR 2015, arXiv:1409.1556",
+            ),
+            Network(
+                name="resnet101",
+                title="ResNet-101",
+                build=partial(ResNet, resnet.RESNET101),
+                blocks=resnet.resnet_blocks(resnet.RESNET101),
+                features=resnet.FEATURES,
+                smallest_side=resnet.SMALLEST_SIDE,
+                # Held where ResNet-50 holds it, beside twice as many weights.
+                bytes_per_pixel=500,
+                scaling="caffe",
+                keras=resnet.KERAS101,
                 reference="He et al., CVPR 2016, arXiv:1512.03385",
             ),
             Network(

@@ -5,9 +5,10 @@ table 1. As in Keras, the stride of a stage is in the first 1×1 convolution of 
 convolutions have a bias, and the ImageNet weights are the authors' own from Caffe. NHWC.
 
 The MLSP blocks are the outputs of the residual blocks after addition and ReLU, by Keras' names: for
-ResNet-50 sixteen blocks of 3·256 + 4·512 + 6·1024 + 3·2048 = 15,104 channels. They are what the
-next block sees, shortcut included; InceptionResNetV2's residual blocks give their branches instead,
-as the paper of MLSP has them, which ResNet's bottlenecks have no counterpart of.
+ResNet-50 sixteen blocks of 3·256 + 4·512 + 6·1024 + 3·2048 = 15,104 channels, for ResNet-101 33
+blocks with 23 of 1024 in the place of 6, 32,512 channels. They are what the next block sees,
+shortcut included; InceptionResNetV2's residual blocks give their branches instead, as the paper of
+MLSP has them, which ResNet's bottlenecks have no counterpart of.
 
 The padding before a stride is explicit and on both sides, so a layer's grid does not depend on the
 picture's size and pictures of several sizes can share a canvas (`mtl.network.maps`).
@@ -35,7 +36,9 @@ from mtl.network.layers import (
 )
 from mtl.network.maps import Map, max_pool_on
 
-RESNET50 = (3, 4, 6, 3)  # residual blocks of each stage, table 1 of the paper
+# Residual blocks of each stage, table 1 of the paper.
+RESNET50 = (3, 4, 6, 3)
+RESNET101 = (3, 4, 23, 3)
 
 STEM = 64  # channels of the first convolution
 INNER = (64, 128, 256, 512)  # channels inside the blocks of each stage
@@ -203,4 +206,9 @@ KERAS50 = keras_weights(
     "resnet50",
     RESNET50,
     ("2cb95161c43110f7111970584f804107", "4d473c1dd8becc155b73f8504c6f6626"),
+)
+KERAS101 = keras_weights(
+    "resnet101",
+    RESNET101,
+    ("f1aeb4b969a6efcfb50fad2f0c20cfc5", "88cf7a10940856eca736dc7b7e228a21"),
 )

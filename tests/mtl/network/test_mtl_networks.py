@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from keras_parity import application
 from small_network import small_run
 
 from fr_metrics import HistogramEqualization
@@ -151,6 +152,16 @@ def test_pixels_are_scaled_into_a_range_around_zero(row):
     black, white = SCALINGS[row.scaling](pixels)[:, 0, 0]
     assert (black <= 0).all() and (white > 0.9).all() and np.isfinite(black).all()
     assert ModelConfig((), network=row.name).scaling == row.scaling
+
+
+@pytest.mark.parametrize("name", [name for name, row in NETWORKS.items() if row.keras])
+def test_pixels_are_scaled_as_keras_scales_them(name, sample):
+    row = NETWORKS[name]
+    photo = sample["coffee"][None, :40, :50]
+    expected = np.asarray(application(row)[1](photo.astype(np.float32)))
+    for found in (SCALINGS[row.scaling](photo), SCALINGS[row.scaling](jnp.asarray(photo))):
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @ROWS
