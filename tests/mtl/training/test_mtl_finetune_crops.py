@@ -129,6 +129,12 @@ def test_deeprn_alone_means_its_network_and_its_loss(tmp_path):
     of_a_folder = FinetuneConfig(Path("r.csv"), "run", tmp_path, head="deeprn")
     assert completed(of_a_folder).network is None  # it has its own
 
+    opinion = Opinion(5, 1, 5, None, "r.csv", pooling="spp")
+    shapes = functional_model(ModelConfig((), opinion=opinion, network=DEEPRN_NETWORK)).shapes
+    assert shapes["opinion/hidden/0/kernel"] == (14 * 2048, 2048)
+    blocks = {name.split("/")[3] for name in shapes if name.startswith("body/stages/2/")}
+    assert len(blocks) == 23  # of the third stage of 101 layers
+
 
 def test_models_older_than_pooling_average_the_picture(tmp_path):
     for pooling, length in (("spp", 14 * 400), ("gap", 400)):
