@@ -10,25 +10,22 @@
 - `spp`: the same averaged over grids of 1×1, 2×2 and 3×3 ("spatial pyramid pooling, with average
   pooling and sizes 1, 2, 3", table 5): 21,504 numbers, the grids in this order, each row by row.
 
-Cell i of k covers the places floor(i·h/k) ... ceil((i+1)·h/k) - 1 of h, so that cells share a place
-where the size does not divide (adaptive average pooling). The lengths are those of
-InceptionResNetV2 at its full width; `feature_shape` has those of any network.
+The grids are those of `mtl.network.maps`. The lengths are those of InceptionResNetV2 at its full
+width; `feature_shape` has those of any network.
 """
 
 from collections.abc import Mapping
 from typing import Literal
 
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
-from mtl.network.maps import Map
+from mtl.network.maps import PYRAMID_CELLS, Map, grid_means, pyramid_means
 from mtl.network.networks import DEFAULT, NETWORKS, Network
 
 Kind = Literal["mlsp", "gap", "spp", "mlsp-wide"]
 
 WIDE = 5  # cells a side of the wide MLSP features
-PYRAMID = (1, 2, 3)  # cells a side of the grids of spatial pyramid pooling
 
 
 def feature_shape(
@@ -45,7 +42,7 @@ def feature_shape(
     return {
         "mlsp": (length,),
         "gap": (last,),
-        "spp": (last * sum(k * k for k in PYRAMID),),
+        "spp": (last * PYRAMID_CELLS,),
         "mlsp-wide": (WIDE, WIDE, length),
     }[kind]
 
@@ -64,25 +61,4 @@ def pooled(kind: Kind, last: Map, blocks: Mapping[str, Map]) -> Float[Array, "n 
         return jnp.concatenate([grid_means(block, WIDE) for block in blocks.values()], axis=-1)
     if kind == "gap":
         return last.mean()
-    grids = [grid_means(last, k) for k in PYRAMID]
-    return jnp.concatenate([grid.reshape(len(grid), -1) for grid in grids], axis=1)
-
-
-def grid_means(x: Map, cells: int) -> Float[Array, "n k k c"]:
-    """Averages over a grid of `cells` × `cells` that spans each picture."""
-    n, h, w, _ = x.values.shape
-    sizes = jnp.full((n, 2), jnp.array([h, w])) if x.sizes is None else x.sizes
-    rows, columns = _shares(sizes[:, 0], h, cells), _shares(sizes[:, 1], w, cells)
-    exact = jax.lax.Precision.HIGHEST
-    lines = jnp.einsum("nih,nhwc->niwc", rows, x.cut_out(), precision=exact)
-    return jnp.einsum("njw,niwc->nijc", columns, lines, precision=exact)
-
-
-def _shares(sizes: Int[Array, " n"], length: int, cells: int) -> Float[Array, "n k s"]:
-    """What each of `length` places counts in each cell's average."""
-    number = jnp.arange(cells)
-    begins = number * sizes[:, None] // cells
-    ends = -((number + 1) * -sizes[:, None] // cells)  # rounded up
-    place = jnp.arange(length)
-    within = (place >= begins[..., None]) & (place < ends[..., None])
-    return within / (ends - begins)[..., None].astype(jnp.float32)
+    return pyramid_means(last)

@@ -81,13 +81,14 @@ class Predictor:
                 " with `deepfl benchmark RATINGS.csv --model ...`"
             )
         self._features: Kind = "mlsp" if quality is None else quality.features
-        kinds: tuple[Kind, ...] = (self._features, "mlsp") if explain else (self._features,)
+        kinds: list[Kind] = [self._features, self.model.config.pooling]
+        kinds += ["mlsp"] if explain else []
         self._weights = on_device(self.model)
         self._describe = describer(self.model, self._weights, kinds)
 
         @jax.jit
-        def heads(weights, pooled_feature):
-            return self.model.functional.model(weights).heads_of(pooled_feature)
+        def heads(weights, features):
+            return self.model.functional.model(weights).heads_of(features)
 
         self._heads = heads
 
@@ -133,7 +134,7 @@ class Predictor:
         batch, sizes = on_canvas(images, canvas, rows)
         described = self._describe(batch, sizes)
         features = jax.device_get(described)
-        outputs = jax.device_get(self._heads(self._weights, described["gap"]))
+        outputs = jax.device_get(self._heads(self._weights, described[self.model.config.pooling]))
         outputs = np.asarray(outputs[: len(images)], np.float64)
         features = {kind: found[: len(images)] for kind, found in features.items()}
         qualities, scores = self._qualities(features, outputs)
@@ -158,7 +159,9 @@ class Predictor:
                 {f"p{n}": p for n, p in enumerate(row, 1)} for row in shares
             ]
         equalization = self.model.equalization
-        heads = dict(zip(self.model.config.metrics, outputs.T, strict=True))
+        heads: dict[str, np.ndarray] = {}  # a head for opinions gives way to the regressor
+        if self.model.config.opinion is None:
+            heads = dict(zip(self.model.config.metrics, outputs.T, strict=True))
         if equalization is None:
             scores = heads
         else:

@@ -161,6 +161,8 @@ class ConvolutionalBody(nnx.Module):
 
     features: int
     """Length of the features."""
+    dropout: float = 0.0
+    """Share of the features that training drops before any head."""
 
     def maps(
         self, images: Float[Array, "n h w 3"], sizes: Int[Array, "n 2"] | None = None

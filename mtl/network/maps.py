@@ -102,3 +102,41 @@ def average_pool(x: Map) -> Map:
     nine = (1, 3, 3, 1), (1, 1, 1, 1), "SAME"
     total = jax.lax.reduce_window(x.cut_out(), 0.0, jax.lax.add, *nine)
     return Map(total / count.astype(total.dtype), x.sizes)
+
+
+PYRAMID = (1, 2, 3)  # cells a side of the grids of spatial pyramid pooling; KonIQ-10k, table 5
+PYRAMID_CELLS = sum(cells * cells for cells in PYRAMID)
+
+
+def pyramid_means(x: Map) -> Float[Array, "n p"]:
+    """Averages over grids of 1×1, 2×2 and 3×3 of each picture, in this order, each row by row.
+
+    KonIQ-10k, doi:10.1109/TIP.2020.2967829, table 5: "spatial pyramid pooling, with average pooling
+    and sizes 1, 2, 3". PYRAMID_CELLS numbers for each channel.
+    """
+    grids = [grid_means(x, cells) for cells in PYRAMID]
+    return jnp.concatenate([grid.reshape(len(grid), -1) for grid in grids], axis=1)
+
+
+def grid_means(x: Map, cells: int) -> Float[Array, "n k k c"]:
+    """Averages over a grid of `cells` × `cells` that spans each picture, in float32.
+
+    Cell i of k covers the places floor(i·h/k) ... ceil((i+1)·h/k) - 1 of h, so that cells share a
+    place where the size does not divide (adaptive average pooling).
+    """
+    n, h, w, _ = x.values.shape
+    sizes = jnp.full((n, 2), jnp.array([h, w])) if x.sizes is None else x.sizes
+    rows, columns = _shares(sizes[:, 0], h, cells), _shares(sizes[:, 1], w, cells)
+    exact = jax.lax.Precision.HIGHEST
+    lines = jnp.einsum("nih,nhwc->niwc", rows, x.cut_out(), precision=exact)
+    return jnp.einsum("njw,niwc->nijc", columns, lines, precision=exact)
+
+
+def _shares(sizes: Int[Array, " n"], length: int, cells: int) -> Float[Array, "n k s"]:
+    """What each of `length` places counts in each cell's average."""
+    number = jnp.arange(cells)
+    begins = number * sizes[:, None] // cells
+    ends = -((number + 1) * -sizes[:, None] // cells)  # rounded up
+    place = jnp.arange(length)
+    within = (place >= begins[..., None]) & (place < ends[..., None])
+    return within / (ends - begins)[..., None].astype(jnp.float32)

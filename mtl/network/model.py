@@ -7,13 +7,18 @@ dropout with rate 0.5, and output with one neuron".
 KonIQ-10k, doi:10.1109/TIP.2020.2967829, section 5.1 and figure 7 (KonCept512): global average
 pooling, FC with 2048, 1024 and 256 units, ReLU and dropout of .25, .25 and .5, then one linear
 output for a score, or five and a soft-max for the distribution of ratings.
+
+DeepRN, Varga, Saupe, Sziranyi, ICME 2018, doi:10.1109/ICME.2018.8486528, as KonIQ-10k's section
+6.2.2 reimplements it in its own framework: the body is pooled over a spatial pyramid of three
+levels. KonIQ-10k does not tell the rest; here the levels and the average are those of its table 5
+(`mtl.network.maps.pyramid_means`), and what follows is KonCept512's.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count, pairwise
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +26,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Num
 
 from mtl.network.layers import BATCH_NORM_MOMENTUM
+from mtl.network.maps import PYRAMID_CELLS, pyramid_means
 from mtl.network.networks import DEFAULT, NETWORKS, Body, Network
 from mtl.network.scalings import SCALINGS
 
@@ -28,6 +34,9 @@ HEAD_UNITS = (512, 256)
 HEAD_DROPOUT = (0.25, 0.5)
 OPINION_UNITS = (2048, 1024, 256)
 OPINION_DROPOUT = (0.25, 0.25, 0.5)
+
+# The last layer averaged over the picture, or over a spatial pyramid.
+Pooling = Literal["gap", "spp"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,8 @@ class Opinion:
     """Whether the distribution is of classes that part `lowest`..`highest` evenly."""
     hidden: bool = True
     """Whether the head has KonCept512's hidden layers, or is one linear layer."""
+    pooling: Pooling = "gap"
+    """Of what the head sees."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +91,11 @@ class ModelConfig:
     def outputs(self) -> int:
         """Numbers per image."""
         return len(self.metrics) if self.opinion is None else self.opinion.outputs
+
+    @property
+    def pooling(self) -> Pooling:
+        """Which features the heads see; `mlsp.features.pooling` calls them the same."""
+        return "gap" if self.opinion is None else self.opinion.pooling
 
 
 Keys = Callable[[], Array | None]
@@ -142,14 +158,18 @@ class MTLModel(nnx.Module):
     def __init__(self, config: ModelConfig, *, body: Body | None = None, rngs: nnx.Rngs):
         body = body or config.row.build
         self.body: Any = body(width=config.width, momentum=config.momentum, rngs=rngs)
+        # Bodies without leave the heads their keys, so that older runs continue bit for bit.
+        self.dropout = nnx.Dropout(self.body.dropout) if self.body.dropout else None
         self.heads = nnx.Dict(
             {metric: Head(self.body.features, rngs=rngs) for metric in config.metrics}
         )
+        self.pooling = config.pooling
+        cells = PYRAMID_CELLS if self.pooling == "spp" else 1
         self.opinion = (
             None
             if config.opinion is None
             else OpinionHead(
-                self.body.features,
+                self.body.features * cells,
                 config.opinion.outputs,
                 hidden=config.opinion.hidden,
                 rngs=rngs,
@@ -178,11 +198,19 @@ class MTLModel(nnx.Module):
         """
         if not self.metrics and self.opinion is None:
             raise ValueError("the model is a body without heads; it gives features only")
-        features, _ = self.body(self.scaled(images))
+        if self.pooling == "spp":
+            features = pyramid_means(self.body.maps(self.scaled(images))[0])
+        else:
+            features, _ = self.body(self.scaled(images))
+        if self.dropout is not None:
+            features = self.dropout(features, rngs=keys())
         return self.heads_of(features, keys)
 
     def heads_of(self, features: Float[Array, "n f"], keys: Keys = no_key) -> Float[Array, "n k"]:
-        """What the heads say of pooled features; no column for a body without heads."""
+        """What the heads say of features, pooled as they need it (`ModelConfig.pooling`).
+
+        No column for a body without heads.
+        """
         if self.opinion is not None:
             return self.opinion(features, keys)
         heads = [self.heads[m](features, keys) for m in self.metrics]

@@ -11,7 +11,8 @@ from types import MappingProxyType
 
 from flax import nnx
 
-from mtl.network import efficientnet_lite, inception_resnet_v2, resnet, vgg16
+from mtl.network import cnniqa, efficientnet_lite, inception_resnet_v2, resnet, vgg16
+from mtl.network.cnniqa import CNNIQA
 from mtl.network.efficientnet_lite import EfficientNetLite0
 from mtl.network.inception_resnet_v2 import InceptionResNetV2
 from mtl.network.keras_weights import KerasWeights
@@ -134,6 +135,19 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
                 scaling="caffe",
                 keras=resnet.KERAS101,
                 reference="He et al., CVPR 2016, arXiv:1512.03385",
+            ),
+            Network(
+                name="cnniqa",
+                title="CNNIQA",
+                build=CNNIQA,
+                blocks=cnniqa.BLOCKS,
+                features=cnniqa.FEATURES,
+                smallest_side=cnniqa.SMALLEST_SIDE,
+                bytes_per_pixel=100,
+                scaling="zero_to_255",
+                keras=None,
+                reference="Kang et al., CVPR 2014, doi:10.1109/CVPR.2014.224",
+                widths=cnniqa.WIDTHS,
             ),
         )
     }

@@ -54,5 +54,6 @@ SCALINGS: Mapping[str, Scaling] = MappingProxyType(
         "efficientnet_lite": Scaling(
             127.0, 128.0, "(x - 127)/128", "as EfficientNet-Lite's authors give them"
         ),
+        "zero_to_255": Scaling(0.0, 1.0, "x", "for networks that normalise pixels themselves"),
     }
 )

@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import numpy as np
 
 from fr_metrics import HistogramEqualization
 from mtl.evaluation.seen import SeenRatings, write_seen
-from mtl.network.model import Functional, ModelConfig, Opinion, functional_model
+from mtl.network.model import Functional, ModelConfig, Opinion, Pooling, functional_model
 from mtl.network.networks import DEFAULT, NETWORKS, Network
 from mtl.network.scalings import SCALINGS
 from mtl.runtime.compilation_cache import user_cache
@@ -238,7 +238,15 @@ def _opinion(fields: Mapping[str, Any] | None) -> Opinion | None:
         str(fields["ratings"]),
         bool(fields.get("classes", False)),
         bool(fields.get("hidden", True)),
+        _pooling(fields.get("pooling", "gap")),
     )
+
+
+def _pooling(name: str) -> Pooling:
+    """Return a way of pooling by its name; ValueError if there is none."""
+    if name not in get_args(Pooling):
+        raise ValueError(f"pooling is {name!r}")
+    return cast(Pooling, name)
 
 
 def _read_weights(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:

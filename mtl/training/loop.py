@@ -222,11 +222,13 @@ class Loop:
 
         `step` is what a stop meanwhile says is saved.
         """
+        batching = self._settings.validation_batching
         if self._evaluate is None:
             with stage("compiling the validation", show=self._progress):
-                self._evaluate = self._programs.validation().compile()
+                size = batching.crop or images.size
+                self._evaluate = self._programs.validation(size).compile()
         predicted, targets = [], []
-        batches = validation_batches(images, self._settings.batching, rows=self._rows)
+        batches = validation_batches(images, batching, rows=self._rows)
         with progress_bar(len(images), what, "img", show=self._progress) as bar:
             for batch in batches:
                 outputs, wanted, request = self._evaluate(

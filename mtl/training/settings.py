@@ -1,7 +1,7 @@
 """The settings that every training run has, whatever it learns."""
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -52,6 +52,8 @@ class RunSettings:
     """Parts a batch is computed in, one after the other; batch statistics are those of a part."""
     crop: tuple[int, int] | None = None
     """Height and width of random training crops; None takes whole images."""
+    whole_validation: bool = False
+    """Validate whole images, not centre crops of the training's size."""
     flip: bool = False
     """Mirror half of the training images."""
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -75,6 +77,11 @@ class RunSettings:
     def batching(self) -> Batching:
         """Return how this run's images become batches."""
         return Batching(self.batch_size, self.crop, self.flip, self.seed, self.loader_workers)
+
+    @property
+    def validation_batching(self) -> Batching:
+        """Return how this run's images become batches when it is judged."""
+        return replace(self.batching, crop=None) if self.whole_validation else self.batching
 
 
 def run_settings(config: Any, **others: Any) -> RunSettings:

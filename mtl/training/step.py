@@ -97,7 +97,7 @@ class Programs:
         settings: of the run.
         functional: the model.
         steps: that the whole run takes.
-        size: height and width of the images.
+        size: height and width of the images that a step learns from.
         placement: where they run.
         loss: (predicted, targets) → mean loss of a batch.
 
@@ -125,9 +125,7 @@ class Programs:
         self._functional = functional
         self._loss = loss
         self._optimizer = make_optimizer(settings, steps)
-        n, k = settings.batch_size, functional.config.outputs
-        batch = [((n, *size, 3), jnp.uint8), ((n, k), jnp.float32), ((placement.devices,), "int32")]
-        self._batch = [jax.ShapeDtypeStruct(s, d, sharding=placement.split) for s, d in batch]
+        self._size = size
 
     @property
     def model(self) -> ModelConfig:
@@ -170,18 +168,29 @@ class Programs:
         key = jax.eval_shape(lambda: jax.random.key(0))
         key = jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=everywhere)
         program = jax.jit(self._step, donate_argnums=0, out_shardings=everywhere)
-        return program.lower(self.layout, key, *self._batch)
+        return program.lower(self.layout, key, *self._batch(self._size))
 
-    def validation(self) -> jax.stages.Lowered:
-        """Lower (weights, images, targets, request) → (outputs, targets, any request)."""
+    def validation(self, size: tuple[int, int]) -> jax.stages.Lowered:
+        """Lower (weights, images, targets, request) → (outputs, targets, any request).
+
+        Args:
+            size: height and width of the images.
+        """
         everywhere = self.placement.everywhere
         program = jax.jit(self._evaluate, out_shardings=everywhere)
-        return program.lower(self.layout.weights, *self._batch)
+        return program.lower(self.layout.weights, *self._batch(size))
 
     def key(self) -> jax.Array:
         """Return the key that every step derives its own from."""
         make = jax.jit(jax.random.key, out_shardings=self.placement.everywhere)
         return make(self._settings.seed)
+
+    def _batch(self, size: tuple[int, int]) -> list[jax.ShapeDtypeStruct]:
+        """Return the shapes, kinds and places of a batch of images of a size."""
+        n, k = self._settings.batch_size, self._functional.config.outputs
+        devices, split = self.placement.devices, self.placement.split
+        batch = [((n, *size, 3), jnp.uint8), ((n, k), jnp.float32), ((devices,), "int32")]
+        return [jax.ShapeDtypeStruct(shape, kind, sharding=split) for shape, kind in batch]
 
     def _initial(self, weights: Weights) -> State:
         parameters, statistics = self._functional.split(weights)

@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from mtl.network.layers import ConvUnit
-from mtl.network.maps import max_pool
+from mtl.network.layers import ConvolutionalBody, ConvUnit
+from mtl.network.maps import Map, max_pool
 from mtl.training.multitask.data import ScoredImages
 from mtl.training.multitask.train import Run, TrainConfig, train
 
@@ -23,7 +23,7 @@ from mtl.training.multitask.train import Run, TrainConfig, train
 SIGNAL, AFTER, MARK = "SMALL_NETWORK_SIGNAL", "SMALL_NETWORK_AFTER", "SMALL_NETWORK_MARK"
 
 
-class SmallBody(nnx.Module):
+class SmallBody(ConvolutionalBody):
     """Two convolution units, with batch normalisation, and the mean over all places."""
 
     features = 8
@@ -33,9 +33,9 @@ class SmallBody(nnx.Module):
         self.first = ConvUnit((3, 4), 3, **settings)
         self.second = ConvUnit((4, self.features), 3, **settings)
 
-    def __call__(self, images: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-        x = self.second(max_pool(self.first(images)))
-        return x.mean(axis=(1, 2), dtype=jnp.float32), {}
+    def maps(self, images, sizes=None) -> tuple[Map, dict[str, Map]]:
+        assert sizes is None  # training alone uses it
+        return Map(self.second(max_pool(self.first(images)))), {}
 
 
 class FatedBody(SmallBody):

@@ -1,17 +1,25 @@
 """The settings of a fine-tuning run, and which of them decide its result."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from mtl.network.layers import BATCH_NORM_MOMENTUM
 from mtl.network.networks import DEFAULT
+from mtl.network.weights import IMAGENET
 from mtl.runtime import claims
 from mtl.runtime.tables.columns import HigherIs
 from mtl.training.settings import RunSettings, run_settings
+from mtl.training.starting_weights import RANDOM
 
+Head = Literal["koncept", "deeprn", "linear"]
 Loss = Literal["mae", "mse", "cross_entropy", "huber", "emd", "plcc", "norm-in-norm", "classes"]
+
+# What --head deeprn means where nothing else is said: DeepRN's network and its loss, Varga, Saupe,
+# Sziranyi, ICME 2018, doi:10.1109/ICME.2018.8486528.
+DEEPRN_NETWORK = "resnet101"
+DEEPRN_LOSS: Loss = "huber"
 
 # What may change between two calls that continue one run.
 FREE = (
@@ -36,11 +44,13 @@ class FinetuneConfig:
     random."""
     out: Path
     """Folder of the run; an unfinished run of the same settings is continued."""
-    loss: Loss = "mse"
+    loss: Loss | None = None
     """Of scores (mae, mse, plcc, norm-in-norm), of distributions, which need counts c1, c2, ...
-    (cross_entropy, huber, emd), or of five classes of scores (classes)."""
-    head: Literal["koncept", "linear"] = "koncept"
-    """On the body's pooled features: KonCept512's FC 2048, 1024 and 256, or one linear layer."""
+    (cross_entropy, huber, emd), or of five classes of scores (classes). mse when not given, with
+    --head deeprn huber."""
+    head: Head = "koncept"
+    """On the body's pooled features: KonCept512's FC 2048, 1024 and 256, or one linear layer; or
+    KonCept512's on a spatial pyramid of the body's last layer, deeprn."""
     balance: Literal["none", "proportion"] = "none"
     """Weigh training pictures by how rare their scores are; classes always does, in its own way."""
     columns: tuple[str, ...] = ()
@@ -57,6 +67,9 @@ class FinetuneConfig:
     """Height and width to resize to, kept in the model; all as they are when not given."""
     batch_size: int = 16
     """Pictures per step, over all devices."""
+    crop: tuple[int, int] | None = None
+    """Height and width of random training crops; whole pictures when not given, as validation and
+    test always have them."""
     flip: bool = False
     """Mirror half of the training pictures."""
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -78,8 +91,24 @@ class FinetuneConfig:
     loader_workers: int = 0
     """Processes that read and decode pictures; 0 uses threads."""
     network: str | None = None
-    """Which network --init imagenet or random means, such as resnet50; the paper's when not given,
-    and any wrong name lists all. Other weights have their own."""
+    """Which network --init imagenet or random means, such as resnet50; any wrong name lists all.
+    When not given KonCept512's, with --head deeprn resnet101. Other weights have their
+    own."""
+
+    @property
+    def chosen_loss(self) -> Loss:
+        """The loss that is given, or that the head means."""
+        if self.loss is not None:
+            return self.loss
+        return DEEPRN_LOSS if self.head == "deeprn" else "mse"
+
+
+def completed(config: FinetuneConfig) -> FinetuneConfig:
+    """Return the run with the loss and the network that its head means where none is given."""
+    network = config.network
+    if config.head == "deeprn" and config.init in (RANDOM, IMAGENET):
+        network = network or DEEPRN_NETWORK
+    return replace(config, loss=config.chosen_loss, network=network)
 
 
 def staged_settings(config: FinetuneConfig) -> RunSettings:
@@ -89,6 +118,7 @@ def staged_settings(config: FinetuneConfig) -> RunSettings:
         epochs=sum(epochs for _, epochs in config.stages),
         learning_rate=config.stages[0][0],
         schedule="stages",
+        whole_validation=True,
     )
 
 
@@ -105,6 +135,7 @@ def differing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
         "head": "koncept",
         "columns": [],
         "higher_is": None,
+        "crop": None,
     }
     # Not given, the paper's is meant; which network a model folder holds follows from its digest.
     theirs = {**defaults, **theirs, "network": theirs.get("network") or DEFAULT}

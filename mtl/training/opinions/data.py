@@ -68,23 +68,22 @@ def open_table(config: FinetuneConfig, smallest_side: int, *, progress: bool = F
     ratings = read_ratings(config.ratings, TableColumns(config.columns, config.higher_is))
     if config.higher_is == "worse" and config.scale is not None:
         config = replace(config, scale=(-config.scale[1], -config.scale[0]))
-    loss, classes = LOSSES[config.loss], config.loss == "classes"
+    name = config.chosen_loss
+    loss, classes = LOSSES[name], name == "classes"
     distributed = loss.outputs > 1 and not classes
     if classes and config.balance != "none":
         raise InputError("--loss classes weighs the classes already; leave --balance out")
     if loss.scale_free and config.batch_size // max(1, config.accumulate) < FEWEST_COMPARED:
         raise InputError(
-            f"--loss {config.loss}: compares the pictures of a batch, or of its --accumulate parts;"
+            f"--loss {name}: compares the pictures of a batch, or of its --accumulate parts;"
             f" each needs at least {FEWEST_COMPARED}"
         )
     if distributed:
         if config.scale is not None:
-            raise InputError(
-                f"--loss {config.loss}: the scale is that of the ratings; leave --scale out"
-            )
+            raise InputError(f"--loss {name}: the scale is that of the ratings; leave --scale out")
         if ratings.distributions is None:
             raise InputError(
-                f"--loss {config.loss}: learns the distribution of the ratings, which a score does"
+                f"--loss {name}: learns the distribution of the ratings, which a score does"
                 f" not tell; {config.ratings} needs {' '.join(COUNTS)}, or use --loss mse"
             )
         ratings = replace(ratings, scores=expected_score(ratings.distributions))
@@ -122,7 +121,8 @@ def open_table(config: FinetuneConfig, smallest_side: int, *, progress: bool = F
             config.size,
             config.ratings.name,
             classes,
-            config.head == "koncept",
+            config.head != "linear",
+            "spp" if config.head == "deeprn" else "gap",
         ),
         ratings,
         Split(*(rows[part] for part in PARTS)),
@@ -149,8 +149,8 @@ def _training_loss(
 
     A picture's weight follows from its target, so that batches need not carry it.
     """
-    function = LOSSES[config.loss].function
-    if config.loss == "classes":
+    function = LOSSES[config.chosen_loss].function
+    if config.chosen_loss == "classes":
         of_class = class_weights(targets.argmax(axis=1)).astype(np.float32)
         return lambda outputs, target: function(outputs, target, target @ of_class)
     if config.balance == "none":

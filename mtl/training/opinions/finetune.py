@@ -11,6 +11,17 @@ trained on ImageNet; (2) a body trained weakly supervised, by `mtl.training.mult
 the head is one linear layer (--head linear). Schemes 3 and 4 are features and a regressor;
 mlsp.evaluation.compare does all.
 
+DeepRN, Varga, Saupe, Sziranyi, ICME 2018, doi:10.1109/ICME.2018.8486528, as KonIQ-10k's section
+6.2.2 reimplements it "in our framework": --head deeprn pools the last layer of ResNet-101 over a
+spatial pyramid of three levels, and learns the distribution of the ratings by the Huber loss with
+delta 1/9. KonIQ-10k does not tell the levels, the kind of pooling, the layers behind it or the
+schedule; here they are its table 5's (averages over grids of 1x1, 2x2 and 3x3), KonCept512's, and
+KonCept512's. Another --network or --loss is taken as given.
+
+CNNIQA, CVPR 2014, doi:10.1109/CVPR.2014.224 (mtl.network.cnniqa), is trained on patches: --crop 32
+32 with --head linear --loss mae. With any network a random crop of each training picture is seen in
+each epoch; validation, test and `deepfl predict` judge whole pictures.
+
 DeepBIQ, arXiv:1602.05531, sections 2.3 and 3.3: --loss classes sorts the scores into five classes
 of equal width, which are learned with cross-entropy and weights against their frequencies; the
 predicted score is here the expectation over the classes' centres. On a scale of 0..100, as there,
@@ -56,7 +67,7 @@ from mtl.runtime.files import InputError, file_digest, write_atomically
 from mtl.runtime.progress import say
 from mtl.runtime.tables.csv_tables import read_table
 from mtl.training.engine import train_for
-from mtl.training.opinions.config import FinetuneConfig, differing, staged_settings
+from mtl.training.opinions.config import FinetuneConfig, completed, differing, staged_settings
 from mtl.training.opinions.data import open_table
 from mtl.training.opinions.objective import PREDICTIONS_FILE, SUMMARY_FILE, OpinionObjective
 from mtl.training.opinions.pictures import check_unseen, look_at_pictures
@@ -110,6 +121,7 @@ def finetune(
     """
     if not config.stages or any(rate <= 0 or epochs < 1 for rate, epochs in config.stages):
         raise InputError("--stages: give a positive learning rate and at least one epoch for each")
+    config = completed(config)
     network = starting_network(config.init, config.network)
     smallest_side = find_network(network).smallest_side
     data = open_table(config, smallest_side, progress=progress)

@@ -86,7 +86,7 @@ class OpinionObjective(Objective):
         slope, offset = self._line(outputs, targets)
         scores, _ = opinion_scores(self._data.opinion, outputs * slope + offset)
         return {
-            "validation_loss": float(LOSSES[self._config.loss].function(outputs, targets)),
+            "validation_loss": float(LOSSES[self._config.chosen_loss].function(outputs, targets)),
             "learning_rate": self._rates[max(start for start in self._rates if start <= epoch)],
             **_agreement(scores, self._data.scores[VALIDATION]),
         }
@@ -126,7 +126,7 @@ class OpinionObjective(Objective):
         best = max(log, key=_rank)  # the first of equals
         summary = {
             "scheme": self._scheme,
-            "loss": self._config.loss,
+            "loss": self._config.chosen_loss,
             "epoch": int(best["epoch"]),
             "images": len(images),
             **_agreement(scores, data.scores[TEST]),
@@ -139,7 +139,7 @@ class OpinionObjective(Objective):
 
     def _line(self, outputs: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
         """Return slope and offset that bring outputs onto the scale of the targets."""
-        if LOSSES[self._config.loss].scale_free:
+        if LOSSES[self._config.chosen_loss].scale_free:
             return line_onto(outputs[:, 0], targets[:, 0])
         return 1.0, 0.0
 

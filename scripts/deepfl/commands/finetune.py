@@ -9,8 +9,10 @@ file's folder.
 Losses of a score: mse, mae, plcc, norm-in-norm; --balance proportion gives rare scores more weight.
 --loss classes is DeepBIQ's: five classes, with --scale 0 100 where scores are 0..100.
 
-KonCept512 is --init imagenet --size 384 512, on a GPU: 70 epochs. A stopped run continues with the
-same command.
+KonCept512 is --init imagenet --size 384 512, on a GPU: 70 epochs. --head deeprn is DeepRN:
+ResNet-101, a spatial pyramid of three levels, and the Huber loss on counts c1, c2, ... CNNIQA is
+--network cnniqa --init random --head linear --loss mae --crop 32 32. A stopped run continues with
+the same command.
 
 Example, small enough for two cores, with rated pictures that `deepfl distort` makes of a folder:
     deepfl distort deepfl-demo/photographs --out rated --type jpeg gaussian_blur

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from mlsp.features import canvases
 from mlsp.features.canvases import batch_size, canvas_for, canvas_side, check_size, on_canvas
-from mlsp.features.pooling import PYRAMID, WIDE, Kind, feature_shape, grid_means, pooled
+from mlsp.features.pooling import WIDE, Kind, feature_shape, pooled
 from mtl.network.inception_resnet_v2 import BLOCKS
-from mtl.network.maps import Map
+from mtl.network.maps import PYRAMID, Map, grid_means
 from mtl.runtime.files import InputError
 from mtl.runtime.memory import free_memory
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from small_network import SmallBody
 
 from fr_metrics import HistogramEqualization
 from mtl.evaluation.correlation import plcc, srocc
@@ -90,7 +91,7 @@ def test_pixels_are_scaled_as_the_weights_expect(weights):
         functional = Functional(ModelConfig(("ssim", "gmsd"), scaling))
         model = functional.model(weights)
         assert np.allclose(np.ravel(model.scaled(jnp.asarray(pixels))), expected)
-    assert set(SCALINGS) == {"minus_one_to_one", "zero_to_one", "caffe"}
+    assert set(SCALINGS) == {"minus_one_to_one", "zero_to_one", "caffe", "zero_to_255"}
 
 
 def test_small_images_are_refused(functional, weights):
@@ -108,6 +109,42 @@ def test_dropout_needs_a_key_and_only_in_training(functional, weights, sample):
     assert np.array_equal(same, b)
     quiet = functional.model(weights).heads["ssim"]
     assert np.array_equal(quiet(features), quiet(features))
+
+
+class Dropping(SmallBody):
+    """Drops a quarter of its features."""
+
+    dropout = 0.25
+
+
+def test_a_body_says_what_training_drops_before_any_head(sample):
+    config = ModelConfig(("ssim", "gmsd"))
+    plain, dropping = (Functional(config, body) for body in (SmallBody, Dropping))
+    assert plain.shapes == dropping.shapes
+    weights = fresh_weights(plain, 0)
+    images = jnp.asarray(np.stack([sample["coffee"][:40, 50 * k : 50 * k + 48] for k in range(6)]))
+    key = jax.random.key(3)
+
+    # The body's share is drawn first, and the heads go on with the keys that follow.
+    keys = dropout_keys(key)
+    model = dropping.model(weights, training=True)
+    features, _ = model.body(model.scaled(images))
+    kept = jax.random.bernoulli(keys(), 1 - Dropping.dropout, features.shape)
+    assert 0 < kept.sum() < kept.size and np.any(np.asarray(features)[~np.asarray(kept)])
+    expected = model.heads_of(jnp.where(kept, features / (1 - Dropping.dropout), 0), keys)
+    found = dropping.model(weights, training=True)(images, dropout_keys(key))
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+    # Without such a share all keys are the heads', as they were.
+    model = plain.model(weights, training=True)
+    features, _ = model.body(model.scaled(images))
+    keys = dropout_keys(key)
+    expected = jnp.stack([model.heads[m](features, keys) for m in config.metrics], axis=1)
+    found = plain.model(weights, training=True)(images, dropout_keys(key))
+    assert np.array_equal(found, expected)
+
+    # In inference nothing is dropped.
+    assert np.array_equal(dropping.model(weights)(images), plain.model(weights)(images))
 
 
 def test_a_model_folder_gives_back_what_was_saved(saved, functional, weights):
