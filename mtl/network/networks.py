@@ -11,10 +11,11 @@ from types import MappingProxyType
 
 from flax import nnx
 
-from mtl.network import inception_resnet_v2, resnet
+from mtl.network import inception_resnet_v2, nasnet_mobile, resnet
 from mtl.network.inception_resnet_v2 import InceptionResNetV2
 from mtl.network.keras_weights import KerasWeights
 from mtl.network.layers import WIDTHS
+from mtl.network.nasnet_mobile import NASNetMobile
 from mtl.network.resnet import ResNet
 from mtl.runtime.files import InputError
 
@@ -89,6 +90,21 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
                 scaling="caffe",
                 keras=resnet.KERAS50,
                 reference="He et al., CVPR 2016, arXiv:1512.03385",
+            ),
+            Network(
+                name="nasnet_mobile",
+                title=nasnet_mobile.TITLE,
+                build=NASNetMobile,
+                blocks=nasnet_mobile.BLOCKS,
+                features=nasnet_mobile.FEATURES,
+                smallest_side=nasnet_mobile.SMALLEST_SIDE,
+                # To be measured.
+                bytes_per_pixel=400,
+                scaling="minus_one_to_one",
+                keras=nasnet_mobile.KERAS,
+                reference="Zoph et al., CVPR 2018, arXiv:1707.07012",
+                widths=nasnet_mobile.WIDTHS,
+                shares_canvas=False,
             ),
         )
     }
