@@ -49,6 +49,16 @@ def convolution(keras: str | int, path: str, *, bias: bool = False) -> KerasLaye
     return KerasLayer(keras, {r: f"{path}/{r}" for r in ("kernel", *(["bias"] if bias else []))})
 
 
+def separable_convolution(keras: str | int, path: str) -> KerasLayer:
+    """Return a separable convolution without bias, our module at `path`.
+
+    Its weights are those of our `mtl.network.depthwise.DepthwiseConv` named depthwise and of our
+    `flax.nnx.Conv` named pointwise.
+    """
+    parts = ("depthwise", "pointwise")
+    return KerasLayer(keras, {f"{part}_kernel": f"{path}/{part}/kernel" for part in parts})
+
+
 def normalisation(keras: str | int, path: str, *, scale: bool = False) -> KerasLayer:
     """Return a normalisation whose weights are those of our `layers.BatchNorm` at `path`."""
     ours = {"beta": "bias", "moving_mean": "mean", "moving_variance": "var"}

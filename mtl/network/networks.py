@@ -11,12 +11,13 @@ from types import MappingProxyType
 
 from flax import nnx
 
-from mtl.network import cnniqa, efficientnet_lite, inception_resnet_v2, resnet, vgg16
+from mtl.network import cnniqa, efficientnet_lite, inception_resnet_v2, nasnet_mobile, resnet, vgg16
 from mtl.network.cnniqa import CNNIQA
 from mtl.network.efficientnet_lite import EfficientNetLite0
 from mtl.network.inception_resnet_v2 import InceptionResNetV2
 from mtl.network.keras_weights import KerasWeights
 from mtl.network.layers import WIDTHS
+from mtl.network.nasnet_mobile import NASNetMobile
 from mtl.network.resnet import ResNet
 from mtl.network.torch_weights import TorchWeights
 from mtl.network.vgg16 import VGG16
@@ -148,6 +149,21 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
                 keras=None,
                 reference="Kang et al., CVPR 2014, doi:10.1109/CVPR.2014.224",
                 widths=cnniqa.WIDTHS,
+            ),
+            Network(
+                name="nasnet_mobile",
+                title=nasnet_mobile.TITLE,
+                build=NASNetMobile,
+                blocks=nasnet_mobile.BLOCKS,
+                features=nasnet_mobile.FEATURES,
+                smallest_side=nasnet_mobile.SMALLEST_SIDE,
+                # The stem's output and the sums of the first cell, and every cell's output.
+                bytes_per_pixel=300,
+                scaling="minus_one_to_one",
+                keras=nasnet_mobile.KERAS,
+                reference="Zoph et al., CVPR 2018, arXiv:1707.07012",
+                widths=nasnet_mobile.WIDTHS,
+                shares_canvas=False,
             ),
         )
     }

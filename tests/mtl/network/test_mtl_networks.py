@@ -103,8 +103,8 @@ def test_pictures_share_a_canvas_or_are_grouped_by_size(row):
 
 @ROWS
 def test_every_parameter_has_a_finite_gradient(row):
-    if row.name == DEFAULT:
-        pytest.skip("its gradients are compared with Keras' in test_mtl_keras_equality")
+    if row.name in (DEFAULT, "nasnet_mobile"):
+        pytest.skip("all its gradients are compared with Keras', and compiling them takes long")
     config, functional, weights = narrowest(row, ("ssim",))
     parameters, statistics = functional.split(weights)
     rng = np.random.default_rng(0)

@@ -412,7 +412,11 @@ def test_without_a_network_the_remedy_is_said(server, tmp_path, capfd):
     assert "\n" not in str(caught.value)
 
 
-KERAS_MODULES = {"inception_resnet_v2": "inception_resnet_v2", "resnet50": "resnet"}
+KERAS_MODULES = {
+    "inception_resnet_v2": "inception_resnet_v2",
+    "resnet50": "resnet",
+    "nasnet_mobile": "nasnet",
+}
 
 
 @pytest.mark.parametrize("network", [name for name, row in NETWORKS.items() if row.keras])
