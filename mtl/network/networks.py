@@ -11,7 +11,8 @@ from types import MappingProxyType
 
 from flax import nnx
 
-from mtl.network import inception_resnet_v2, resnet
+from mtl.network import alexnet, inception_resnet_v2, resnet
+from mtl.network.alexnet import AlexNet
 from mtl.network.inception_resnet_v2 import InceptionResNetV2
 from mtl.network.keras_weights import KerasWeights
 from mtl.network.layers import WIDTHS
@@ -89,6 +90,18 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
                 scaling="caffe",
                 keras=resnet.KERAS50,
                 reference="He et al., CVPR 2016, arXiv:1512.03385",
+            ),
+            Network(
+                name="alexnet",
+                title="AlexNet (CaffeNet)",
+                build=AlexNet,
+                blocks=alexnet.BLOCKS,
+                features=alexnet.FEATURES,
+                smallest_side=alexnet.SMALLEST_SIDE,
+                bytes_per_pixel=300,
+                scaling="caffenet",
+                keras=None,
+                reference="Krizhevsky et al., NIPS 2012; Jia et al. (Caffe), arXiv:1408.5093",
             ),
         )
     }

@@ -50,5 +50,13 @@ SCALINGS: Mapping[str, Scaling] = MappingProxyType(
             "as Keras' preprocess_input gives them for networks from Caffe",
             bgr=True,
         ),
+        # The mean over all places of Caffe's mean image of ImageNet, ilsvrc_2012_mean.npy.
+        "caffenet": Scaling(
+            (104.00698793, 116.66876762, 122.67891434),
+            1.0,
+            "blue, green, red less 104.00698793, 116.66876762, 122.67891434",
+            "as Caffe's examples give them for its reference networks",
+            bgr=True,
+        ),
     }
 )
