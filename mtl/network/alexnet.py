@@ -104,7 +104,7 @@ class TwoGroups(ConvUnit):
             rngs=rngs,
             style=STYLE,
         )
-        self.sides, self.dtype = [(padding, padding)] * 2, dtype
+        self.sides = [(padding, padding)] * 2
 
     def linear(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c2"]:
         """Convolve.
@@ -113,6 +113,7 @@ class TwoGroups(ConvUnit):
         gradient or without. Of one picture of 512×384 on two cores, in ms: conv2 4.4 for 20.2
         (with the gradient 14 for 188), conv4 3.7 for 9.8 (10 for 60), conv5 2.1 for 6.3 (7 for 49).
         """
+        dtype = self.conv.dtype
         kernel, bias = self.conv.kernel.get_value(), self.conv.bias.get_value()
         halves = [
             jax.lax.conv_general_dilated(
@@ -123,12 +124,39 @@ class TwoGroups(ConvUnit):
                 dimension_numbers=("NHWC", "HWIO", "NHWC"),
             )
             for seen, weights in zip(
-                jnp.split(x.astype(self.dtype), 2, axis=-1),
-                jnp.split(kernel.astype(self.dtype), 2, axis=-1),
+                jnp.split(x.astype(dtype), 2, axis=-1),
+                jnp.split(kernel.astype(dtype), 2, axis=-1),
                 strict=True,
             )
         ]
-        return jnp.concatenate(halves, axis=-1) + bias.astype(self.dtype)
+        return jnp.concatenate(halves, axis=-1) + bias.astype(dtype)
+
+
+class FullyConnected(ConvUnit):
+    """A fully connected layer over a window that moves: a convolution unit without padding.
+
+    Takes the arguments of `ConvUnit`.
+    """
+
+    def linear(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c2"]:
+        """Multiply the places of every window, one after another, by the kernel as a matrix.
+
+        One matrix product is faster on CPUs than XLA's convolution. Of one picture of 512×384
+        (60 windows) on two busy cores, in ms: fc6 120 for 307 (with the gradient 404 for 1,212),
+        fc7 40 for 135 (184 for 540).
+        """
+        dtype = self.conv.dtype
+        kernel, bias = self.conv.kernel.get_value(), self.conv.bias.get_value()
+        rows, columns = (n - k + 1 for n, k in zip(x.shape[1:3], self.kernel, strict=True))
+        windows = jnp.concatenate(
+            [
+                x[:, i : i + rows, j : j + columns].astype(dtype)
+                for i in range(self.kernel[0])
+                for j in range(self.kernel[1])
+            ],
+            axis=-1,
+        )
+        return windows @ kernel.astype(dtype).reshape(-1, kernel.shape[-1]) + bias.astype(dtype)
 
 
 def pool(x: Map) -> Map:
@@ -194,8 +222,9 @@ class AlexNet(ConvolutionalBody):
         self.conv3 = unit((conv2, conv3), 3, padding=1)
         self.conv4 = halves((conv3, conv4), 3, padding=1)
         self.conv5 = halves((conv4, conv5), 3, padding=1)
-        self.fc6 = unit((conv5, fc6), FC6_SIDE, padding="VALID")
-        self.fc7 = unit((fc6, fc7), 1, padding="VALID")
+        connected = partial(FullyConnected, **settings, style=STYLE, padding="VALID")
+        self.fc6 = connected((conv5, fc6), FC6_SIDE)
+        self.fc7 = connected((fc6, fc7), 1)
 
     def maps(
         self, images: Float[Array, "n h w 3"], sizes: Int[Array, "n 2"] | None = None

@@ -98,7 +98,8 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
                 blocks=alexnet.BLOCKS,
                 features=alexnet.FEATURES,
                 smallest_side=alexnet.SMALLEST_SIDE,
-                bytes_per_pixel=300,
+                # In the first convolution; the weights' 227 MB come on top.
+                bytes_per_pixel=200,
                 scaling="caffenet",
                 keras=None,
                 reference="Krizhevsky et al., NIPS 2012; Jia et al. (Caffe), arXiv:1408.5093",
