@@ -33,6 +33,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
+from mtl.network.caffe_weights import CaffeWeights
 from mtl.network.layers import (
     BATCH_NORM_MOMENTUM,
     RGB,
@@ -250,3 +251,13 @@ def _apply(unit: ConvUnit, x: Map) -> Map:
 
 def _pool_and_normalise(x: Map) -> Map:
     return local_response_norm(pool(x))
+
+
+# bvlc_alexnet has the same weights by the same names, and normalises before it pools.
+CAFFE = CaffeWeights(
+    layers={name: f"body/{name}/conv" for name, _ in BLOCKS},
+    order=(("pool1", "norm1"), ("pool2", "norm2")),
+    unlike="BVLC's AlexNet",
+    # From models/bvlc_reference_caffenet/readme.md of Caffe.
+    digests={"4c8d77deb20ea792f84eb5e6d0a11ca0a8660a46": "BVLC's CaffeNet"},
+)

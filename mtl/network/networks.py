@@ -13,6 +13,7 @@ from flax import nnx
 
 from mtl.network import alexnet, inception_resnet_v2, resnet
 from mtl.network.alexnet import AlexNet
+from mtl.network.caffe_weights import CaffeWeights
 from mtl.network.inception_resnet_v2 import InceptionResNetV2
 from mtl.network.keras_weights import KerasWeights
 from mtl.network.layers import WIDTHS
@@ -49,6 +50,8 @@ class Network:
     keras: KerasWeights | None
     """Weights on record in Keras' layout; None where Keras has no such network."""
     reference: str
+    caffe: CaffeWeights | None = None
+    """Weights in Caffe's layout."""
     widths: tuple[float, ...] = WIDTHS
     """Shares of the channels that the body can be made with; the first is the whole network."""
     shares_canvas: bool = True
@@ -103,6 +106,7 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
                 scaling="caffenet",
                 keras=None,
                 reference="Krizhevsky et al., NIPS 2012; Jia et al. (Caffe), arXiv:1408.5093",
+                caffe=alexnet.CAFFE,
             ),
         )
     }
