@@ -67,7 +67,6 @@ DROPOUT = 0.5  # of fc7's outputs, dropout_ratio in Caffe's train_val.prototxt
 # Local response normalisation, lrn_param in Caffe's train_val.prototxt.
 LRN_SIZE = 5  # channels
 LRN_ALPHA = 1e-4  # divided by the size in Caffe
-LRN_BETA = 0.75
 LRN_K = 1.0
 
 
@@ -114,8 +113,7 @@ class TwoGroups(ConvUnit):
         gradient or without. Of one picture of 512×384 on two cores, in ms: conv2 4.4 for 20.2
         (with the gradient 14 for 188), conv4 3.7 for 9.8 (10 for 60), conv5 2.1 for 6.3 (7 for 49).
         """
-        dtype = self.conv.dtype
-        kernel, bias = self.conv.kernel.get_value(), self.conv.bias.get_value()
+        kernel, bias = _parameters(self)
         halves = [
             jax.lax.conv_general_dilated(
                 seen,
@@ -125,12 +123,12 @@ class TwoGroups(ConvUnit):
                 dimension_numbers=("NHWC", "HWIO", "NHWC"),
             )
             for seen, weights in zip(
-                jnp.split(x.astype(dtype), 2, axis=-1),
-                jnp.split(kernel.astype(dtype), 2, axis=-1),
+                jnp.split(x.astype(kernel.dtype), 2, axis=-1),
+                jnp.split(kernel, 2, axis=-1),
                 strict=True,
             )
         ]
-        return jnp.concatenate(halves, axis=-1) + bias.astype(dtype)
+        return jnp.concatenate(halves, axis=-1) + bias
 
 
 class FullyConnected(ConvUnit):
@@ -146,18 +144,24 @@ class FullyConnected(ConvUnit):
         (60 windows) on two busy cores, in ms: fc6 120 for 307 (with the gradient 404 for 1,212),
         fc7 40 for 135 (184 for 540).
         """
-        dtype = self.conv.dtype
-        kernel, bias = self.conv.kernel.get_value(), self.conv.bias.get_value()
+        kernel, bias = _parameters(self)
         rows, columns = (n - k + 1 for n, k in zip(x.shape[1:3], self.kernel, strict=True))
         windows = jnp.concatenate(
             [
-                x[:, i : i + rows, j : j + columns].astype(dtype)
+                x[:, i : i + rows, j : j + columns].astype(kernel.dtype)
                 for i in range(self.kernel[0])
                 for j in range(self.kernel[1])
             ],
             axis=-1,
         )
-        return windows @ kernel.astype(dtype).reshape(-1, kernel.shape[-1]) + bias.astype(dtype)
+        return windows @ kernel.reshape(-1, kernel.shape[-1]) + bias
+
+
+def _parameters(unit: ConvUnit) -> tuple[Array, Array]:
+    """Return kernel and bias in the type that the convolution computes in."""
+    conv = unit.conv
+    assert conv.bias is not None  # STYLE has one
+    return conv.kernel.get_value().astype(conv.dtype), conv.bias.get_value().astype(conv.dtype)
 
 
 def pool(x: Map) -> Map:
@@ -173,9 +177,10 @@ def pool(x: Map) -> Map:
 def local_response_norm(x: Map) -> Map:
     """Divide each activation by what its neighbours in the channels sum up to.
 
-        y[c] = x[c] / (k + alpha / size · Σ x[i]²) ** beta,  i = c - 2 ... c + 2
+        y[c] = x[c] / (k + alpha / size · Σ x[i]²) ** 0.75,  i = c - 2 ... c + 2
 
-    Channels beyond the first and last count as zero. Computes in float32 at least.
+    The power is Caffe's beta. Channels beyond the first and last count as zero. Computes in
+    float32 at least.
     """
     values = x.values.astype(jnp.promote_types(x.values.dtype, jnp.float32))
     window = (1, 1, 1, LRN_SIZE), (1, 1, 1, 1), "SAME"
