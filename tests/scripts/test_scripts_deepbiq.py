@@ -105,3 +105,22 @@ def test_crops_below_the_smallest_side_are_refused(place, capsys):
     command += ["--out", str(place / "small"), "--crops", "2", "--crop-size", "198"]
     assert main(command) == 2
     assert "--crop-size 198: at least 199 pixels are needed" in capsys.readouterr().err
+
+
+def test_fine_tuning_into_five_classes_gives_another_description(place):
+    """Sections 2.3 and 3.3: classes of the scores, then fc7 of the tuned network describes."""
+    tuned = place / "tuned"
+    command = ["finetune", str(place / "ratings.csv"), "--init", str(place / "caffenet")]
+    command += ["--loss", "classes", "--scale", "0", "100", "--size", "227", "227"]
+    command += ["--stages", "1e-3", "1", "--batch-size", "4", "--out", str(tuned)]
+    assert main(command) == 0
+    before, after = load_model(place / "caffenet"), load_model(tuned)
+    assert after.config.network == "alexnet" and after.config.width == WIDTH
+    for layer in ("conv1", "conv4", "fc6", "fc7"):
+        name = f"body/{layer}/conv/kernel"
+        moved = np.abs(after.weights[name] - before.weights[name]).max()
+        assert 0 < moved < 0.01, layer  # a few steps of Adam of 1e-3 each
+    picture = cv2.imread(str(place / "3.png"))[None, :227, :227, ::-1]
+    first, second = (extract(model, picture, "gap") for model in (before, after))
+    assert first.shape == second.shape == (1, FEATURES)
+    assert np.abs(first - second).max() > 1e-3 * first.max()
