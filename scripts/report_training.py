@@ -11,6 +11,7 @@ from pathlib import Path
 
 from deepfl.command_line import parse, run_script
 from mtl.kadis.manifest import read_manifest
+from mtl.network.networks import DEFAULT
 from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.progress import say
 from mtl.runtime.tables.csv_tables import table_text
@@ -51,7 +52,7 @@ def training_rows(run: Path) -> list[dict[str, float | str]]:
         f"{len(plan['photographs'])} photographs at {width}x{height}, each with"
         f" {plan['types_per_reference']} type(s) at five levels"
     )
-    papers = as_json(TrainConfig(folder, run))
+    papers = as_json(TrainConfig(folder, run, network=DEFAULT))
     settings = "; ".join(
         f"{name} {json.dumps(value)}"
         for name, value in config.items()

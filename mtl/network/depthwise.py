@@ -5,10 +5,13 @@ There the same numbers are sums of shifted products, one for each place of the k
 take XLA's own.
 """
 
-from functools import partial
+import operator
+from collections.abc import Iterator, Sequence
+from functools import partial, reduce
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
@@ -79,21 +82,72 @@ class DepthwiseConv(nnx.Module):
 def sum_of_shifts(
     x: Float[Array, "n h w c"], kernel: Float[Array, "k k c 1"], *, stride: int = 1
 ) -> Float[Array, "n h2 w2 c"]:
-    """Return the valid depthwise convolution as a sum of shifted products."""
+    """Return the valid depthwise convolution as a sum of shifted products.
+
+    With `y` the output, `g` the gradient of it, and s the stride:
+
+        y[p, q] = Σ_ij x[s p + i, s q + j] kernel[i, j]
+        gradient of kernel[i, j] = Σ_pq x[s p + i, s q + j] g[p, q]
+        gradient of x = shifts of g, s - 1 zeros between its places, summed with the kernel turned
+            by 180 degrees
+
+    Sums are kept in float32 or the inputs' own precision, whichever is higher.
+
+    Args:
+        x: padded activations, each side at least `k`.
+        kernel: of the same dtype.
+        stride: in both directions.
+    """
+    return _sum_of_shifts(stride, x, kernel)
+
+
+def _shifted(x: Array, kernel: Array, places: Sequence[int], stride: int) -> Iterator[Array]:
+    """Yield what each place of the kernel sees, row by row, in the precision of sums."""
+    rows, columns = places
+    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    for i, j in np.ndindex(kernel.shape[:2]):
+        yield x[
+            :,
+            i : i + (rows - 1) * stride + 1 : stride,
+            j : j + (columns - 1) * stride + 1 : stride,
+        ]
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _sum_of_shifts(stride: int, x: Array, kernel: Array) -> Array:
     k = kernel.shape[0]
-    rows, columns = ((length - k) // stride + 1 for length in x.shape[1:3])
-    total = None
-    for i in range(k):
-        for j in range(k):
-            shifted = x[
-                :,
-                i : i + (rows - 1) * stride + 1 : stride,
-                j : j + (columns - 1) * stride + 1 : stride,
-            ]
-            product = shifted * kernel[i, j, :, 0]
-            total = product if total is None else total + product
-    assert total is not None  # a kernel has places
-    return total
+    places = [(length - k) // stride + 1 for length in x.shape[1:3]]
+    factors = kernel.reshape(k * k, -1)
+    products = map(operator.mul, _shifted(x, kernel, places, stride), factors)
+    return reduce(operator.add, products).astype(x.dtype)
+
+
+def _forward(stride: int, x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+    return _sum_of_shifts(stride, x, kernel), (x, kernel)
+
+
+def _backward(stride: int, kept: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
+    x, kernel = kept
+    k = kernel.shape[0]
+    spread = [
+        (k - 1, length - 1 - (places - 1) * stride, stride - 1)
+        for length, places in zip(x.shape[1:3], g.shape[1:3], strict=True)
+    ]
+    zeros = jax.lax.pad(g, jnp.zeros((), g.dtype), ((0, 0, 0), *spread, (0, 0, 0)))
+    products = [shifted * g for shifted in _shifted(x, kernel, g.shape[1:3], stride)]
+    # One pass over x and g for all places of the kernel: a sum of its own for each is several times
+    # slower on CPUs. Only along rows, since the rounding of one long sum grows with its length.
+    sums = jax.lax.reduce(
+        products,
+        [jnp.zeros((), product.dtype) for product in products],
+        lambda totals, values: [a + b for a, b in zip(totals, values, strict=True)],
+        (2,),
+    )
+    by_place = jnp.stack(sums).sum(axis=(1, 2)).reshape(kernel.shape)
+    return _sum_of_shifts(1, zeros, kernel[::-1, ::-1]), by_place.astype(kernel.dtype)
+
+
+_sum_of_shifts.defvjp(_forward, _backward)
 
 
 def grouped(

@@ -11,13 +11,15 @@ from types import MappingProxyType
 
 from flax import nnx
 
-from mtl.network import alexnet, inception_resnet_v2, resnet
+from mtl.network import alexnet, efficientnet_lite, inception_resnet_v2, resnet
 from mtl.network.alexnet import AlexNet
 from mtl.network.caffe_weights import CaffeWeights
+from mtl.network.efficientnet_lite import EfficientNetLite0
 from mtl.network.inception_resnet_v2 import InceptionResNetV2
 from mtl.network.keras_weights import KerasWeights
 from mtl.network.layers import WIDTHS
 from mtl.network.resnet import ResNet
+from mtl.network.torch_weights import TorchWeights
 from mtl.runtime.files import InputError
 
 # Makes the convolutional part: called with `width`, `momentum` and `rngs`, and with `dtype` and
@@ -50,6 +52,8 @@ class Network:
     keras: KerasWeights | None
     """Weights on record in Keras' layout; None where Keras has no such network."""
     reference: str
+    torch: TorchWeights | None = None
+    """ImageNet weights that a Python package brings as a file of PyTorch."""
     caffe: CaffeWeights | None = None
     """Weights in Caffe's layout."""
     widths: tuple[float, ...] = WIDTHS
@@ -93,6 +97,20 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
                 scaling="caffe",
                 keras=resnet.KERAS50,
                 reference="He et al., CVPR 2016, arXiv:1512.03385",
+            ),
+            Network(
+                name="efficientnet_lite0",
+                title="EfficientNet-Lite0",
+                build=EfficientNetLite0,
+                blocks=efficientnet_lite.BLOCKS,
+                features=efficientnet_lite.FEATURES,
+                smallest_side=efficientnet_lite.SMALLEST_SIDE,
+                bytes_per_pixel=200,
+                scaling="efficientnet_lite",
+                keras=None,
+                reference="Tan & Le, ICML 2019, arXiv:1905.11946",
+                torch=efficientnet_lite.TORCH,
+                widths=efficientnet_lite.WIDTHS,
             ),
             Network(
                 name="alexnet",

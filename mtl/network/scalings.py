@@ -50,6 +50,10 @@ SCALINGS: Mapping[str, Scaling] = MappingProxyType(
             "as Keras' preprocess_input gives them for networks from Caffe",
             bgr=True,
         ),
+        # MEAN_RGB and STDDEV_RGB of Google's efficientnet/lite/efficientnet_lite_builder.py.
+        "efficientnet_lite": Scaling(
+            127.0, 128.0, "(x - 127)/128", "as EfficientNet-Lite's authors give them"
+        ),
         # The mean over all places of Caffe's mean image of ImageNet, ilsvrc_2012_mean.npy.
         "caffenet": Scaling(
             (104.00698793, 116.66876762, 122.67891434),

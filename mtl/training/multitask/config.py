@@ -27,13 +27,14 @@ class TrainConfig:
     out: Path
     """Folder of the run; an unfinished run of the same settings is continued."""
     init: str = RANDOM
-    """Weights to start from: random, imagenet (the body's), or a model folder or run."""
+    """Weights to start from: random, imagenet (the body's), efficientnet-lite0-imagenet, or a
+    model folder or run."""
     width: float = 1.0
     """Share of the channels that every layer has: 1, the whole network, or 0.5, 0.25, 0.125,
     0.0625."""
-    network: str = DEFAULT
-    """Which network to train, such as resnet50; the default is the paper's, any wrong name lists
-    all."""
+    network: str | None = None
+    """Which network to train, such as resnet50; when not given, that of --init, else the paper's.
+    Any wrong name lists all."""
     tasks: tuple[str, ...] = ()
     """Metrics to predict; all that the data set holds when not given."""
     equalize: Literal["on", "off"] = "on"
@@ -102,7 +103,7 @@ def train_config(values: Mapping[str, Any]) -> TrainConfig:
         KeyError: a setting is missing.
         TypeError: a value is of another type.
     """
-    values = {"network": DEFAULT, **values}  # older runs do not say it
+    values = {**values, "network": values.get("network") or DEFAULT}  # older runs do not say it
     settings = {field.name: values[field.name] for field in fields(TrainConfig)}
     crop = settings["crop"]
     return TrainConfig(
@@ -165,7 +166,7 @@ def check(config: TrainConfig, size: tuple[int, int], images: int) -> None:
     Raises:
         InputError: names the option and the remedy.
     """
-    network = find_network(config.network)
+    network = find_network(config.network or DEFAULT)
     if config.width not in network.widths:
         widths = " ".join(map(str, network.widths))
         raise InputError(f"--width {config.width}: must be one of {widths}")

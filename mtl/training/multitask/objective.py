@@ -12,6 +12,7 @@ import numpy as np
 from mtl.evaluation.correlation import plcc, srocc
 from mtl.evaluation.seen import read_seen
 from mtl.network.model import ModelConfig, mtl_loss
+from mtl.network.networks import DEFAULT
 from mtl.network.weights import TrainedModel
 from mtl.training.multitask.config import TrainConfig
 from mtl.training.multitask.data import ScoredData
@@ -37,7 +38,7 @@ class MultitaskObjective(Objective):
             data.tasks,
             momentum=config.momentum,
             width=config.width,
-            network=config.network,
+            network=config.network or DEFAULT,
             **scaling,
         )
         self.training, self.validation = data.training, data.validation

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 
 from mtl.kadis.manifest import plan_digest
-from mtl.network.networks import Body
+from mtl.network.networks import DEFAULT, Body
 from mtl.network.weights import FOLDER, load_config
 from mtl.runtime import compilation_cache
 from mtl.runtime.files import InputError
@@ -28,7 +28,12 @@ from mtl.training.multitask.objective import MultitaskObjective
 from mtl.training.ray_workers import run_workers
 from mtl.training.run_folder import claim, read_log
 from mtl.training.settings import as_json, run_settings
-from mtl.training.starting_weights import starting_folder, starting_model, with_absolute_path
+from mtl.training.starting_weights import (
+    starting_folder,
+    starting_model,
+    starting_network,
+    with_absolute_path,
+)
 
 __all__ = ["Run", "TrainConfig", "train"]
 
@@ -61,6 +66,7 @@ def train(config: TrainConfig, *, progress: bool = False, body: Body | None = No
         KeyboardInterrupt: SIGINT, SIGTERM or the file `out / "stop"` stopped the run, after the
             current step was saved.
     """
+    config = replace(config, network=starting_network(config.init, config.network))
     data = open_data(config)
     _check_start(config)  # before anything is written
     if config.num_workers is None:
@@ -87,16 +93,14 @@ def train(config: TrainConfig, *, progress: bool = False, body: Body | None = No
 
 def _check_start(config: TrainConfig) -> None:
     """Refuse to start from a model that is not there, or whose layers have other shapes."""
-    folder = starting_folder(config.init, config.network)
+    folder = starting_folder(config.init, config.network or DEFAULT)
     if folder is None:
         return
-    given = load_config(folder)
-    for name in ("network", "width"):
-        theirs, ours = getattr(given, name), getattr(config, name)
-        if theirs != ours:
-            raise InputError(
-                f"--init {config.init}: has the {name} {theirs}, not {ours}; give --{name} {theirs}"
-            )
+    width = load_config(folder).width
+    if width != config.width:
+        raise InputError(
+            f"--init {config.init}: has the width {width}, not {config.width}; give --width {width}"
+        )
 
 
 def _claim(config: TrainConfig, plan: Mapping[str, Any]) -> None:
@@ -109,7 +113,7 @@ def _train_here(config: TrainConfig, data: ScoredData, body: Body | None, progre
     before = len(log)
     if before < config.epochs:
         compilation_cache.enable()
-        given = starting_model(config.init, config.network)
+        given = starting_model(config.init, config.network or DEFAULT)
         objective = MultitaskObjective(config, data, given)
         log = train_for(
             objective, run_settings(config), log, body=body, progress=progress and leads()

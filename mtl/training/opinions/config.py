@@ -32,7 +32,8 @@ class FinetuneConfig:
     """CSV file image,score or image,c1,c2,c3,c4,c5; also reference and set where there are any.
     Any number of ratings from 2 on can be counted, c1 being the worst."""
     init: str
-    """Weights to start from: imagenet, a model folder or run, or random."""
+    """Weights to start from: imagenet, efficientnet-lite0-imagenet, a model folder or run, or
+    random."""
     out: Path
     """Folder of the run; an unfinished run of the same settings is continued."""
     loss: Loss = "mse"
@@ -78,7 +79,7 @@ class FinetuneConfig:
     """Processes that read and decode pictures; 0 uses threads."""
     network: str | None = None
     """Which network --init imagenet or random means, such as resnet50; the paper's when not given,
-    and any wrong name lists all. A model folder has its own."""
+    and any wrong name lists all. Other weights have their own."""
 
 
 def staged_settings(config: FinetuneConfig) -> RunSettings:

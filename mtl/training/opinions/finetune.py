@@ -41,14 +41,13 @@ from pathlib import Path
 from mtl.evaluation.saved_splits import SPLITS_FILE as SAVED_SPLITS_FILE
 from mtl.evaluation.saved_splits import write_splits
 from mtl.evaluation.seen import joined, read_seen
-from mtl.network.networks import DEFAULT, Body, find_network
+from mtl.network.networks import Body, find_network
 from mtl.network.weights import (
     FOLDER,
     IMAGENET,
     MODEL_FILE,
     WEIGHTS_FILE,
     TrainedModel,
-    load_config,
 )
 from mtl.ratings.rated import PARTS, TRAINING, splits_text
 from mtl.runtime import compilation_cache
@@ -63,7 +62,7 @@ from mtl.training.opinions.objective import PREDICTIONS_FILE, SUMMARY_FILE, Opin
 from mtl.training.opinions.pictures import check_unseen, look_at_pictures
 from mtl.training.run_folder import CONFIG_FILE, claim, read_log
 from mtl.training.settings import as_json, check_settings
-from mtl.training.starting_weights import RANDOM, starting_model
+from mtl.training.starting_weights import starting_model, starting_network
 
 __all__ = ["PREDICTIONS_FILE", "SUMMARY_FILE", "FinetuneConfig", "Finetuned", "finetune"]
 
@@ -111,7 +110,7 @@ def finetune(
     """
     if not config.stages or any(rate <= 0 or epochs < 1 for rate, epochs in config.stages):
         raise InputError("--stages: give a positive learning rate and at least one epoch for each")
-    network = _network(config)
+    network = starting_network(config.init, config.network)
     smallest_side = find_network(network).smallest_side
     data = open_table(config, smallest_side, progress=progress)
     if config.higher_is == "worse":
@@ -150,20 +149,6 @@ def finetune(
     (row,) = read_table(summary, ("srocc",))
     test = {name: float(value) for name, value in row.items() if name not in ("scheme", "loss")}
     return Finetuned(config.out, config.out / FOLDER, scheme, log, test, min(before, len(log)))
-
-
-def _network(config: FinetuneConfig) -> str:
-    """Return the name of the network that a run trains.
-
-    Raises:
-        InputError: `init` is a folder of another network than the one asked for, or is not there.
-    """
-    if config.init in (RANDOM, IMAGENET):
-        return config.network or DEFAULT
-    own = load_config(config.init).network
-    if config.network not in (None, own):
-        raise InputError(f"--init {config.init}: is {own}; leave --network {config.network} out")
-    return own
 
 
 def _begun_with(out: Path, pictures: str) -> bool:

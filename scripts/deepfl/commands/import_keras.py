@@ -16,13 +16,10 @@ Examples:
 from collections.abc import Sequence
 
 from deepfl.command_line import parse
+from deepfl.imported import tell_imported
 from mtl.network.imports.pretrained import ImportConfig, import_keras
 from mtl.network.networks import DEFAULT
-from mtl.network.scalings import SCALINGS
 from mtl.network.weights import IMAGENET, imagenet_folder
-from mtl.runtime.progress import say
-
-SHOWN = 5  # layers left out that are named
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -35,13 +32,6 @@ def main(arguments: Sequence[str]) -> None:
         positional=("weights",),
     )
     model = import_keras(config)
-    if model.left_out:
-        named = ", ".join(model.left_out[:SHOWN])
-        more = ", ..." if len(model.left_out) > SHOWN else ""
-        say(f"left out: {len(model.left_out)} layers that are not of the body ({named}{more})")
-    formula = SCALINGS[model.scaling].formula
-    say(f"{model.out}: {model.source}; pixels as {formula}, since {model.because}")
-    say(f"next: deepfl extract PICTURES --model {model.out} --out features")
     init = IMAGENET if model.out == imagenet_folder(config.network) else model.out
     other = "" if config.network == DEFAULT else f" --network {config.network}"
-    say(f"or:   deepfl train --data KADIS --init {init}{other} --out run")
+    tell_imported(model, f"{init}{other}")

@@ -1,0 +1,187 @@
+"""ImageNet weights that a Python package brings as a file of PyTorch, as a model folder.
+
+The package is found and its file read; none of its code runs. Any other file with the same
+parameters, such as the same network trained further in PyTorch, makes a model folder as well.
+"""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from mtl.network.imports.imported import Imported, check_free, save_imported
+from mtl.network.imports.torch_files import read_torch_file
+from mtl.network.model import ModelConfig, functional_model
+from mtl.network.networks import NETWORKS, Network, find_network
+from mtl.network.torch_weights import TorchWeights
+from mtl.network.weights import command_name, imagenet_folder, import_command, network_named
+from mtl.runtime.extras import PACKAGE
+from mtl.runtime.files import InputError, file_digest
+
+COUNTER = ".num_batches_tracked"  # how PyTorch counts the batches of a normalisation
+
+
+@dataclass(frozen=True)
+class PackagedConfig:
+    """Which weights to import."""
+
+    weights: str
+    """A network whose ImageNet weights a package brings, such as efficientnet-lite0, or a file
+    (.pth) of such a network."""
+    out: Path | None = None
+    """Model folder to write; for ImageNet weights, if not given, the one in the user's cache
+    folder that `--init efficientnet-lite0-imagenet` looks for."""
+    network: str | None = None
+    """Of which network a file is, such as efficientnet_lite0, which it is when not given."""
+
+
+def import_packaged(config: PackagedConfig) -> Imported:
+    """Turn weights of PyTorch into a model folder without heads.
+
+    Raises:
+        InputError: the package is not installed; the file is not whole, or not of the network; no
+            package brings the network's weights; the folder holds something.
+    """
+    network, path = _chosen(config)
+    torch = _described(network)
+    if config.out is not None:
+        check_free(config.out)
+    path = path or packaged_file(network)
+    digest = file_digest(path) if path.is_file() else ""
+    if config.out is None and digest != torch.sha256:
+        raise InputError(
+            f"{path}: is not the file of {network.title}'s ImageNet weights; choose an --out"
+        )
+    out = config.out or imagenet_folder(network.name)
+    check_free(out)
+    return _save(network, path, digest, out)
+
+
+def packaged_folder(network: Network) -> Path:
+    """Return the folder in the user's cache with a network's ImageNet weights; make it if needed.
+
+    Several processes may do so at once: each file of the folder is whole or not there.
+
+    Raises:
+        InputError: the package is not installed, or is another version.
+    """
+    out = imagenet_folder(network.name)
+    path, sha256 = packaged_file(network), _described(network).sha256
+    if file_digest(path) != sha256:
+        raise InputError(
+            f"{path}: is not the file of {network.title}'s ImageNet weights; install it again:"
+            f" {_remedy(network)}"
+        )
+    return _save(network, path, sha256, out).out
+
+
+def packaged_file(network: Network) -> Path:
+    """Return the file that the network's package brings; nothing is imported.
+
+    Raises:
+        InputError: the package is not installed.
+    """
+    torch = _described(network)
+    found = find_spec(torch.module)
+    folders = [] if found is None else found.submodule_search_locations or []
+    for path in (Path(folder) / torch.file for folder in folders):
+        if path.is_file():
+            return path
+    raise InputError(
+        f"{command_name(network.name)}: its ImageNet weights come with {torch.package}, which is"
+        f" missing: {_remedy(network)}"
+    )
+
+
+def torch_body_weights(path: Path, network: Network) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Return the body's weights by our names, and the names of the layers that are not of the body.
+
+    Args:
+        path: of the file.
+        network: whose body it is; its row says which parameter is which.
+
+    Raises:
+        InputError: the file is not one of PyTorch's, its parameters are not those of the network,
+            or their values are not sound.
+    """
+    torch = _described(network)
+    stored = read_torch_file(path)
+    others = [name for name in stored if name not in torch.arrays and not name.endswith(COUNTER)]
+    roots = {name.partition(".")[0] for name in torch.arrays}
+    wrong = [name for name in others if name.partition(".")[0] in roots]
+    wrong += [name for name in torch.arrays if name not in stored]
+    if wrong:
+        raise InputError(
+            f"{path}: holds parameters of another network than {network.title}"
+            f" ({len(wrong)} differ, such as {wrong[0]!a})"
+        )
+    shapes = functional_model(ModelConfig((), network=network.name)).shapes
+    weights = {}
+    for name, array in torch.arrays.items():
+        values, shape = stored[name], shapes[array.ours]
+        theirs = tuple(shape[array.axes.index(k)] for k in range(len(shape)))
+        if values.shape != theirs or values.dtype.kind != "f":
+            raise InputError(
+                f"{path}: {name} holds {values.dtype} {values.shape}, {network.title} needs floats"
+                f" {theirs}; it is of another network"
+            )
+        values = np.ascontiguousarray(values.transpose(array.axes), np.float32)
+        if not np.isfinite(values).all() or (array.ours.endswith("/var") and values.min() < 0):
+            raise InputError(
+                f"{path}: {name} holds values that no training leaves (not finite, or a negative"
+                " variance); fetch or train it again"
+            )
+        weights[array.ours] = values
+    return weights, list(dict.fromkeys(name.rpartition(".")[0] or name for name in others))
+
+
+def _chosen(config: PackagedConfig) -> tuple[Network, Path | None]:
+    """Return the network, and the file; None for that of the network's package."""
+    asked = None if config.network is None else find_network(network_named(config.network))
+    path, named = Path(config.weights), NETWORKS.get(network_named(config.weights))
+    with_package = [row for row in NETWORKS.values() if row.torch is not None]
+    known = ", ".join(command_name(row.name) for row in with_package)
+    if path.exists():
+        return asked or with_package[0], path
+    if named is None:
+        raise InputError(
+            f"{config.weights}: is neither a file nor a network whose ImageNet weights a package"
+            f" brings; give a .pth file, or one of {known}"
+        )
+    if asked not in (None, named):
+        raise InputError(f"{config.weights}: is a network; leave --network {asked.name} out")
+    if named.torch is None:
+        raise InputError(
+            f"{config.weights}: no package brings its ImageNet weights (only those of {known});"
+            f" use {import_command(named)}"
+        )
+    return named, None
+
+
+def _described(network: Network) -> TorchWeights:
+    if network.torch is None:
+        raise InputError(
+            f"{network.name}: nothing is known of its weights in PyTorch;"
+            f" use {import_command(network)}"
+        )
+    return network.torch
+
+
+def _remedy(network: Network) -> str:
+    return f"pip install '{PACKAGE}[{_described(network).extra}]'"
+
+
+def _save(network: Network, path: Path, sha256: str, out: Path) -> Imported:
+    weights, left_out = torch_body_weights(path, network)
+    torch = _described(network)
+    published = sha256 == torch.sha256
+    kind = "ImageNet weights" if published else "weights in PyTorch's layout"
+    because = f"its authors feed {network.title} so"
+    source = f"{network.title}'s {kind}"
+    imported = Imported(out, network.name, source, network.scaling, because, left_out)
+    origin: dict[str, object] = {"file": path.name, "sha256": sha256}
+    if published:
+        origin["package"] = torch.package
+    save_imported(imported, weights, origin, [PACKAGE, "numpy"])
+    return imported
