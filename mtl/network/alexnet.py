@@ -263,6 +263,7 @@ CAFFE = CaffeWeights(
     layers={name: f"body/{name}/conv" for name, _ in BLOCKS},
     order=(("pool1", "norm1"), ("pool2", "norm2")),
     unlike="BVLC's AlexNet",
+    file="bvlc_reference_caffenet.caffemodel",
     # From models/bvlc_reference_caffenet/readme.md of Caffe.
-    digests={"4c8d77deb20ea792f84eb5e6d0a11ca0a8660a46": "BVLC's CaffeNet"},
+    digests={"4c8d77deb20ea792f84eb5e6d0a11ca0a8660a46": "BVLC's CaffeNet, ImageNet weights"},
 )

@@ -19,5 +19,7 @@ class CaffeWeights:
     same weights may differ in that."""
     unlike: str
     """Which network has them in another order, in words."""
+    file: str
+    """Name of the published file with ImageNet weights."""
     digests: Mapping[str, str]
-    """Whose a published file is, in words, by its SHA-1."""
+    """What a published file holds, in words, by its SHA-1."""

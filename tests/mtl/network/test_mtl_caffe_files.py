@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from caffe_writer import caffenet, field, old_layout
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from hypothesis import given
 from hypothesis import strategies as st
@@ -127,6 +128,15 @@ def test_both_layouts_are_read_as_protobuf_writes_them(
             np.testing.assert_array_equal(ours.ravel(), theirs.ravel())
 
 
+def test_what_these_tests_write_by_hand_is_what_protobuf_writes(small_layers):
+    by_hand = b"".join(old_layout(dict(small_layers)))
+    theirs = PACKED["NetParameter"].FromString(by_hand)
+    expected = PACKED["NetParameter"].FromString(net_bytes(small_layers, old=True))
+    assert len(theirs.layers) == len(expected.layers) == len(small_layers)
+    for one, other in zip(theirs.layers, expected.layers, strict=True):
+        assert one.name == other.name and list(one.blobs) == list(other.blobs)
+
+
 def test_layers_that_are_there_twice_and_momenta_are_passed_over(small_layers, tmp_path):
     path = tmp_path / "net.caffemodel"
     data = net_bytes([("data", []), *small_layers, ("data", [])])
@@ -137,11 +147,6 @@ def test_layers_that_are_there_twice_and_momenta_are_passed_over(small_layers, t
     found = read_caffemodel(path)
     assert list(found) == ["data", *(name for name, _ in small_layers)] and found["data"] == []
     np.testing.assert_array_equal(found["conv1"][0], small_layers[0][1][0])
-
-
-def field(number: int, data: bytes) -> bytes:
-    """A field of bytes whose number and length are below 16 and 128."""
-    return bytes([number << 3 | 2, len(data)]) + data
 
 
 def layer_of(blob: bytes) -> bytes:
@@ -198,8 +203,7 @@ def test_too_many_parts_and_files_that_are_none_are_refused(tmp_path):
     with pytest.raises(InputError, match="more than 10000 layers"):
         read_caffemodel(path)
     blobs = field(6, SHAPE + field(5, ONE)) * 101
-    length = len(blobs)
-    path.write_bytes(bytes([2 << 3 | 2, length & 127 | 128, length >> 7]) + blobs)
+    path.write_bytes(field(2, blobs))
     with pytest.raises(InputError, match="more than 100 arrays"):
         read_caffemodel(path)
     with pytest.raises(InputError, match="is not a file; give a"):
@@ -226,29 +230,6 @@ def test_damage_anywhere_is_one_line(small_layers, tmp_path_factory, data):
         return
     # What was still read is no larger than the file.
     assert sum(blob.nbytes for blobs in found.values() for blob in blobs) <= path.stat().st_size
-
-
-def caffenet(rng=None) -> dict[str, list[np.ndarray]]:
-    """CaffeNet's layers in Caffe's shapes; without `rng`, of zeros that take no memory."""
-    fill = (lambda *s: rng.normal(size=s).astype(np.float32)) if rng else (
-        lambda *s: np.broadcast_to(np.float32(0), s))  # fmt: skip
-    layers = {
-        "data": [],
-        "conv1": [fill(96, 3, 11, 11), fill(96)],
-        "pool1": [],
-        "norm1": [],
-        "conv2": [fill(256, 48, 5, 5), fill(256)],
-        "pool2": [],
-        "norm2": [],
-        "conv3": [fill(384, 256, 3, 3), fill(384)],
-        "conv4": [fill(384, 192, 3, 3), fill(384)],
-        "conv5": [fill(256, 192, 3, 3), fill(256)],
-        "pool5": [],
-        "fc6": [fill(4096, 9216), fill(4096)],
-        "fc7": [fill(4096, 4096), fill(4096)],
-        "fc8": [fill(1000, 4096), fill(1000)],
-    }
-    return layers
 
 
 def test_layers_become_ours():
