@@ -11,7 +11,17 @@ from types import MappingProxyType
 
 from flax import nnx
 
-from mtl.network import cnniqa, efficientnet_lite, inception_resnet_v2, nasnet_mobile, resnet, vgg16
+from mtl.network import (
+    alexnet,
+    cnniqa,
+    efficientnet_lite,
+    inception_resnet_v2,
+    nasnet_mobile,
+    resnet,
+    vgg16,
+)
+from mtl.network.alexnet import AlexNet
+from mtl.network.caffe_weights import CaffeWeights
 from mtl.network.cnniqa import CNNIQA
 from mtl.network.efficientnet_lite import EfficientNetLite0
 from mtl.network.inception_resnet_v2 import InceptionResNetV2
@@ -55,6 +65,8 @@ class Network:
     reference: str
     torch: TorchWeights | None = None
     """ImageNet weights that a Python package brings as a file of PyTorch."""
+    caffe: CaffeWeights | None = None
+    """Weights in Caffe's layout."""
     widths: tuple[float, ...] = WIDTHS
     """Shares of the channels that the body can be made with; the first is the whole network."""
     shares_canvas: bool = True
@@ -164,6 +176,20 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
                 reference="Zoph et al., CVPR 2018, arXiv:1707.07012",
                 widths=nasnet_mobile.WIDTHS,
                 shares_canvas=False,
+            ),
+            Network(
+                name="alexnet",
+                title="AlexNet (CaffeNet)",
+                build=AlexNet,
+                blocks=alexnet.BLOCKS,
+                features=alexnet.FEATURES,
+                smallest_side=alexnet.SMALLEST_SIDE,
+                # In the first convolution; the weights' 227 MB come on top.
+                bytes_per_pixel=200,
+                scaling="caffenet",
+                keras=None,
+                reference="Krizhevsky et al., NIPS 2012; Jia et al. (Caffe), arXiv:1408.5093",
+                caffe=alexnet.CAFFE,
             ),
         )
     }

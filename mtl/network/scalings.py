@@ -55,5 +55,13 @@ SCALINGS: Mapping[str, Scaling] = MappingProxyType(
             127.0, 128.0, "(x - 127)/128", "as EfficientNet-Lite's authors give them"
         ),
         "zero_to_255": Scaling(0.0, 1.0, "x", "for networks that normalise pixels themselves"),
+        # The mean over all places of Caffe's mean image of ImageNet, ilsvrc_2012_mean.npy.
+        "caffenet": Scaling(
+            (104.00698793, 116.66876762, 122.67891434),
+            1.0,
+            "blue, green, red less 104.00698793, 116.66876762, 122.67891434",
+            "as Caffe's examples give them for its reference networks",
+            bgr=True,
+        ),
     }
 )

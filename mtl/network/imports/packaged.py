@@ -27,13 +27,14 @@ class PackagedConfig:
     """Which weights to import."""
 
     weights: str
-    """A network whose ImageNet weights a package brings, such as efficientnet-lite0, or a file
-    (.pth) of such a network."""
+    """A network whose ImageNet weights a package brings, such as efficientnet-lite0, a file of
+    PyTorch of such a network, or a .caffemodel file."""
     out: Path | None = None
     """Model folder to write; for ImageNet weights, if not given, the one in the user's cache
     folder that `--init efficientnet-lite0-imagenet` looks for."""
     network: str | None = None
-    """Of which network a file is, such as efficientnet_lite0, which it is when not given."""
+    """Of which network a file is; when not given, efficientnet_lite0, and alexnet (in CaffeNet's
+    layout) for a .caffemodel file."""
 
 
 def import_packaged(config: PackagedConfig) -> Imported:
