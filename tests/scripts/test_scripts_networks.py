@@ -157,7 +157,10 @@ def test_what_does_not_belong_together_is_refused(trained, scored, capsys):
         (["--network", "vgg"], "network vgg: is not one of inception_resnet_v2, resnet50"),
         ([*own, "--crop", str(side - 1), "80"], f"below the network's {side}×{side}"),
         (["--crop", "64", "64"], "below the network's 75×75"),
-        (["--init", str(trained.run), "--network", trained.other], f"is {row.name}; leave --network"),
+        (
+            ["--init", str(trained.run), "--network", trained.other],
+            f"is {row.name}; leave --network",
+        ),
         (["--init", str(trained.run)], f"has the width {trained.width}, not 1.0; give --width"),
         (["--network", row.name, "--width", "0.3"], f"--width 0.3: must be one of .*{row.title}"),
     ):
