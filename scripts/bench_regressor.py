@@ -1,10 +1,11 @@
 """Seconds and memory of a benchmark's regressors at full size, on made-up features.
 
-The features are KADID-10k's in size: 10,125 pictures of 81 references, 16,928 numbers each, in
-float16. Networks of several repetitions and learning rates train together, then one after the
-other; per epoch and member, and how far the predictions differ. Then one split of the support
-vectors. What 100 repetitions, 5 learning rates and 30 epochs take is computed from that and is
-called extrapolated. With --full, for a GPU, it is run and measured.
+The features are KADID-10k's in size: 10,125 pictures of 81 references, in float16, as many numbers
+each as --network has MLSP features: 16,928 of InceptionResNetV2. Regressor networks of several
+repetitions and learning rates train together, then one after the other; per epoch and member, and
+how far the predictions differ. Then one split of the support vectors. What 100 repetitions, 5
+learning rates and 30 epochs take is computed from that and is called extrapolated. With --full, for
+a GPU, it is run and measured.
 
 A CPU uses --share of each part's pictures, and an epoch's seconds are divided by it. The matrix is
 whole. Needs an otherwise idle machine.
@@ -13,8 +14,6 @@ Example:
     python -m scripts.bench_regressor --out results/regressor_speed.csv
 """
 
-import resource
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,13 +35,15 @@ from mlsp.regression import (
 )
 from mlsp.regression.network_groups import member_bytes
 from mtl.evaluation.splits import Split, split_by_group
+from mtl.network.networks import DEFAULT, find_network
 from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.progress import say, stage
 from mtl.runtime.tables.csv_tables import table_text
+from scripts.peak_memory import peak_bytes
 from scripts.provenance import provenance
 
-# KADID-10k: 81 references, 25 distortions at 5 levels; the 43 blocks of the network.
-REFERENCES, VERSIONS, FEATURES = 81, 125, 16928
+# KADID-10k: 81 references, 25 distortions at 5 levels.
+REFERENCES, VERSIONS = 81, 125
 
 WHOLE = "100 repetitions × 5 learning rates × 30 epochs"
 
@@ -65,18 +66,34 @@ class BenchConfig:
     """Likewise; the first is not counted."""
     references: int = REFERENCES
     """Of the made-up database, with 125 pictures each."""
-    features: int = FEATURES
-    """Per picture."""
+    network: str = DEFAULT
+    """Whose MLSP features the made-up ones are in length, such as resnet50; any wrong name lists
+    all."""
+    features: int | None = None
+    """Numbers per picture, in the place of the network's."""
     full: bool = False
     """Run 100 repetitions of 5 learning rates and 30 epochs."""
+
+
+def length_of(config: BenchConfig) -> int:
+    """Return the numbers per picture.
+
+    Raises:
+        InputError: there is no such network, or the number is not positive.
+    """
+    if config.features is None:
+        return find_network(config.network).length
+    if config.features < 1:
+        raise InputError("--features must be positive")
+    return config.features
 
 
 def made_up(config: BenchConfig) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Features in float16, a score that some of them decide, and references."""
     rng = np.random.default_rng(0)
-    pictures = config.references * VERSIONS
-    features = rng.random((pictures, config.features), np.float32).astype(np.float16)
-    deciding = min(50, config.features)
+    pictures, length = config.references * VERSIONS, length_of(config)
+    features = rng.random((pictures, length), np.float32).astype(np.float16)
+    deciding = min(50, length)
     scores = features[:, :deciding].astype(np.float64).sum(axis=1) + 0.3 * rng.normal(size=pictures)
     return features, scores, [f"reference {k // VERSIONS}" for k in range(pictures)]
 
@@ -85,15 +102,6 @@ def shortened(split: Split, share: float) -> Split:
     """A share of each part's rows."""
     parts = (split.train, split.validation, split.test)
     return Split(*(rows[: max(2, round(share * len(rows)))] for rows in parts))
-
-
-def peak_bytes() -> int:
-    """Most memory so far: the device's where it counts, else the process's."""
-    known = jax.devices()[0].memory_stats()
-    if known and "peak_bytes_in_use" in known:
-        return known["peak_bytes_in_use"]
-    scale = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
 
 
 def timed(settings: Settings, made: Any, splits: Sequence[Split], *, progress: bool = False):
@@ -143,6 +151,7 @@ def network_rows(config: BenchConfig, made: Any, *, progress: bool) -> list[dict
     )
     whole = len(paper.learning_rates) * 100 * paper.epochs
     each = together / members / config.share
+    estimate = member_bytes(paper, made[0].shape[1], keep=False) / 2**30
     about = f"{members} networks, {config.share:g} of the pictures"
     return [
         _row("members together", about, members, "networks", MEASURED),
@@ -152,8 +161,7 @@ def network_rows(config: BenchConfig, made: Any, *, progress: bool) -> list[dict
         _row("largest difference of a prediction", about, f"{furthest / deviation:.1e}",
              "deviations of the scores", MEASURED),
         _row("peak memory of the process", about, round(peak / 2**30, 2), "GiB", MEASURED),
-        _row("memory of a member, estimate", "",
-             round(member_bytes(paper, config.features, keep=False) / 2**30, 3), "GiB", "computed"),
+        _row("memory of a member, estimate", "", round(estimate, 3), "GiB", "computed"),
         _row("an epoch of a member", "all pictures", round(each, 1), "s", EXTRAPOLATED),
         _row(WHOLE, "this machine",
              round(each * whole / 3600, 1), "h", EXTRAPOLATED),

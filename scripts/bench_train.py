@@ -31,22 +31,20 @@ from deepfl.command_line import parse, run_script
 from fr_metrics import HistogramEqualization
 from mtl.kadis import EQUALIZATION
 from mtl.kadis.manifest import read_manifest
-from mtl.network.model import ModelConfig, mtl_loss
-from mtl.network.networks import DEFAULT, NETWORKS
-from mtl.network.weights import fresh_weights
-from mtl.runtime.files import InputError, write_atomically
+from mtl.network.model import ModelConfig
+from mtl.network.networks import DEFAULT
+from mtl.runtime.files import InputError
 from mtl.runtime.progress import progress_bar, say, stage
-from mtl.runtime.stopping import NOTHING
-from mtl.runtime.tables.csv_tables import read_table, table_text
 from mtl.training.batches import PREFETCHED_BATCHES as READ_AHEAD
 from mtl.training.batches import Batch, training_batches
 from mtl.training.distribution import Placement
 from mtl.training.engine import build_network
 from mtl.training.loop import STEPS_AHEAD
 from mtl.training.multitask.data import ScoredImages
-from mtl.training.settings import RunSettings, check_settings, run_settings
-from mtl.training.step import Programs, State
+from mtl.training.settings import RunSettings, check_settings, chosen_network, run_settings
 from scripts.provenance import provenance
+from scripts.published_rows import replace_rows
+from scripts.training_step import TrainingStep
 
 # Peak in TFLOP/s of what JAX calls the device, from the makers' data sheets, without sparsity:
 # bfloat16 on the tensor cores; for float32 the TF32 figure, which XLA's convolutions may use.
@@ -64,7 +62,12 @@ WARM_UP = 2  # steps that are not counted
 TRACED = 3  # steps in the profile
 LARGEST = 3  # costs named from it
 
-KEY = ("device", "devices", "dtype", "batch_size", "height", "width", "remat", "loader_workers")
+KEY = (
+    *("device", "devices", "network", "share", "dtype"),
+    *("batch_size", "height", "width", "remat", "loader_workers"),
+)
+# Of tables that are older than the choice of a network.
+OLDER = {"network": DEFAULT, "share": "1.0"}
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,10 @@ class BenchConfig:
     """Data set that `deepfl generate` wrote."""
     out: Path = Path("results/train_speed.csv")
     """CSV file; a row of the same device and settings is replaced."""
+    network: str = DEFAULT
+    """Which network to train, such as resnet50; any wrong name lists all."""
+    width: float = 1.0
+    """Share of the channels that every layer has, as `deepfl train` takes it."""
     batch_size: int = 64
     """Images per step, over all devices."""
     crop: tuple[int, int] | None = None
@@ -98,16 +105,17 @@ class Bench:
 
     def __init__(self, config: BenchConfig):
         self.config = config
+        network = chosen_network(config.network, config.width)
         self.settings: RunSettings = run_settings(config, epochs=1, learning_rate=1e-4)
         metrics = tuple(read_manifest(config.data)["plan"]["metrics"])
         equalization = HistogramEqualization.from_json((config.data / EQUALIZATION).read_text())
         self.images = ScoredImages(config.data, "train", metrics, equalization)
-        smallest_side = NETWORKS[DEFAULT].smallest_side
         number = len(self.images)
-        check_settings(self.settings, config.data, self.images.size, number, smallest_side)
+        side = network.smallest_side
+        check_settings(self.settings, config.data, self.images.size, number, side)
         if config.steps < 1:
             raise InputError("--steps must be positive")
-        self.model = ModelConfig(metrics)
+        self.model = ModelConfig(metrics, width=config.width, network=config.network)
         self.size = config.crop or self.images.size
         self.placement = Placement()
         self.rows = self.placement.rows(config.batch_size)
@@ -125,21 +133,21 @@ class Bench:
         with stage("building the network"):
             functional = build_network(self.model, self.settings)
         row["build_s"] = round(time.perf_counter() - began, 1)
-        programs = Programs(self.settings, functional, 1, self.size, self.placement, mtl_loss)
+        self.step = TrainingStep(self.settings, functional, self.size, self.placement)
         with _empty_cache():
             with stage("compiling the training step"):
-                row["compile_s"], flops, self.step = _compiled(programs)
-            self.state: State = programs.fresh(fresh_weights(functional, 0))
-            self.key = programs.key()
+                seconds, flops = self.step.compiled()
+            row["compile_s"] = round(seconds, 1)
+            self.step.begin()
             first = next(self.batches(0))
-            self._take(first)
-            jax.block_until_ready(self.state)
+            self.step(first)
+            jax.block_until_ready(self.step.state)
             row["first_step_s"] = round(time.perf_counter() - began, 1)
             with stage("compiling it with a filled cache"):
-                row["compile_cached_s"], _, _ = _compiled(programs)
+                row["compile_cached_s"] = round(self.step.compiled()[0], 1)
         workers = self.config.loader_workers
         steps = self.config.steps
-        alone = self._rate("step", itertools.repeat(first), self._take, WARM_UP, steps)
+        alone = self._rate("step", itertools.repeat(first), self.step, WARM_UP, steps)
         row["images_per_s"] = alone
         # What was read ahead during the warm-up has to be used up before the loader is timed.
         row["loader_images_per_s"] = self._rate(
@@ -150,7 +158,7 @@ class Bench:
             max(steps, 3 * READ_AHEAD * max(1, workers)),
         )
         row["both_images_per_s"] = self._rate(
-            "both", self.batches(workers), self._take, WARM_UP, steps
+            "both", self.batches(workers), self.step, WARM_UP, steps
         )
         row["gflop_per_image"] = round(flops / self.config.batch_size / 1e9, 4)
         tflops = flops / self.config.batch_size * alone / 1e12
@@ -160,19 +168,9 @@ class Bench:
         row["utilisation"] = round(tflops / peak / self.placement.devices, 4) if peak else ""
         row["largest_costs"] = self._profile(first)
         c = self.config
-        settings = (kind, self.placement.devices, c.dtype, c.batch_size, *self.size, c.remat)
+        which = (kind, self.placement.devices, c.network, c.width)
+        settings = (*which, c.dtype, c.batch_size, *self.size, c.remat)
         return dict(zip(KEY, (*settings, workers), strict=True)) | row
-
-    def _take(self, batch: Batch) -> jax.Array:
-        """A step, from the host's arrays on; the loss as soon as there is a promise of it."""
-        self.state, outcome = self.step(
-            self.state,
-            self.key,
-            self.placement.shared(batch.images),
-            self.placement.shared(batch.targets),
-            self.placement.request(NOTHING),
-        )
-        return outcome.loss
 
     def _rate(
         self,
@@ -204,8 +202,8 @@ class Bench:
         with nullcontext(keep) if keep else tempfile.TemporaryDirectory() as folder:
             with jax.profiler.trace(str(folder)):
                 for _ in range(TRACED):
-                    self._take(batch)
-                jax.block_until_ready(self.state)
+                    self.step(batch)
+                jax.block_until_ready(self.step.state)
             costs = operation_costs(Path(folder))
         total = sum(costs.values())
         return "; ".join(f"{name} {cost / total:.0%}" for name, cost in costs.most_common(LARGEST))
@@ -242,13 +240,8 @@ def main(arguments: Sequence[str]) -> None:
     row = {name: str(value) for name, value in row.items()}
     for name, value in row.items():
         print(f"{name:20} {value}")
-    others = [r for r in _earlier(config.out) if any(r[name] != row[name] for name in KEY)]
-    write_atomically(config.out, table_text([*others, row]))
+    replace_rows(config.out, KEY, [row], OLDER)
     say(f"{config.out}: written")
-
-
-def _earlier(path: Path) -> list[dict[str, str]]:
-    return read_table(path, KEY) if path.exists() else []
 
 
 @contextmanager
@@ -263,15 +256,6 @@ def _empty_cache() -> Iterator[None]:
     finally:
         jax.config.update("jax_compilation_cache_dir", before)
         reset_cache()
-
-
-def _compiled(programs: Programs) -> tuple[float, float, Callable[..., Any]]:
-    """(seconds to trace and compile, floating-point operations, the step)."""
-    began = time.perf_counter()
-    lowered = programs.training()
-    compiled = lowered.compile()
-    seconds = time.perf_counter() - began
-    return round(seconds, 1), float(lowered.cost_analysis()["flops"]), compiled
 
 
 if __name__ == "__main__":

@@ -37,11 +37,13 @@ from mlsp.report.data_summary import read_data_summary
 from mtl.curation.curate import CurateConfig, crop_of
 from mtl.denoising.denoiser_evaluation import psnr
 from mtl.evaluation.correlation import srocc
+from mtl.network.networks import NETWORKS
 from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.pictures import Rejected, list_pictures, read_picture
 from mtl.runtime.progress import say
 from mtl.runtime.tables.csv_tables import read_table, table_text
 from mtl.training.run_folder import read_log
+from scripts.bench_networks import body_sizes
 from scripts.bench_ratings import BenchConfig, screening_rates
 from scripts.provenance import provenance
 
@@ -67,7 +69,8 @@ TASKS = (
     Task(MLPSettings((1e-3,), epochs=5), 3),
 )
 
-Figures = dict[str, float]
+Figures = dict[str, float | int]
+"""By name; whole numbers are compared as they are, others are rounded to six digits."""
 
 
 @dataclass(frozen=True)
@@ -193,6 +196,19 @@ def choosing_figures(demo: Path) -> Figures:
     }
 
 
+def network_figures(demo: Path) -> Figures:
+    """Numbers of every network that are no demonstration's: parameters, features, MLSP numbers.
+
+    Memory and speed, which differ between machines, are left out.
+    """
+    del demo
+    return {
+        f"{what} of {name}": number
+        for name in NETWORKS
+        for what, number in body_sizes(name).items()
+    }
+
+
 CHECKS: tuple[Check, ...] = (
     Check("distortions_fidelity.md", distortion_figures, 0.001),
     Check("metrics_fidelity.csv", score_figures, 1e-4),
@@ -202,6 +218,7 @@ CHECKS: tuple[Check, ...] = (
     Check("experiment.csv", included_figures, 0.002),
     Check("agiqa3k.csv", brisque_figures, 1e-6),
     Check("agiqa3k.csv", benchmark_figures, 0.01),
+    Check("networks.csv", network_figures, 0),
     Check("ratings_screening.csv", screening_figures, 0.005),
     Check("choosing.csv", choosing_figures, 0.001),
 )
@@ -213,7 +230,7 @@ def check_rows(demo: Path) -> list[dict[str, object]]:
         {
             "published": check.published,
             "figure": figure,
-            "value": float(f"{value:.6g}"),
+            "value": value if isinstance(value, int) else float(f"{value:.6g}"),
             "tolerance": check.absolute,
         }
         for check in CHECKS
@@ -244,7 +261,7 @@ def differences(path: Path, rows: Sequence[Mapping[str, object]]) -> list[str]:
             raise InputError(f"{path}: {key[1]}: is not a number ({error})") from error
         now = float(str(row["value"]))
         if not abs(now - before) <= tolerance:  # NaN is a difference, too
-            lines.append(f"{key[0]}: {key[1]}: was {before:g}, is {now:g} (± {tolerance:g})")
+            lines.append(f"{key[0]}: {key[1]}: was {before:.9g}, is {now:.9g} (± {tolerance:g})")
     return lines + [f"{published}: {figure}: is gone" for published, figure in known]
 
 

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from deepfl.command_line import parse, run_script
 from mtl.network.model import ModelConfig, functional_model
-from mtl.network.networks import DEFAULT, find_network
+from mtl.network.networks import DEFAULT
 from mtl.network.weights import fresh_weights, save_model
 from mtl.runtime.files import InputError
 from mtl.runtime.progress import say
+from mtl.training.settings import chosen_network
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,7 @@ def main(arguments: Sequence[str]) -> None:
         program="python -m scripts.untrained_model",
         description=__doc__ or "",
     )
-    widths = find_network(config.network).widths
-    if config.width not in widths:
-        raise InputError(f"--width {config.width}: must be one of {' '.join(map(str, widths))}")
+    chosen_network(config.network, config.width)
     if config.out.exists():
         raise InputError(f"{config.out}: is there already; choose another --out")
     model = ModelConfig((), width=config.width, network=config.network)

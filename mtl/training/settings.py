@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mtl.network.layers import BATCH_NORM_MOMENTUM
+from mtl.network.networks import Network, find_network
 from mtl.runtime.files import InputError
 
 
@@ -156,6 +157,19 @@ def check_settings(
             f"{source}: has {images} training images, fewer than a batch;"
             f" use a --batch-size below {settings.batch_size}"
         )
+
+
+def chosen_network(name: str, width: float) -> Network:
+    """Return the row of the network that --network and --width name.
+
+    Raises:
+        InputError: there is none of this name, or it cannot be made with this share of channels.
+    """
+    network = find_network(name)
+    if width not in network.widths:
+        widths = " ".join(map(str, network.widths))
+        raise InputError(f"--width {width}: must be one of {widths} for {network.title}")
+    return network
 
 
 def _option(settings: RunSettings, name: str) -> str:

@@ -2,12 +2,15 @@
 
 import csv
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from mtl.network import model
 from mtl.network.networks import DEFAULT, NETWORKS
 from mtl.runtime.files import InputError
+from mtl.runtime.tables.csv_tables import read_table
 from scripts import bench_extract
 
 LENGTH = NETWORKS[DEFAULT].length
@@ -63,7 +66,33 @@ def test_table(stand_in, tmp_path, capsys):
         assert "torch 0.0" in row["versions"] and row["date"] and "cores" in row["hardware"]
 
 
-def test_what_cannot_be_measured_is_said(stand_in, tmp_path):
+def test_any_network_is_timed_alone(stand_in, tmp_path, monkeypatch):
+    out = tmp_path / "speed.csv"
+    given = ["--out", str(out), "--rounds", "1", "--sizes", "40", "48", "--batches", "1"]
+    bench_extract.main([*given, "--network", "resnet50"])
+    bench_extract.main([*given[:4], "--sizes", "80", "96", "--batches", "1"])
+    first, second = read_table(out, bench_extract.KEY)
+    assert first["network"] == "resnet50" and second["network"] == DEFAULT
+    for row in (first, second):
+        assert row["ours_ms"] and row["ours_mixed_sizes_ms"] and row["rounds"] == "1"
+        assert row["torch_ms"] == row["ratio"] == row["largest_difference"] == ""
+    by_size = replace(NETWORKS["resnet50"], shares_canvas=False)
+    monkeypatch.setattr(model, "NETWORKS", {**NETWORKS, "resnet50": by_size})
+    bench_extract.main([*given, "--network", "resnet50", "--rounds", "2"])  # instead of the first
+    first, _ = read_table(out, bench_extract.KEY)
+    assert first["ours_ms"] and first["ours_mixed_sizes_ms"] == "" and first["rounds"] == "2"
+
+
+def test_what_cannot_be_measured_is_said(stand_in, tmp_path, untrained):
+    for options, problem in (
+        (["--network", "vgg"], "network vgg: is not one of"),
+        (["--network", "resnet50", "--torch", sys.executable], "leave --torch out"),
+        (["--model", str(untrained), "--torch", sys.executable], "at full width, not .* at 0.125"),
+        (["--model", str(untrained), "--network", "resnet50"], "give one of them"),
+        (["--sizes", "74", "80"], "InceptionResNetV2 needs at least 75 pixels"),
+    ):
+        with pytest.raises(InputError, match=problem):
+            bench_extract.main(options)
     with pytest.raises(InputError, match="no such program; see --help"):
         bench_extract.main(["--torch", str(tmp_path / "none")])
     with pytest.raises(InputError, match="--rounds and --batches must be positive"):

@@ -23,3 +23,13 @@ def test_what_is_measured_and_what_is_computed_are_told_apart(tmp_path):
         assert row["how"] == "extrapolated" or "100" not in what
     with pytest.raises(InputError, match="--share must be above 0"):
         bench_regressor.main(["--out", str(out), *size[:-1], "0"])
+
+
+def test_the_features_are_as_many_as_the_network_has():
+    config = bench_regressor.BenchConfig(network="resnet50")
+    assert bench_regressor.length_of(config) == 15104
+    assert bench_regressor.length_of(bench_regressor.BenchConfig()) == 16928
+    assert bench_regressor.length_of(bench_regressor.BenchConfig(features=7)) == 7
+    for wrong, problem in (({"network": "vgg"}, "network vgg"), ({"features": 0}, "--features")):
+        with pytest.raises(InputError, match=problem):
+            bench_regressor.length_of(bench_regressor.BenchConfig(**wrong))

@@ -6,7 +6,9 @@ from functools import partial
 import pytest
 from small_network import SmallBody
 
+from mtl.network.networks import DEFAULT
 from mtl.runtime.files import InputError
+from mtl.runtime.tables.csv_tables import read_table, table_text
 from mtl.training.engine import build_network
 from scripts import bench_train
 
@@ -25,7 +27,7 @@ def test_table(scored, tmp_path, monkeypatch, capsys):
     assert list((tmp_path / "t").rglob("*.xplane.pb"))
     with out.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [(row["height"], row["width"]) for row in rows] == [("80", "80"), ("80", "96")]
+    assert [(row["height"], row["width"]) for row in rows] == [("80", "96"), ("80", "80")]
     for row in rows:
         assert row["device"] == "cpu" and row["utilisation"] == ""
         for name in ("images_per_s", "loader_images_per_s", "both_images_per_s", "compile_s"):
@@ -47,6 +49,27 @@ def test_utilisation_is_the_share_of_the_peak(scored, tmp_path, monkeypatch):
     assert float(row["utilisation"]) == pytest.approx(float(row["tflops"]) / 0.001, abs=0.6)
 
 
+def test_any_network_beside_a_table_that_names_none(scored, tmp_path):
+    out = tmp_path / "speed.csv"
+    older = {name: "" for name in bench_train.KEY if name not in bench_train.OLDER}
+    out.write_text(table_text([{**older, "device": "cpu", "images_per_s": "13.91"}]))
+    given = arguments(scored, out, "--network", "resnet50", "--width", "0.0625")
+    bench_train.main([*given, "--crop", "32", "32"])
+    first, second = read_table(out, bench_train.KEY)
+    assert first["network"] == DEFAULT and first["share"] == "1.0"
+    assert first["images_per_s"] == "13.91" and first["gflop_per_image"] == ""
+    assert (second["network"], second["share"], second["width"]) == ("resnet50", "0.0625", "32")
+    assert float(second["images_per_s"]) > 0
+
+
 def test_what_cannot_be_measured_is_said(scored, tmp_path):
+    out = tmp_path / "speed.csv"
+    for options, problem in (
+        (["--network", "vgg"], "network vgg: is not one of"),
+        (["--network", "resnet50", "--width", "0.3"], "--width 0.3: must be one of .* ResNet-50"),
+        (["--network", "resnet50", "--crop", "31", "40"], "below the network's 32×32"),
+    ):
+        with pytest.raises(InputError, match=problem):
+            bench_train.main(arguments(scored, out, *options))
     with pytest.raises(InputError, match="--steps must be positive"):
-        bench_train.main(arguments(scored, tmp_path / "speed.csv", "--steps", "0"))
+        bench_train.main(arguments(scored, out, "--steps", "0"))

@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 from fr_metrics import METRICS
 from mtl.network.layers import BATCH_NORM_MOMENTUM
-from mtl.network.networks import DEFAULT, find_network
+from mtl.network.networks import DEFAULT
 from mtl.runtime import claims
 from mtl.runtime.files import InputError
 from mtl.training.run_folder import CONFIG_FILE
-from mtl.training.settings import check_settings, run_settings
+from mtl.training.settings import check_settings, chosen_network, run_settings
 from mtl.training.starting_weights import RANDOM
 
 PLAN_DIGEST = "plan_sha256"  # in config.json: which data set the run is of
@@ -31,7 +31,7 @@ class TrainConfig:
     model folder or run."""
     width: float = 1.0
     """Share of the channels that every layer has: 1, the whole network, or 0.5, 0.25, 0.125,
-    0.0625."""
+    0.0625; where a network has others, a wrong one lists them."""
     network: str | None = None
     """Which network to train, such as resnet50; when not given, that of --init, else the paper's.
     Any wrong name lists all."""
@@ -166,10 +166,7 @@ def check(config: TrainConfig, size: tuple[int, int], images: int) -> None:
     Raises:
         InputError: names the option and the remedy.
     """
-    network = find_network(config.network or DEFAULT)
-    if config.width not in network.widths:
-        widths = " ".join(map(str, network.widths))
-        raise InputError(f"--width {config.width}: must be one of {widths}")
+    network = chosen_network(config.network or DEFAULT, config.width)
     if config.num_workers is not None and (config.num_workers < 1 or config.distributed):
         raise InputError(
             "--num-workers must be positive, and --distributed is for processes that were not"

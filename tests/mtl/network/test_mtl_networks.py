@@ -1,10 +1,13 @@
 """What every row of the table of networks has to keep, and that a row is enough."""
 
 import json
+import re
 import sys
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import cv2
 import jax
@@ -33,6 +36,8 @@ from mtl.runtime.files import InputError
 from mtl.training.multitask.config import read_config
 from mtl.training.opinions.config import FinetuneConfig, differing
 from mtl.training.settings import as_json
+
+ROOT = Path(__file__).parents[3]
 
 ROWS = pytest.mark.parametrize("row", NETWORKS.values(), ids=NETWORKS)
 
@@ -254,14 +259,18 @@ PLAIN = Network(
 )
 
 
-@pytest.fixture
-def third(monkeypatch):
+def add(row: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     """Add a row to the table, in every module that has imported it."""
     table = NETWORKS
-    longer = MappingProxyType({**table, PLAIN.name: PLAIN})
+    longer = MappingProxyType({**table, row.name: row})
     for module in list(sys.modules.values()):
         if getattr(module, "NETWORKS", None) is table:
             monkeypatch.setattr(module, "NETWORKS", longer)
+
+
+@pytest.fixture
+def third(monkeypatch):
+    add(PLAIN, monkeypatch)
     return PLAIN
 
 
@@ -295,6 +304,24 @@ def test_one_row_is_enough(third, tmp_path, sample):
     assert canvas_for((33, 40), third) == (33, 40) != canvas_for((33, 40))
     with pytest.raises(InputError, match="plain: Keras has no such network; it has inception"):
         import_keras(ImportConfig("x.h5", tmp_path / "x", network="plain"))
+
+
+def test_the_page_on_adding_a_network_is_true(monkeypatch, tmp_path):
+    page = (ROOT / "docs" / "add_a_network.md").read_text()
+    (block,) = re.findall("```python\n(.*?)```", page, re.DOTALL)
+    example: dict[str, Any] = {"__name__": "tiny"}
+    exec(compile(block, "docs/add_a_network.md", "exec"), example)
+    row = example["ROW"]
+    add(row, monkeypatch)
+    for keeps in CONTRACT:
+        keeps(row)
+    test_a_folder_gives_back_its_network(row, tmp_path)
+    assert f"features have {row.length} numbers" in block and f"--network {row.name}`" in page
+    said = re.sub(r"```.*?```", "", page, flags=re.DOTALL) + "`build`"
+    named = set(re.findall(r"`(\w+)[=\w]*`", said))
+    assert {field.name for field in fields(Network)} <= named, "a field that the page leaves out"
+    files = re.findall(r"`((?:mtl|tests|results)/[\w/]+\.\w+)`", page)
+    assert files and [file for file in files if not (ROOT / file).exists()] == []
 
 
 def test_a_title_and_a_reference_stand_in_each_row():
