@@ -47,7 +47,7 @@ def starting_folder(init: str, network: str = DEFAULT) -> Path | None:
         return model_folder(init)
     folder = imagenet_folder(network)
     if not (folder / MODEL_FILE).is_file():
-        which = IMAGENET if network == DEFAULT else f"{IMAGENET} --network {network}"
+        which = IMAGENET if network == DEFAULT else network
         raise InputError(
             f"--init imagenet: {folder} has no weights yet; run `deepfl import-keras {which}`"
             " once, or use --init random"

@@ -88,7 +88,7 @@ def test_what_does_not_belong_together_is_refused(run, place, scored, capsys):
         (["--network", "resnet50", "--crop", "31", "40"], "below the network's 32×32"),
         (["--crop", "64", "64"], "below the network's 75×75"),
         (["--init", str(run), "--width", "0.125"], "has the network resnet50, not inception"),
-        (["--init", "imagenet", "--network", "resnet50"], "deepfl import-keras imagenet --network"),
+        (["--init", "imagenet", "--network", "resnet50"], "`deepfl import-keras resnet50`"),
     ):
         assert main([*command, *options]) == 2
         assert problem in capsys.readouterr().err.splitlines()[-1]
