@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mtl.network.networks import DEFAULT
+from mtl.network.networks import DEFAULT, find_network
 from mtl.network.weights import (
     IMAGENET,
     INCLUDED,
@@ -47,12 +47,19 @@ def starting_folder(init: str, network: str = DEFAULT) -> Path | None:
         return model_folder(init)
     folder = imagenet_folder(network)
     if not (folder / MODEL_FILE).is_file():
-        which = IMAGENET if network == DEFAULT else network
         raise InputError(
-            f"--init imagenet: {folder} has no weights yet; run `deepfl import-keras {which}`"
-            " once, or use --init random"
+            f"--init imagenet: {folder} has no weights yet; {imagenet_remedy(network)}, or use"
+            " --init random"
         )
     return folder
+
+
+def imagenet_remedy(network: str) -> str:
+    """Return what makes the folder of a network's ImageNet weights, as words for a user."""
+    if find_network(network).keras is None:
+        return f"give --init a model folder of {network}, since Keras has no such network"
+    which = IMAGENET if network == DEFAULT else network
+    return f"run `deepfl import-keras {which}` once"
 
 
 def with_absolute_path(init: str) -> str:
