@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from mlsp.comparisons.fine_tuning import Pictures, check_splits, read_predictions, write_split
 from mlsp.comparisons.networks_config import (
@@ -222,7 +221,7 @@ def _tested(plan: _Plan, network: str, progress: bool) -> tuple[Benchmark, Row]:
         done = finetune(run, progress=progress)
         predictions.append(read_predictions(run.out, plan.pictures, split))
         batches = len(split.train) // run.batch_size
-        times = _times(done.log, batches * run.batch_size)
+        times = training_times(done.log, batches * run.batch_size)
         trained.append({"best_epoch": done.test["epoch"], **times})
     model = plan.folder(0) / network / FOLDER
     time = prediction_time(plan.config.out, network, model, plan.size, progress=progress)
@@ -235,16 +234,23 @@ def _tested(plan: _Plan, network: str, progress: bool) -> tuple[Benchmark, Row]:
     return table, row | time
 
 
-def _times(log: Sequence[Mapping[str, float]], pictures: int) -> Row:
+def training_times(log: Sequence[Mapping[str, float]], pictures: int) -> dict[str, float]:
     """Return the seconds of an epoch's training steps, the median, and of all.
 
     The log keeps the speed of every epoch, so that the times of a continued run are those of its
     steps, whenever they were taken. Compiling, validation and checkpoints are not in them.
+
+    Args:
+        log: rows of a run's log.csv.
+        pictures: that an epoch trains on.
+
+    Returns:
+        epoch_seconds and training_seconds. An epoch whose steps were done when the run was
+        killed, and whose row was written by the next call, has no speed and counts as the median;
+        without any speed both are NaN.
     """
-    seconds: Float[np.ndarray, " epochs"] = np.array(
-        [pictures / row["images_per_second"] for row in log]
-    )
-    return {
-        "epoch_seconds": float(np.median(seconds)),
-        "training_seconds": float(seconds.sum()),
-    }
+    speeds = np.array([row["images_per_second"] for row in log])
+    seconds = pictures / speeds[speeds > 0]
+    median = float(np.median(seconds)) if len(seconds) else float("nan")
+    total = float(seconds.sum()) + median * (len(speeds) - len(seconds))
+    return {"epoch_seconds": median, "training_seconds": total}

@@ -26,7 +26,7 @@ from mlsp.evaluation.benchmark_splits import Opened, planned_splits
 from mlsp.evaluation.benchmarking import Benchmark, Rated, judged_tests, merged
 from mlsp.regression import Kind
 from mtl.kadis.manifest import read_manifest
-from mtl.network.networks import DEFAULT, Body
+from mtl.network.networks import DEFAULT, Body, find_network
 from mtl.network.weights import IMAGENET, load_config
 from mtl.ratings.rated import Ratings, common_size
 from mtl.runtime.files import InputError
@@ -129,8 +129,13 @@ def compare_schemes(
     folders = [starting_folder(config.imagenet, network), weak]
     if folders[0] is None or folders[1] is None:
         raise InputError("--imagenet and --run: give weights that were trained, not `random`")
-    sides = [load_config(folder).row.smallest_side for folder in folders if folder is not None]
-    _check_finetuning(config, max(sides))
+    theirs = load_config(folders[0]).network
+    if theirs != network:
+        raise InputError(
+            f"--imagenet {config.imagenet}: is of {theirs}, and --run {config.run} of {network};"
+            f" give weights of {network} for both, or use `deepfl compare-networks`"
+        )
+    _check_finetuning(config, find_network(network).smallest_side)
     shallow = _benchmark(config, (folders[0], folders[1]), progress)
     splits, pictures = shallow.splits[: config.finetune_repetitions], Pictures.of(shallow)
     tables = []

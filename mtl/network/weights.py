@@ -204,7 +204,8 @@ def _read_weights(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str
     )
     if wrong:
         raise InputError(
-            f"{path}: holds weights of another network ({len(wrong)} differ, such as {wrong[0]})"
+            f"{path}: holds weights of another network than {MODEL_FILE} says ({len(wrong)} differ,"
+            f" such as {wrong[0]}); copy the whole folder again"
         )
     # A model that is to be small may keep them in half precision.
     return {name: values.astype(np.float32, copy=False) for name, values in weights.items()}

@@ -177,6 +177,11 @@ def _ready(config: FinetuneConfig, progress: bool) -> _Ready:
     check_settings(settings, config.ratings, data.size, images, smallest_side)
     given = starting_model(config.init, network)
     if given is not None:
+        if given.config.network != network:
+            raise InputError(
+                f"{given.folder}: is of {given.config.network}, not {network}; import the weights"
+                f" of {network} there, or give --network {given.config.network}"
+            )
         seen = read_seen(given.folder)
         check_unseen(config, data, seen, given.folder.parent / SPLITS_FILE)
         data = replace(data, seen=joined(seen, data.seen))

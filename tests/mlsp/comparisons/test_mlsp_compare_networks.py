@@ -26,7 +26,7 @@ from mtl.network.weights import fresh_weights, imagenet_folder, load_model, save
 from mtl.runtime.files import InputError
 
 SIDE = 40  # pixels of the rated pictures
-STAGES = ((1e-3, 2), (1e-4, 1))
+STAGES = ((1e-3, 1), (1e-4, 1))
 
 
 class Small(ConvolutionalBody):
@@ -139,7 +139,7 @@ def test_networks_are_compared_on_the_same_splits(ratings, tmp_path, capsys):
     out = tmp_path / "out"
     command = ["compare-networks", str(ratings), "--out", str(out), "--network", *BOTH]
     command += ["--init", "random", f"small={trained_folder(tmp_path / 'start', SMALL)}"]
-    command += ["--stages", "1e-3", "2", "1e-4", "1", "--batch-size", "4", "--momentum", "0.9"]
+    command += ["--stages", "1e-3", "1", "1e-4", "1", "--batch-size", "4", "--momentum", "0.9"]
     assert main([*command, "--head", "linear", "--repetitions", "2"]) == 0
     header, *printed = capsys.readouterr().out.splitlines()
     assert header.split()[-1] == "ms/picture" and [p.split()[0] for p in printed] == list(BOTH)
@@ -163,7 +163,7 @@ def test_networks_are_compared_on_the_same_splits(ratings, tmp_path, capsys):
             tests.setdefault(number, []).append(sorted(tested))
             assert load_model(run).config.network == network
             settings = json.loads((run / "config.json").read_text())
-            assert settings["stages"] == [[1e-3, 2], [1e-4, 1]] and settings["head"] == "linear"
+            assert settings["stages"] == [[1e-3, 1], [1e-4, 1]] and settings["head"] == "linear"
             assert settings["seed"] == number
     assert all(a == b for a, b in tests.values()) and tests[0] != tests[1]
 
@@ -207,7 +207,7 @@ def test_a_stopped_comparison_continues_and_keeps_its_times(ratings, tmp_path, m
         comparing, "finetune", lambda run, **o: again.append(finetune(run, **o)) or again[-1]
     )
     compared = compare_networks(configured(ratings, out))
-    assert [each.resumed_at for each in again] == [3, 0]
+    assert [each.resumed_at for each in again] == [2, 0]
     assert rows_of(out / "networks.csv")[0] == kept
     for name in ("srocc", "plcc", "rmse", "mae", "best_epoch"):
         assert [row[name] for row in compared.rows] == [row[name] for row in whole.rows], name
@@ -215,10 +215,10 @@ def test_a_stopped_comparison_continues_and_keeps_its_times(ratings, tmp_path, m
     # All is done: nothing is trained or measured again, and another repetition is added.
     before = (out / "networks.csv").read_bytes()
     compare_networks(configured(ratings, out))
-    assert [each.resumed_at for each in again[2:]] == [3, 3]
+    assert [each.resumed_at for each in again[2:]] == [2, 2]
     assert (out / "networks.csv").read_bytes() == before
     compare_networks(configured(ratings, out, repetitions=2))
-    assert [each.resumed_at for each in again[4:]] == [3, 0, 3, 0]
+    assert [each.resumed_at for each in again[4:]] == [2, 0, 2, 0]
 
 
 def test_a_folder_of_another_comparison_is_refused(ratings, tmp_path):
@@ -229,7 +229,7 @@ def test_a_folder_of_another_comparison_is_refused(ratings, tmp_path):
     for changes, problem in (
         ({"seed": 1}, "out: was made with seed 0, not 1; choose another --out"),
         ({"head": "koncept"}, "out: was made with head linear, not koncept"),
-        ({}, r"out: was made with stages \[\[0.001, 1\]\], not \[\[0.001, 2\]"),
+        ({}, r"out: was made with stages \[\[0.001, 1\]\], not \[\[0.001, 1\], \["),
         (
             {"init": ("random", f"small={start}")},
             f"out: was made with small from random, not {start}",
@@ -349,6 +349,13 @@ def test_parameters_are_those_of_the_paper(network, monkeypatch):
     row = networks_table.network_row(network, "imagenet", "model", summary, {})
     assert round(row["parameters"], 1) == TABLE2[network]
     assert row["mlsp_length"] == NETWORKS[network].length
+
+
+def test_an_epoch_without_a_speed_counts_as_the_median():
+    log = [{"images_per_second": speed} for speed in (10.0, 0.0, 20.0, 40.0)]
+    times = comparing.training_times(log, 40)
+    assert times == {"epoch_seconds": 2.0, "training_seconds": 4 + 2 + 2 + 1}
+    assert np.isnan(comparing.training_times(log[1:2], 40)["training_seconds"])
 
 
 def test_a_time_is_measured_once_and_kept(tmp_path, monkeypatch):
