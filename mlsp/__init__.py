@@ -8,7 +8,8 @@ Rooms, each built on those above it and on `mtl`:
     databases      rated databases, one row each
     baselines      the table of conventional methods
     prediction     quality models, conditions, predictions
-    evaluation     measures, splits, benchmarks, learning curves, comparisons
+    evaluation     measures, splits, benchmarks, learning curves
+    comparisons    learning schemes, training tasks, networks
     choosing       KonIQ-10k's balanced selection
     report         the page on a run
     demonstration  every stage on sample photographs

@@ -69,9 +69,11 @@ def release(config: ReleaseConfig) -> int:
     notes["training"] = {name: settings[name] for name in settings if name not in PLACES}
     save_model(config.out, model.config, half, model.equalization, notes, read_seen(model.folder))
     shutil.copyfile(model.folder / REGRESSOR_FILE, config.out / REGRESSOR_FILE)
-    known = json.loads((model.folder / RATINGS_FILE).read_text()) | {"ratings": config.ratings}
+    digest = file_digest(config.out / WEIGHTS_FILE)
+    known = json.loads((model.folder / RATINGS_FILE).read_text())
+    known |= {"ratings": config.ratings, "weights_sha256": digest}
     write_atomically(config.out / RATINGS_FILE, json.dumps(known, indent=1))
-    own = replace(conditions, weights_sha256=file_digest(config.out / WEIGHTS_FILE))
+    own = replace(conditions, weights_sha256=digest)
     save_conditions(config.out / CONDITIONS_FILE, own)
     size = sum(path.stat().st_size for path in config.out.iterdir() if path.is_file())
     if size > LARGEST:

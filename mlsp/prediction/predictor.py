@@ -11,12 +11,12 @@ from jaxtyping import Float, UInt8
 from fr_metrics import METRICS
 from mlsp.features.canvases import canvas_for, check_size, on_canvas
 from mlsp.features.describing import describer, on_device
-from mlsp.features.pooling import Kind
+from mlsp.features.pooling import Kind, feature_shape
 from mlsp.prediction.conditions import Likely, load_conditions
 from mlsp.prediction.leaks import unrecorded
-from mlsp.prediction.quality_model import load_quality
+from mlsp.prediction.quality_model import REGRESSOR_FILE, REMEDY, Quality, load_quality
 from mtl.evaluation.seen import read_seen, seen_pictures
-from mtl.network.weights import load_model
+from mtl.network.weights import TrainedModel, load_model
 from mtl.ratings.rated import resized
 from mtl.runtime.files import InputError
 from mtl.runtime.memory import free_memory
@@ -51,7 +51,7 @@ class Predictor:
 
     Raises:
         InputError: the folder is not a model, or one that can only describe pictures, or holds no
-            conditions to explain by.
+            conditions to explain by, or a regressor of another network.
     """
 
     def __init__(self, folder: str | os.PathLike, *, explain: bool = False):
@@ -62,6 +62,8 @@ class Predictor:
         self.unrecorded = unrecorded(self.model.folder)
         quality = load_quality(self.model.folder)
         self.regressor = None if quality is None else quality.regressor
+        if quality is not None:
+            _check_length(self.model, quality)
         self.opinion = self.model.config.opinion if self.regressor is None else None
         self.scale = "0..1, weakly supervised: share of the training images that look worse"
         if quality is not None:
@@ -175,3 +177,15 @@ class Predictor:
             qualities = np.mean(turned, axis=0)
         rows = [{m: float(v[k]) for m, v in scores.items()} for k in range(len(outputs))]
         return [float(q) for q in qualities], rows
+
+
+def _check_length(model: TrainedModel, quality: Quality) -> None:
+    """Refuse a regressor that takes another number of features than the network gives."""
+    config = model.config
+    ours = int(np.prod(feature_shape(quality.features, config.width, config.row)))
+    theirs = len(quality.regressor.standard.feature_mean)
+    if ours != theirs:
+        raise InputError(
+            f"{model.folder / REGRESSOR_FILE}: takes {theirs} features, {config.row.title} gives"
+            f" {ours}; it is of another network: {REMEDY}"
+        )

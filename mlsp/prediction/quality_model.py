@@ -13,11 +13,12 @@ from jaxtyping import Float
 from mlsp.features.pooling import Kind
 from mlsp.regression import Regressor, load_regressor, save_regressor
 from mtl.evaluation.seen import SEEN_FILE, SeenRatings, joined, read_seen, write_seen
-from mtl.network.weights import MODEL_FILE
-from mtl.runtime.files import InputError, whole_file, write_atomically
+from mtl.network.weights import MODEL_FILE, WEIGHTS_FILE
+from mtl.runtime.files import InputError, file_digest, whole_file, write_atomically
 
 REGRESSOR_FILE, RATINGS_FILE = "regressor.npz", "ratings.json"
 PARTS = (".json", ".npz")  # suffixes of files that are part of a model
+REMEDY = "copy the whole folder, or run `deepfl benchmark RATINGS.csv --model FOLDER` again"
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ def save_quality_model(
         "lowest": quality.lowest,
         "highest": quality.highest,
         "features": quality.features,
+        "weights_sha256": file_digest(network / WEIGHTS_FILE),
     }
     write_atomically(folder / RATINGS_FILE, json.dumps(known, indent=1))
     # model.json, which makes a folder a model, comes last.
@@ -87,7 +89,7 @@ def load_quality(folder: Path) -> Quality | None:
     """Read what `save_quality_model` wrote; None where a folder holds no regressor.
 
     Raises:
-        InputError: the files are damaged.
+        InputError: the files are damaged, or were made with other weights than the folder's.
     """
     path = folder / REGRESSOR_FILE
     if not path.is_file():
@@ -99,6 +101,12 @@ def load_quality(folder: Path) -> Quality | None:
         features = known.get("features", "mlsp")  # models older than the choice have these
         if features not in get_args(Kind):
             raise ValueError(f"unknown features {features!r}")
+        # Older models do not say of which network the regressor is.
+        if known.get("weights_sha256") not in (None, file_digest(folder / WEIGHTS_FILE)):
+            raise InputError(
+                f"{folder / REGRESSOR_FILE}: was fitted to features of other weights than the"
+                f" folder's; {REMEDY}"
+            )
         return Quality(
             regressor,
             features,

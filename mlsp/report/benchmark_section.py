@@ -8,6 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from mlsp.comparisons.networks_table import FIGURE_FILE as NETWORKS_PICTURE
+from mlsp.comparisons.networks_table import TABLE_FILE as NETWORKS_FILE
 from mlsp.evaluation import figures
 from mlsp.evaluation.benchmark_results import (
     CROSS_FILE,
@@ -16,12 +18,15 @@ from mlsp.evaluation.benchmark_results import (
     REPETITIONS_FILE,
     SUMMARY_FILE,
 )
-from mlsp.report.benchmark_tables import Row, Tables, of_place
+from mlsp.report.benchmark_tables import NETWORK_COLUMNS, Row, Tables, of_place
 from mlsp.report.web_page import Block, Figure, Missing, Number, Section, Table, beside
 from mlsp.report.worst_predictions import WORST, not_there, worst_predictions
 from mtl.evaluation.correlation import srocc
 
-TABLES = (SUMMARY_FILE, REPETITIONS_FILE, DISTORTIONS_FILE, CROSS_FILE, PREDICTIONS_FILE)
+TABLES = (
+    *(SUMMARY_FILE, REPETITIONS_FILE, DISTORTIONS_FILE, CROSS_FILE, PREDICTIONS_FILE),
+    NETWORKS_FILE,
+)
 CROSS_PICTURE = "cross.png"
 
 TITLES = {
@@ -76,6 +81,7 @@ def benchmark_section(
     else:
         errors = worst_predictions(out, benchmark, number, ratings, worst)
     parts = {
+        "networks": ("The networks", _networks(out, benchmark, number)),
         "scatter": ("Predicted against true scores", _scatter(out, benchmark, number)),
         "types": ("SROCC by distortion type", _types(benchmark)),
         "cross": ("Across databases", _cross(out, benchmark, number)),
@@ -85,7 +91,7 @@ def benchmark_section(
         name,
         f"Benchmark: {benchmark.folder.name or benchmark.folder}",
         [Benchmark(files), _summary(benchmark)],
-        [Section(f"{name}-{part}", title, body) for part, (title, body) in parts.items()],
+        [Section(f"{name}-{part}", title, body) for part, (title, body) in parts.items() if body],
     )
 
 
@@ -134,6 +140,34 @@ def _summary(benchmark: Tables) -> Table:
         f"{which}SROCC, PLCC, KROCC: 1 is best. RMSE, MAE: on the scale of the ratings."
         f"{_left_out(rows)}",
     )
+
+
+def _networks(out: Path, benchmark: Tables, number: int) -> list[Block]:
+    """Return table and figure of a comparison of networks; nothing for another benchmark."""
+    if not benchmark.networks:
+        return []
+    table = Table(
+        ["network", "starts from", *(title for title, _ in NETWORK_COLUMNS.values())],
+        [
+            (
+                row["title"],
+                row["init"],
+                *(
+                    Number(float(row[name]) if row[name] else None, digits)
+                    for name, (_, digits) in NETWORK_COLUMNS.items()
+                ),
+            )
+            for row in benchmark.networks
+        ],
+        "Medians over the splits. Seconds are those of the training steps; a prediction is of one"
+        " picture at the size of training.",
+    )
+    drawn = benchmark.folder / NETWORKS_PICTURE
+    if not drawn.is_file():
+        return [not_there(benchmark, NETWORKS_PICTURE), table]
+    path = out / _picture("networks", number)
+    shutil.copyfile(drawn, path)
+    return [Figure(beside(path, "SROCC of the networks against their size and time")), table]
 
 
 def _left_out(rows: Sequence[Row]) -> str:

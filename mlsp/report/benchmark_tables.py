@@ -7,6 +7,7 @@ from math import isfinite
 from pathlib import Path
 
 from mlsp.baselines import BASELINES
+from mlsp.comparisons.networks_table import TABLE_FILE as NETWORKS_FILE
 from mlsp.evaluation.benchmark_results import (
     CROSS_FILE,
     DISTORTIONS_FILE,
@@ -16,6 +17,18 @@ from mlsp.evaluation.benchmark_results import (
 )
 from mtl.runtime.files import InputError
 from mtl.runtime.tables.csv_tables import read_table
+
+NETWORK_COLUMNS = {
+    "parameters": ("parameters (millions)", 1),
+    "srocc": ("SROCC", 3),
+    "plcc": ("PLCC", 3),
+    "rmse": ("RMSE", 3),
+    "mae": ("MAE", 3),
+    "epoch_seconds": ("s per epoch", 1),
+    "training_seconds": ("s of training", 0),
+    "prediction_ms": ("ms per picture", 1),
+}
+"""Columns of a comparison of networks that are shown, with their titles and digits."""
 
 Place = tuple[str, str]
 """Database and protocol."""
@@ -31,6 +44,8 @@ class Tables:
     distortions: Sequence[Row]
     cross: Sequence[Row]
     predictions: Sequence[Row]
+    networks: Sequence[Row]
+    """Of a comparison of networks; empty for another benchmark."""
     roots: Mapping[str, Path]
     """The folder of each database's pictures when the benchmark ran."""
 
@@ -62,12 +77,18 @@ def read_benchmark(folder: Path) -> Tables:
                     _checked(path, column, row[column], column in numbers)
         return found
 
+    path = folder / NETWORKS_FILE
+    networks = read_table(path, ("title", "init", *NETWORK_COLUMNS)) if path.is_file() else []
+    for row in networks:
+        for column in NETWORK_COLUMNS:
+            _checked(path, column, row[column], needed=False)
     return Tables(
         folder,
         rows(SUMMARY_FILE, "srocc_median", numbers=("repetitions",)),
         rows(DISTORTIONS_FILE, "distortion", "srocc_median"),
         rows(CROSS_FILE, "tested_on", "srocc_median", numbers=("pictures",)),
         rows(PREDICTIONS_FILE, "image", numbers=("score", "predicted")),
+        networks,
         _roots(folder / PLACES_FILE),
     )
 

@@ -10,7 +10,7 @@ PAGE = "index.html"
 
 # The names of a report's files. A folder that holds others is refused.
 OURS = re.compile(
-    r"index\.html|(distortions|histograms|learning|ranking|((scatter|cross|worst)(-\d+)*))\.png"
+    r"index\.html|(distortions|histograms|learning|ranking|((scatter|cross|networks|worst)(-\d+)*))\.png"
     r"|benchmark-\d+-\w+\.csv"
 )
 

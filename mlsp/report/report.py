@@ -35,7 +35,7 @@ class ReportConfig:
     run: Path
     """Folder of `deepfl train`."""
     benchmark: tuple[Path, ...] = ()
-    """Folders of `deepfl benchmark`, `compare-schemes` or `compare-tasks`."""
+    """Folders of `deepfl benchmark`, `compare-schemes`, `compare-tasks` or `compare-networks`."""
     data: Path | None = None
     """The run's data set, if it has moved."""
     photos: Path | None = None

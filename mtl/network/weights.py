@@ -102,7 +102,7 @@ def import_command(network: Network) -> str:
         return f"`deepfl import-weights {command_name(network.name)}`"
     if network.caffe is not None:
         return f"`deepfl import-weights {network.caffe.file}`"
-    which = IMAGENET if network.name == DEFAULT else f"{IMAGENET} --network {network.name}"
+    which = IMAGENET if network.name == DEFAULT else command_name(network.name)
     return f"`deepfl import-keras {which}`"
 
 
@@ -260,7 +260,8 @@ def _read_weights(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str
     )
     if wrong:
         raise InputError(
-            f"{path}: holds weights of another network ({len(wrong)} differ, such as {wrong[0]})"
+            f"{path}: holds weights of another network than {MODEL_FILE} says ({len(wrong)} differ,"
+            f" such as {wrong[0]}); copy the whole folder again"
         )
     # A model that is to be small may keep them in half precision.
     return {name: values.astype(np.float32, copy=False) for name, values in weights.items()}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import orbax.checkpoint as ocp
 
+from mtl.runtime.files import InputError
 from mtl.training.step import State
 
 STATE, EPOCH = "state", "epoch"  # parts of a checkpoint
@@ -24,6 +25,7 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path, kept: int):
+        self._folder = folder
         options = ocp.CheckpointManagerOptions(
             max_to_keep=kept, create=True, cleanup_tmp_directories=True
         )
@@ -49,14 +51,24 @@ class Checkpoints:
         self._manager.save(step, args=items)
 
     def restore(self, step: int, layout: State) -> tuple[State, float]:
-        """Return state and sum of losses; the arrays go where `layout` says."""
+        """Return state and sum of losses; the arrays go where `layout` says.
+
+        Raises:
+            InputError: the checkpoint is of another network, or damaged.
+        """
         items = ocp.args.Composite(
             **{
                 STATE: ocp.args.StandardRestore(_as_tree(layout)),
                 EPOCH: ocp.args.JsonRestore(),
             }
         )
-        found = self._manager.restore(step, args=items)
+        try:
+            found = self._manager.restore(step, args=items)
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{self._folder / str(step)}: is a checkpoint of another network or damaged; delete"
+                f" {self._folder} and log.csv to begin again, or choose another --out"
+            ) from error
         return State(**found[STATE]), float(found[EPOCH][LOSS_SUM])
 
     def wait(self) -> None:

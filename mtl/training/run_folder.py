@@ -35,7 +35,29 @@ def claim(
     Raises:
         InputError: the folder holds something else.
     """
+    if claims.claim(out, _identity(out, ours, differing)) is not None:
+        write_atomically(out / CONFIG_FILE, json.dumps(ours, indent=1))  # what is free to differ
+    (out / STOP_FILE).unlink(missing_ok=True)
 
+
+def check_claim(
+    out: Path,
+    ours: Mapping[str, Any],
+    differing: Callable[[Mapping[str, Any], Mapping[str, Any]], list[str]],
+) -> None:
+    """Refuse a folder that `claim` would refuse; nothing is written.
+
+    Raises:
+        InputError: the folder holds something else.
+    """
+    claims.claimed(out, _identity(out, ours, differing))
+
+
+def _identity(
+    out: Path,
+    ours: Mapping[str, Any],
+    differing: Callable[[Mapping[str, Any], Mapping[str, Any]], list[str]],
+) -> Identity:
     def difference(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
         names = differing(ours, theirs)
         if not names:
@@ -47,12 +69,7 @@ def claim(
         kept = out / CHECKPOINTS
         return (out / LOG_FILE).exists() or (kept.is_dir() and any(kept.iterdir()))
 
-    identity = Identity(
-        file=CONFIG_FILE, kind="a run", value=ours, difference=difference, begun=begun
-    )
-    if claims.claim(out, identity) is not None:  # what is free to differ is noted
-        write_atomically(out / CONFIG_FILE, json.dumps(ours, indent=1))
-    (out / STOP_FILE).unlink(missing_ok=True)
+    return Identity(file=CONFIG_FILE, kind="a run", value=ours, difference=difference, begun=begun)
 
 
 def read_log(run: Path) -> list[dict[str, float]]:

@@ -76,11 +76,28 @@ def starting_folder(init: str, network: str = DEFAULT) -> Path | None:
         row = find_network(which)
         if row.torch is None:
             raise InputError(
-                f"--init {init}: {folder} has no weights yet; run {import_command(row)}"
-                " once, or use --init random"
+                f"--init {init}: {folder} has no weights yet; {imagenet_remedy(which)}, or use"
+                " --init random"
             )
         packaged_folder(row)
     return folder
+
+
+def has_imagenet_weights(network: str) -> bool:
+    """Tell whether `--init imagenet` finds weights; those of an installed package are put there."""
+    try:
+        starting_folder(IMAGENET, network)
+    except InputError:
+        return False
+    return True
+
+
+def imagenet_remedy(network: str) -> str:
+    """Return what makes the folder of a network's ImageNet weights, as words for a user."""
+    row = find_network(network)
+    if row.keras is None and row.torch is None and row.caffe is None:
+        return f"give --init a model folder of {network}, whose ImageNet weights nobody publishes"
+    return f"run {import_command(row)} once"
 
 
 def with_absolute_path(init: str) -> str:

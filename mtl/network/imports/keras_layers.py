@@ -61,7 +61,8 @@ def body_weights(
         found = " and ".join(f"{len(stored[kind])} {PLURALS[kind]}" for kind in wanted)
         needed = " and ".join(str(len(layers)) for layers in wanted.values())
         raise InputError(
-            f"{path}: holds {found}, {network.title} {needed}; it is of another network"
+            f"{path}: holds {found}, {network.title} {needed}; it is of another network, which"
+            " --network has to name"
         )
     if check_names:
         for kind in wanted:
@@ -126,7 +127,7 @@ def _values(
         came = "nothing" if stored is None else f"{stored.dtype} {tuple(stored.shape)}"
         raise InputError(
             f"{path}: {name} has {came} for its {role}, {title} needs floats {shape};"
-            " it is of another network"
+            " it is of another network, which --network has to name"
         )
     values = np.asarray(stored[()], np.float32)
     if not np.isfinite(values).all() or (role == "moving_variance" and values.min() < 0):

@@ -1,8 +1,11 @@
 """Bodies that others trained, as a model folder: Keras' ImageNet weights and the authors' own.
 
-    imagenet                           what `keras.applications` downloads for the network
+    vgg16, inception-v3, imagenet      what `keras.applications` downloads for a network
     quality-mlsp-mtl-mse-loss.hdf5     the body published by the authors of DeepFL-IQA
     any other file of Keras            with the weights of its network of that name
+
+A bare name of a network means its ImageNet weights, even beside a file of that name: a file has a
+suffix, or a folder before it, as in ./vgg16.
 
 A body is of use only with the pixel scaling it was trained with, so the scaling goes into the model
 folder, and the file decides it: by its digest where it is one that Keras publishes, else by its
@@ -12,6 +15,7 @@ Keras feeds them, unless the user says otherwise.
 """
 
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +25,6 @@ import numpy as np
 from mtl.network.imports.imported import Imported, check_free, save_imported
 from mtl.network.imports.keras_files import EXTRA, open_keras_file
 from mtl.network.imports.keras_layers import body_weights
-from mtl.network.keras_weights import KerasWeights
 from mtl.network.networks import DEFAULT, NETWORKS, Network, find_network
 from mtl.network.scalings import SCALINGS
 from mtl.network.weights import IMAGENET, imagenet_folder
@@ -43,15 +46,17 @@ class ImportConfig:
     """Which weights to import."""
 
     weights: str
-    """`imagenet`, or a file of weights that Keras wrote."""
+    """A network's name, such as resnet50 or inception-v3, for its ImageNet weights; imagenet, for
+    those of --network; or a file of weights that Keras wrote."""
     out: Path | None = None
     """Model folder to write; for Keras' ImageNet weights, if not given, the one in the user's cache
     folder that `deepfl train --init imagenet` looks for."""
     scaling: str | None = None
     """Pixels the weights expect, where the file does not tell: minus_one_to_one (x/127.5 - 1),
     zero_to_one (x/255), or caffe (blue, green, red less ImageNet's means)."""
-    network: str = DEFAULT
-    """Of which network the weights are, such as resnet50; any wrong name lists all."""
+    network: str | None = None
+    """Of which network the weights are, such as resnet50, where WEIGHTS does not name it; the
+    paper's when not given, any wrong name lists all."""
 
 
 def import_keras(config: ImportConfig) -> Imported:
@@ -59,20 +64,19 @@ def import_keras(config: ImportConfig) -> Imported:
 
     Raises:
         InputError: the file is not whole, or not of the network in Keras; Keras has no such
-            network; its scaling is not decided or is contradicted; the folder holds something; the
-            download fails.
+            network, or two are named; its scaling is not decided or is contradicted; the folder
+            holds something; the download fails.
     """
-    network = find_network(config.network)
+    network, file_given = _meant(config)
     keras = network.keras
     if keras is None:
-        known = ", ".join(name for name, row in NETWORKS.items() if row.keras is not None)
-        raise InputError(f"{network.name}: Keras has no such network; it has {known}")
+        raise InputError(f"{network.name}: Keras has no such network; it has {_known_to_keras()}")
     if config.scaling not in (None, *SCALINGS):
         raise InputError(f"--scaling {config.scaling}: is not one of {', '.join(SCALINGS)}")
     if config.out is not None:
         check_free(config.out)
-    path = _download(keras) if config.weights == IMAGENET else Path(config.weights)
-    packages = ["deepfl-iqa", "h5py", "numpy", *(["keras"] if config.weights == IMAGENET else [])]
+    path = _download(network, config.out) if file_given is None else file_given
+    packages = ["deepfl-iqa", "h5py", "numpy", *(["keras"] if file_given is None else [])]
     with open_keras_file(path) as file:
         md5, sha256 = file_digest(path, "md5"), file_digest(path)
         published = md5 in keras.digests.values()
@@ -87,6 +91,36 @@ def import_keras(config: ImportConfig) -> Imported:
     origin = {"file": path.name, "sha256": sha256, "keras_version": keras_version}
     save_imported(imported, weights, origin, packages)
     return imported
+
+
+def _meant(config: ImportConfig) -> tuple[Network, Path | None]:
+    """Return the network, and the file that holds its weights; None for Keras' ImageNet weights.
+
+    Raises:
+        InputError: there is no such network, or WEIGHTS and --network name two.
+    """
+    named = config.weights.lower().replace("-", "_")
+    if named not in NETWORKS:
+        network = find_network(config.network or DEFAULT)
+        path = Path(config.weights)
+        if config.weights == IMAGENET:
+            return network, None
+        if path.name == config.weights and not path.suffix and not path.exists():
+            raise InputError(
+                f"{config.weights}: is neither a file nor a network whose ImageNet weights Keras"
+                f" has; those are {_known_to_keras()}"
+            )
+        return network, path
+    if config.network not in (None, named):
+        raise InputError(
+            f"{config.weights}: is a network, and --network {config.network} another; leave"
+            " --network out"
+        )
+    return find_network(named), None
+
+
+def _known_to_keras() -> str:
+    return ", ".join(name for name, row in NETWORKS.items() if row.keras is not None)
 
 
 def mean_input(weights: Mapping[str, np.ndarray], unit: str) -> float | None:
@@ -174,8 +208,10 @@ def _told_by_the_first_layer(
     return {scaling: told for scaling, (low, high) in MEAN_INPUTS.items() if low <= mean <= high}
 
 
-def _download(published: KerasWeights) -> Path:
+def _download(network: Network, out: Path | None) -> Path:
     """ImageNet weights without top, from Keras' cache or its server, checked by Keras."""
+    published = network.keras
+    assert published is not None  # refused above
     # Keras is only to fetch a file; JAX is the back end that is there.
     os.environ["KERAS_BACKEND"] = "jax"
     try:
@@ -192,8 +228,10 @@ def _download(published: KerasWeights) -> Path:
         )
     except Exception as error:  # Keras raises no narrower one when the network is not there
         why = str(error).replace(address, "its address")
+        place = "" if out is None else f" --out {shlex.quote(str(out))}"
         raise InputError(
-            f"{IMAGENET}: cannot be fetched ({why}); fetch {address} where there is a network and"
-            f" give the file: deepfl import-keras {published.file} --out ..."
+            f"{network.name}: its ImageNet weights cannot be fetched ({why}); fetch {address} where"
+            " there is an internet connection, copy the file here and run: deepfl import-keras"
+            f" {published.file} --network {network.name}{place}"
         ) from error
     return Path(path)

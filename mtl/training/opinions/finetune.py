@@ -9,7 +9,7 @@ so far, and those are tested at the end.
 DeepFL-IQA, arXiv:2001.08113, section V-D1, schemes of table II, by what `init` is: (1) a body
 trained on ImageNet; (2) a body trained weakly supervised, by `mtl.training.multitask.train`. There
 the head is one linear layer (--head linear). Schemes 3 and 4 are features and a regressor;
-mlsp.evaluation.compare does all.
+mlsp.comparisons does all.
 
 DeepRN, Varga, Saupe, Sziranyi, ICME 2018, doi:10.1109/ICME.2018.8486528, as KonIQ-10k's section
 6.2.2 reimplements it "in our framework": --head deeprn pools the last layer of ResNet-101 over a
@@ -68,14 +68,21 @@ from mtl.runtime.progress import say
 from mtl.runtime.tables.csv_tables import read_table
 from mtl.training.engine import train_for
 from mtl.training.opinions.config import FinetuneConfig, completed, differing, staged_settings
-from mtl.training.opinions.data import open_table
+from mtl.training.opinions.data import RatedData, open_table
 from mtl.training.opinions.objective import PREDICTIONS_FILE, SUMMARY_FILE, OpinionObjective
 from mtl.training.opinions.pictures import check_unseen, look_at_pictures
-from mtl.training.run_folder import CONFIG_FILE, claim, read_log
-from mtl.training.settings import as_json, check_settings
+from mtl.training.run_folder import CONFIG_FILE, check_claim, claim, read_log
+from mtl.training.settings import RunSettings, as_json, check_settings
 from mtl.training.starting_weights import starting_model, starting_network
 
-__all__ = ["PREDICTIONS_FILE", "SUMMARY_FILE", "FinetuneConfig", "Finetuned", "finetune"]
+__all__ = [
+    "PREDICTIONS_FILE",
+    "SUMMARY_FILE",
+    "FinetuneConfig",
+    "Finetuned",
+    "check_finetuning",
+    "finetune",
+]
 
 SPLITS_FILE = "splits.csv"
 
@@ -119,29 +126,11 @@ def finetune(
         KeyboardInterrupt: SIGINT, SIGTERM or the file `out / "stop"` stopped the run, after the
             current step was saved.
     """
-    if not config.stages or any(rate <= 0 or epochs < 1 for rate, epochs in config.stages):
-        raise InputError("--stages: give a positive learning rate and at least one epoch for each")
     config = completed(config)
-    network = starting_network(config.init, config.network)
-    smallest_side = find_network(network).smallest_side
-    data = open_table(config, smallest_side, progress=progress)
+    ready = _ready(config, progress)
+    data, settings, origin = ready.data, ready.settings, ready.origin
     if config.higher_is == "worse":
         say(f"{config.ratings}: scores are turned round, so that higher is better", show=progress)
-    settings = staged_settings(config)
-    images = len(data.parts[TRAINING])
-    check_settings(settings, config.ratings, data.size, images, smallest_side)
-    given = starting_model(config.init, network)
-    if given is not None:
-        seen = read_seen(given.folder)
-        check_unseen(config, data, seen, given.folder.parent / SPLITS_FILE)
-        data = replace(data, seen=joined(seen, data.seen))
-    scheme = _scheme(config.init, given)
-    origin = {
-        "ratings_sha256": file_digest(config.ratings),
-        "pictures_sha256": digest_of(data.ratings.names, data.contents),
-        "init_sha256": "" if given is None else file_digest(given.folder / WEIGHTS_FILE),
-        "scheme": scheme,
-    }
     if not _begun_with(config.out, origin["pictures_sha256"]):
         look_at_pictures(config, data, progress=progress)
     claim(config.out, as_json(config) | origin, differing)
@@ -156,11 +145,65 @@ def finetune(
     summary = config.out / SUMMARY_FILE
     if before < settings.epochs or not summary.is_file():
         compilation_cache.enable()
-        objective = OpinionObjective(config, data, given, scheme, network)
+        objective = OpinionObjective(config, data, ready.given, origin["scheme"], ready.network)
         log = train_for(objective, settings, log, body=body, progress=progress)
     (row,) = read_table(summary, ("srocc",))
     test = {name: float(value) for name, value in row.items() if name not in ("scheme", "loss")}
-    return Finetuned(config.out, config.out / FOLDER, scheme, log, test, min(before, len(log)))
+    done = min(before, len(log))
+    return Finetuned(config.out, config.out / FOLDER, origin["scheme"], log, test, done)
+
+
+def check_finetuning(config: FinetuneConfig, *, progress: bool = False) -> None:
+    """Refuse what `finetune` would refuse before it trains; nothing is written.
+
+    Pictures are told by their headers alone.
+
+    Raises:
+        InputError: table, pictures or settings cannot be used, or `out` holds another run.
+    """
+    config = completed(config)
+    check_claim(config.out, as_json(config) | _ready(config, progress).origin, differing)
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A run whose settings, table and initial weights belong together."""
+
+    data: RatedData
+    settings: RunSettings
+    network: str
+    given: TrainedModel | None
+    """Weights to start from; None for random ones."""
+    origin: dict[str, str]
+    """In config.json beside the settings: digests of table, pictures and weights; the scheme."""
+
+
+def _ready(config: FinetuneConfig, progress: bool) -> _Ready:
+    if not config.stages or any(rate <= 0 or epochs < 1 for rate, epochs in config.stages):
+        raise InputError("--stages: give a positive learning rate and at least one epoch for each")
+    network = starting_network(config.init, config.network)
+    smallest_side = find_network(network).smallest_side
+    data = open_table(config, smallest_side, progress=progress)
+    settings = staged_settings(config)
+    images = len(data.parts[TRAINING])
+    check_settings(settings, config.ratings, data.size, images, smallest_side)
+    given = starting_model(config.init, network)
+    if given is not None:
+        if given.config.network != network:
+            raise InputError(
+                f"{given.folder}: is of {given.config.network}, not {network}; import the weights"
+                f" of {network} there, or give --network {given.config.network}"
+            )
+        seen = read_seen(given.folder)
+        check_unseen(config, data, seen, given.folder.parent / SPLITS_FILE)
+        data = replace(data, seen=joined(seen, data.seen))
+    origin = {
+        "ratings_sha256": file_digest(config.ratings),
+        "pictures_sha256": digest_of(data.ratings.names, data.contents),
+        "init_sha256": "" if given is None else file_digest(given.folder / WEIGHTS_FILE),
+        "scheme": _scheme(config.init, given),
+    }
+    return _Ready(data, settings, network, given, origin)
 
 
 def _begun_with(out: Path, pictures: str) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from deepfl.command_line import parse
 from deepfl.commands.benchmark import print_summary
-from mlsp.evaluation.compare import SchemesConfig, compare_schemes
+from mlsp.comparisons.schemes_and_tasks import SchemesConfig, compare_schemes
 from mtl.runtime.progress import say
 
 

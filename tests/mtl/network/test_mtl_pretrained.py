@@ -30,8 +30,9 @@ from mtl.network.imports.pretrained import ImportConfig, import_keras, mean_inpu
 from mtl.network.inception_resnet_v2 import KERAS, keras_convolutions
 from mtl.network.model import ModelConfig, functional_model
 from mtl.network.networks import DEFAULT, NETWORKS
-from mtl.network.weights import load_model
+from mtl.network.weights import imagenet_folder, load_config, load_model
 from mtl.runtime.files import InputError
+from mtl.training.starting_weights import starting_folder
 
 AUTHORS_FILE = "quality-mlsp-mtl-mse-loss.hdf5"
 KERAS_FILE, STEM = KERAS.file, "body/stem/0"
@@ -393,7 +394,7 @@ def test_keras_fetches_and_checks_its_own_weights(server, on_record, tmp_path, c
     layers = KerasLayers()
     layers.set("body/stem/0/norm/mean", 0.0)
     path, out = layers.write(server / KERAS_FILE), tmp_path / "out"
-    with pytest.raises(InputError, match=r"imagenet: cannot be fetched .*hash does not match"):
+    with pytest.raises(InputError, match=r"weights cannot be fetched .*hash does not match"):
         import_keras(ImportConfig("imagenet", out))
     digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
     on_record(digests={KERAS_FILE: digest})
@@ -406,10 +407,56 @@ def test_keras_fetches_and_checks_its_own_weights(server, on_record, tmp_path, c
 
 
 def test_without_a_network_the_remedy_is_said(server, tmp_path, capfd):
-    with pytest.raises(InputError, match="imagenet: cannot be fetched") as caught:
-        import_keras(ImportConfig("imagenet", tmp_path / "out"))
-    assert f"deepfl import-keras {KERAS_FILE} --out" in str(caught.value)
-    assert "\n" not in str(caught.value)
+    for weights, out, ending in (
+        ("imagenet", tmp_path / "my out", f" --out '{tmp_path / 'my out'}'"),
+        ("Inception-ResNet-V2", None, ""),
+    ):
+        with pytest.raises(InputError, match="ImageNet weights cannot be fetched") as caught:
+            import_keras(ImportConfig(weights, out))
+        told = str(caught.value)
+        assert f"fetch {server.as_uri()}/{KERAS_FILE} where there is" in told and "\n" not in told
+        assert told.endswith(f": deepfl import-keras {KERAS_FILE} --network {DEFAULT}{ending}")
+
+
+def test_the_command_that_is_told_without_a_network_works(tmp_path, monkeypatch, on_record):
+    """The file of another place, under its name: no --out, and `--init imagenet` finds it."""
+    layers = KerasLayers()
+    layers.set("body/stem/0/norm/mean", 0.0)
+    path = layers.write(tmp_path / KERAS_FILE)
+    digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    on_record(digests={KERAS_FILE: digest})
+    monkeypatch.setenv("DEEPFL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    done = import_keras(ImportConfig(KERAS_FILE, network=DEFAULT))
+    assert done.out == imagenet_folder() == starting_folder("imagenet")
+    assert load_config(done.out) == ModelConfig((), "minus_one_to_one")
+
+
+def test_a_name_is_the_network_and_a_path_is_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "resnet50").write_bytes(b"a file of the same name")
+    fetched = []
+
+    def fetch(network, out):
+        fetched.append(network.name)
+        raise InputError("nothing is fetched here")
+
+    monkeypatch.setattr(pretrained, "_download", fetch)
+    named = (("resnet50", None), ("ResNet50", "resnet50"), ("inception-resnet-v2", None))
+    for weights, network in (*named, ("imagenet", "resnet50"), ("imagenet", None)):
+        with pytest.raises(InputError, match="nothing is fetched here"):
+            import_keras(ImportConfig(weights, tmp_path / "out", network=network))
+    assert fetched == ["resnet50", "resnet50", DEFAULT, "resnet50", DEFAULT]
+    for weights, network, problem in (
+        ("./resnet50", "resnet50", "^resnet50: is not an HDF5 file"),
+        ("vgg61", None, "^vgg61: is neither a file nor a network .* inception_resnet_v2, resnet50"),
+        ("vgg61.h5", None, r"^vgg61\.h5: no such file"),
+        ("resnet50", DEFAULT, f"^resnet50: is a network, and --network {DEFAULT} another; leave"),
+        ("imagenet", "resnet-51", "^network resnet-51: is not one of"),
+    ):
+        with pytest.raises(InputError, match=problem) as caught:
+            import_keras(ImportConfig(weights, tmp_path / "out", network=network))
+        assert "\n" not in str(caught.value)
 
 
 KERAS_MODULES = {

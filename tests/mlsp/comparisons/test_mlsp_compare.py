@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 from small_network import SmallBody
 
-from mlsp.evaluation.compare import SchemesConfig, TasksConfig, compare_schemes, compare_tasks
+from mlsp.comparisons.schemes_and_tasks import (
+    SchemesConfig,
+    TasksConfig,
+    compare_schemes,
+    compare_tasks,
+)
 from mtl.runtime.files import InputError
 from mtl.training.multitask.config import read_config
 from mtl.training.multitask.train import TrainConfig, train

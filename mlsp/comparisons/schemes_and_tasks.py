@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from fr_metrics import METRICS
+from mlsp.comparisons.fine_tuning import Pictures, check_splits, read_predictions, write_split
 from mlsp.databases import open_database
 from mlsp.evaluation.benchmark_config import BenchmarkConfig, check_config
 from mlsp.evaluation.benchmark_results import Judged, draw_scatter, write_results
@@ -24,19 +25,17 @@ from mlsp.evaluation.benchmark_run import run_benchmark
 from mlsp.evaluation.benchmark_splits import Opened, planned_splits
 from mlsp.evaluation.benchmarking import Benchmark, Rated, judged_tests, merged
 from mlsp.regression import Kind
-from mtl.evaluation.splits import FEWEST_PICTURES, Split, check_split
 from mtl.kadis.manifest import read_manifest
-from mtl.network.networks import DEFAULT, Body
+from mtl.network.networks import DEFAULT, Body, find_network
 from mtl.network.weights import IMAGENET, load_config
-from mtl.ratings.rated import PARTS, Ratings, common_size
-from mtl.runtime.files import InputError, write_atomically
+from mtl.ratings.rated import Ratings, common_size
+from mtl.runtime.files import InputError
 from mtl.runtime.pictures import picture_size
 from mtl.runtime.progress import say
 from mtl.runtime.tables.columns import HigherIs, TableColumns
-from mtl.runtime.tables.csv_tables import read_table, table_text
 from mtl.training.multitask.config import read_config
 from mtl.training.multitask.train import train
-from mtl.training.opinions.finetune import PREDICTIONS_FILE, FinetuneConfig, finetune
+from mtl.training.opinions.finetune import FinetuneConfig, finetune
 from mtl.training.starting_weights import starting_folder
 
 IMAGENET_BODY, WEAK_BODY = "imagenet", "weakly supervised"
@@ -130,17 +129,23 @@ def compare_schemes(
     folders = [starting_folder(config.imagenet, network), weak]
     if folders[0] is None or folders[1] is None:
         raise InputError("--imagenet and --run: give weights that were trained, not `random`")
-    sides = [load_config(folder).row.smallest_side for folder in folders if folder is not None]
-    _check_finetuning(config, max(sides))
+    theirs = load_config(folders[0]).network
+    if theirs != network:
+        raise InputError(
+            f"--imagenet {config.imagenet}: is of {theirs}, and --run {config.run} of {network};"
+            f" give weights of {network} for both, or use `deepfl compare-networks`"
+        )
+    _check_finetuning(config, find_network(network).smallest_side)
     shallow = _benchmark(config, (folders[0], folders[1]), progress)
-    splits = shallow.splits[: config.finetune_repetitions]
+    splits, pictures = shallow.splits[: config.finetune_repetitions], Pictures.of(shallow)
     tables = []
     for scheme, init in inits.items() if splits else ():
         predictions = []
         for number, split in enumerate(splits):
             say(f"fine-tuning from {init}, split {number + 1} of {len(splits)}", show=progress)
             folder = config.out / "finetune" / scheme.replace(" ", "-") / f"{number:03d}"
-            table = _write_table(folder, shallow, split)
+            table = folder / "ratings.csv"
+            write_split(table, pictures, split)
             finetune(
                 FinetuneConfig(
                     table,
@@ -157,7 +162,7 @@ def compare_schemes(
                 progress=progress,
                 body=body,
             )
-            predictions.append(_test_predictions(folder / "run", shallow, split))
+            predictions.append(read_predictions(folder / "run", pictures, split))
         rated = Rated(np.asarray(shallow.scores))
         tables.append(judged_tests(f"fine-tune ({scheme})", rated, splits, predictions))
     labels = list(shallow.result.median_tests)
@@ -187,14 +192,7 @@ def _check_finetuning(config: SchemesConfig, smallest_side: int) -> None:
         seed=config.seed,
         ends={},
     )
-    for number, split in enumerate(splits):
-        try:
-            check_split(
-                split, database.references, database.scores, fewest_validation=FEWEST_PICTURES
-            )
-        except ValueError as error:
-            text = f"{config.ratings}: split {number} cannot fine-tune: {error}; {remedy}"
-            raise InputError(text) from error
+    check_splits(config.ratings, database, splits, remedy)
     there = tuple(name for name in database.names if _has_size(database.root / name))
     if there:
         table = database.root / config.ratings.name
@@ -275,43 +273,6 @@ def _benchmark_config(
         higher_is=config.higher_is,
         seed=config.seed,
     )
-
-
-def _write_table(folder: Path, shallow: Judged, split: Split) -> Path:
-    """The ratings with the sets of a split, as `finetune` reads them."""
-    part_of = {
-        int(row): part
-        for part, rows in zip(PARTS, (split.train, split.validation, split.test), strict=True)
-        for row in rows
-    }
-    rows = [
-        {
-            "image": _file(shallow, row),
-            "score": repr(float(shallow.scores[row])),
-            "reference": shallow.references[row],
-            "set": part,
-        }
-        for row, part in sorted(part_of.items())
-    ]
-    path = folder / "ratings.csv"
-    text = table_text(rows)
-    if not path.is_file() or path.read_bytes() != text.encode(errors="surrogateescape"):
-        write_atomically(path, text)
-    return path
-
-
-def _file(judged: Judged, row: int) -> str:
-    assert judged.root is not None  # a benchmark's own pictures are files
-    return str(judged.root.resolve() / judged.names[row])
-
-
-def _test_predictions(run: Path, shallow: Judged, split: Split) -> np.ndarray:
-    """The fine-tuned network's predictions in the order of the split's test rows."""
-    found = {
-        row["image"]: float(row["predicted"])
-        for row in read_table(run / PREDICTIONS_FILE, ("image", "predicted"))
-    }
-    return np.array([found[_file(shallow, row)] for row in split.test])
 
 
 def _renamed(result: Benchmark, names: Mapping[str, str]) -> Benchmark:

@@ -1,0 +1,1 @@
+"""Comparisons on rated pictures: learning schemes, training tasks, networks."""
