@@ -11,8 +11,9 @@ from types import MappingProxyType
 
 from flax import nnx
 
-from mtl.network import inception_resnet_v2, resnet, vgg16
+from mtl.network import inception_resnet_v2, inception_v3, resnet, vgg16
 from mtl.network.inception_resnet_v2 import InceptionResNetV2
+from mtl.network.inception_v3 import InceptionV3
 from mtl.network.keras_weights import KerasWeights
 from mtl.network.layers import WIDTHS
 from mtl.network.resnet import ResNet
@@ -116,6 +117,19 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
                 scaling="caffe",
                 keras=resnet.KERAS101,
                 reference="He et al., CVPR 2016, arXiv:1512.03385",
+            ),
+            Network(
+                name="inception_v3",
+                title="InceptionV3",
+                build=InceptionV3,
+                blocks=inception_v3.BLOCKS,
+                features=inception_v3.FEATURES,
+                smallest_side=inception_v3.SMALLEST_SIDE,
+                # The largest are the activations of the stem's third convolution.
+                bytes_per_pixel=400,
+                scaling="minus_one_to_one",
+                keras=inception_v3.KERAS,
+                reference="Szegedy et al., CVPR 2016, arXiv:1512.00567",
             ),
         )
     }
