@@ -16,17 +16,17 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from mtl.network.inception_layers import Branches, ResidualBlock
+from mtl.network.inception_layers import Branches, ResidualBlock, after_stem, stem
 from mtl.network.keras_weights import (
     KerasLayer,
     KerasWeights,
     KnownFile,
+    by_distance,
     convolution,
     normalisation,
 )
 from mtl.network.layers import (
     BATCH_NORM_MOMENTUM,
-    RGB,
     WIDTHS,
     ConvolutionalBody,
     ConvUnit,
@@ -35,7 +35,7 @@ from mtl.network.layers import (
     check_width,
     narrowed,
 )
-from mtl.network.maps import Map, max_pool_on
+from mtl.network.maps import Map
 
 FEATURES = 1536  # channels of the last convolution, conv_7b
 SMALLEST_SIDE = 75  # pixels; below it a 'valid' convolution has nothing left to see
@@ -112,15 +112,7 @@ class InceptionResNetV2(ConvolutionalBody):
                 rngs=rngs,
             )
 
-        self.stem = nnx.List(
-            [
-                unit(RGB, 32, 3, 2, "VALID"),
-                unit(32, 32, 3, 1, "VALID"),
-                unit(32, 64, 3),
-                unit(64, 80, 1, 1, "VALID"),
-                unit(80, 192, 3, 1, "VALID"),
-            ]
-        )
+        self.stem = stem(unit)
         self.mixed_5b = Branches(
             [
                 [unit(192, 96, 1)],
@@ -198,11 +190,7 @@ class InceptionResNetV2(ConvolutionalBody):
         """Return the activations of conv_7b, and of the 43 blocks by name; see the base class."""
         check_images("InceptionResNetV2", images, SMALLEST_SIDE)
         activations: dict[str, Map] = {}
-        x = Map(images, sizes)
-        for k, layer in enumerate(self.stem):
-            x = layer.on(x)
-            if k in (2, 4):
-                x = max_pool_on(x)
+        x = after_stem(self.stem, Map(images, sizes))
         apply = nnx.remat(_apply) if self.remat else _apply
         for name, stage in self._stages():
             x, activations[name] = apply(stage, x)
@@ -224,7 +212,7 @@ def _apply(stage: Branches | ResidualBlock, x: Map) -> tuple[Map, Map]:
     """What goes on to the next stage, and the activations that MLSP pools."""
     if isinstance(stage, ResidualBlock):
         return stage(x)
-    y = stage(x)
+    y = stage.on(x)
     return y, y
 
 
@@ -238,35 +226,27 @@ class Convolution(NamedTuple):
 
 
 def keras_convolutions() -> list[Convolution]:
-    """Return all convolutions in the order in which Keras keeps them.
-
-    Keras sorts a model's layers by their distance from the output, and layers of one distance by
-    branch, but numbers them as they were created: branch by branch.
-    """
+    """Return all convolutions in the order in which Keras keeps them."""
     found: list[Convolution] = []
     created = 0
 
     def chains(path: str, *lengths: int) -> None:
         nonlocal created
-        units = []
-        for chain, length in enumerate(lengths):
-            for k in range(length):
-                units.append((k - length, chain, Convolution(f"{path}/{chain}/{k}", created)))
-                created += 1
-        found.extend(unit for _, _, unit in sorted(units))
+        found.extend(Convolution(*unit) for unit in by_distance(path, lengths, created))
+        created += sum(lengths)
 
     def blocks(name: str, repeats: int, *lengths: int) -> None:
         for k in range(repeats):
-            chains(f"body/{name}/{k}/branches/chains", *lengths)
+            chains(f"body/{name}/{k}/branches", *lengths)
             found.append(Convolution(f"body/{name}/{k}/up", f"{name}_{k + 1}_conv"))
 
     found += [Convolution(f"body/stem/{k}", k) for k in range(5)]
     created = len(found)
-    chains("body/mixed_5b/chains", 1, 2, 3, 1)
+    chains("body/mixed_5b", 1, 2, 3, 1)
     blocks("block35", BLOCK35_REPEATS, 1, 2, 3)
-    chains("body/mixed_6a/chains", 1, 3)
+    chains("body/mixed_6a", 1, 3)
     blocks("block17", BLOCK17_REPEATS, 1, 3)
-    chains("body/mixed_7a/chains", 2, 2, 3)
+    chains("body/mixed_7a", 2, 2, 3)
     blocks("block8", BLOCK8_REPEATS, 1, 3)
     found.append(Convolution("body/conv_7b", "conv_7b"))
     return found

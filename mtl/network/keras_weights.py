@@ -3,9 +3,9 @@
 `mtl.network.imports` reads files by these descriptions and knows no network itself.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 Kind = Literal["convolution", "separable convolution", "normalisation", "scaled normalisation"]
 
@@ -65,6 +65,45 @@ def normalisation(keras: str | int, path: str, *, scale: bool = False) -> KerasL
     if scale:
         ours["gamma"] = "scale"
     return KerasLayer(keras, {role: f"{path}/{name}" for role, name in ours.items()})
+
+
+Chain: TypeAlias = "int | tuple[int, Sequence[Chain]]"
+"""A chain of branches: its convolution units, and the chains that it forks into at its end."""
+
+# Layers of Keras that a unit is (convolution, normalisation, activation), and that join branches.
+UNIT_LAYERS, JOINING_LAYERS = 3, 1
+
+
+def by_distance(path: str, chains: Sequence[Chain], created: int) -> list[tuple[str, int]]:
+    """Return the units of branches in the order in which Keras keeps them.
+
+    Keras sorts a model's layers by their distance from the output, and layers of one distance by
+    branch, but numbers them as they were created: branch by branch.
+
+    Args:
+        path: of our `mtl.network.inception_layers.Branches`.
+        chains: all of the branches; a pooled copy of the input counts with the units after it.
+        created: units that Keras created before.
+
+    Returns:
+        Our path of each unit, and its place among those created, from 0.
+    """
+    units = [
+        (-distance, created + k, unit) for k, (distance, unit) in enumerate(_units(path, chains))
+    ]
+    return [(unit, place) for _, place, unit in sorted(units)]
+
+
+def _units(path: str, chains: Sequence[Chain], behind: int = 0) -> Iterator[tuple[int, str]]:
+    """Yield each unit as it is created: the layers from it to the branches' end, and its path."""
+    for number, chain in enumerate(chains):
+        place = f"{path}/chains/{number}"
+        length, fork = (chain, ()) if isinstance(chain, int) else chain
+        forked = list(_units(f"{place}/{length}", fork, behind + JOINING_LAYERS))
+        end = max([behind, *(distance for distance, _ in forked)])
+        for k in range(length):
+            yield end + UNIT_LAYERS * (length - k), f"{place}/{k}"
+        yield from forked
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from flax import nnx
 
-from mtl.network import (
+from mtl.network import (, inception_resnet_v2, inception_v3, resnet, vgg16
     alexnet,
     cnniqa,
     efficientnet_lite,
@@ -25,6 +25,7 @@ from mtl.network.caffe_weights import CaffeWeights
 from mtl.network.cnniqa import CNNIQA
 from mtl.network.efficientnet_lite import EfficientNetLite0
 from mtl.network.inception_resnet_v2 import InceptionResNetV2
+from mtl.network.inception_v3 import InceptionV3
 from mtl.network.keras_weights import KerasWeights
 from mtl.network.layers import WIDTHS
 from mtl.network.nasnet_mobile import NASNetMobile
@@ -190,6 +191,19 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
                 keras=None,
                 reference="Krizhevsky et al., NIPS 2012; Jia et al. (Caffe), arXiv:1408.5093",
                 caffe=alexnet.CAFFE,
+            ),
+            Network(
+                name="inception_v3",
+                title="InceptionV3",
+                build=InceptionV3,
+                blocks=inception_v3.BLOCKS,
+                features=inception_v3.FEATURES,
+                smallest_side=inception_v3.SMALLEST_SIDE,
+                # The largest are the activations of the stem's third convolution.
+                bytes_per_pixel=400,
+                scaling="minus_one_to_one",
+                keras=inception_v3.KERAS,
+                reference="Szegedy et al., CVPR 2016, arXiv:1512.00567",
             ),
         )
     }

@@ -14,7 +14,7 @@ CANVAS = (64, 56)
 
 
 class OfEachKind(nnx.Module):
-    """Every kind of layer that InceptionResNetV2 has, in its order."""
+    """Every kind of layer that InceptionResNetV2 and InceptionV3 have."""
 
     def __init__(self, rngs: nnx.Rngs):
         settings = {"momentum": 0.9, "dtype": jnp.float32, "rngs": rngs}
@@ -23,8 +23,9 @@ class OfEachKind(nnx.Module):
             return ConvUnit((a, b), kernel, stride=stride, padding=padding, **settings)
 
         self.stem = nnx.List([unit(3, 6, 3, 2, "VALID"), unit(6, 6, 3, 1, "VALID"), unit(6, 8, 3)])
+        fork = Branches([[unit(4, 2, (1, 3))], [unit(4, 2, (3, 1))]])
         self.first = Branches(
-            [[unit(8, 4, 1)], [unit(8, 4, 1), unit(4, 4, 5)], [unit(8, 4, 1)]], pool="average"
+            [[unit(8, 4, 1)], [unit(8, 4, 1), unit(4, 4, 5), fork], [unit(8, 4, 1)]], pool="average"
         )
         self.residual = ResidualBlock(
             [[unit(12, 4, 1)], [unit(12, 4, 1), unit(4, 4, (1, 7)), unit(4, 4, (7, 1))]],
@@ -41,9 +42,9 @@ class OfEachKind(nnx.Module):
     def __call__(self, x: Map) -> list[Map]:
         for layer in self.stem:
             x = layer.on(x)
-        first = self.first(x)
+        first = self.first.on(x)
         y, mixed = self.residual(first)
-        return [x, first, y, mixed, self.second(y)]
+        return [x, first, y, mixed, self.second.on(y)]
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from mlsp.features.pooling import feature_shape
 from mlsp.features.sources import open_source
 from mtl.network import networks
 from mtl.network.imports.pretrained import ImportConfig, import_keras
-from mtl.network.keras_weights import KerasLayer, kind_of
+from mtl.network.keras_weights import KerasLayer, by_distance, kind_of
 from mtl.network.layers import ConvolutionalBody, ConvUnit, UnitStyle, check_images
 from mtl.network.maps import Map
 from mtl.network.model import Functional, ModelConfig, functional_model
@@ -199,6 +199,17 @@ def test_what_a_layer_is_its_weights_tell():
     assert kind_of(["beta", "moving_mean", "moving_variance"]) == "normalisation"
     assert kind_of(["gamma", "beta", "moving_mean", "moving_variance"]) == "scaled normalisation"
     assert kind_of(["embeddings"]) is None
+
+
+def test_units_of_branches_are_kept_by_their_distance_from_the_output():
+    forks = by_distance("b", (1, (1, (1, 1)), (2, (1, 1)), 1), 40)
+    assert [place for _, place in forks] == [44, 41, 45, 42, 43, 46, 47, 40, 48]
+    assert [path for path, _ in forks[:4]] == [
+        "b/chains/2/0",
+        "b/chains/1/0",
+        "b/chains/2/1",
+        "b/chains/1/1/chains/0/0",
+    ]
 
 
 def test_the_included_model_is_older_than_the_table_and_stays_as_it_is():
