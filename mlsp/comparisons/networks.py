@@ -26,7 +26,6 @@ from mlsp.comparisons.networks_config import (
     check_settings,
     finetuning,
     learns_distributions,
-    starting_folder_of,
     starting_weights,
 )
 from mlsp.comparisons.networks_table import draw_networks, network_row, write_networks
@@ -49,6 +48,7 @@ from mtl.runtime.tables.columns import TableColumns
 from mtl.training.opinions.finetune import check_finetuning, finetune
 from mtl.training.run_folder import CONFIG_FILE
 from mtl.training.settings import as_json
+from mtl.training.starting_weights import starting_folder
 
 IDENTITY_FILE, FINETUNE, STARTS = "comparison.json", "finetune", "starts"
 
@@ -166,7 +166,7 @@ def _claim(plan: _Plan) -> None:
     starts = {
         name: [init, "" if folder is None else file_digest(folder / WEIGHTS_FILE)]
         for name, init in plan.starts.items()
-        for folder in [starting_folder_of(name, init)]
+        for folder in [starting_folder(init, name)]
     }
     rated = digest_of(data.names, data.scores.tolist(), data.references, data.sets)
     value = {"database": data.name, "rated_sha256": rated, **settings, STARTS: starts}
@@ -202,7 +202,7 @@ def _check_runs(plan: _Plan, progress: bool) -> None:
     for number, split in enumerate(plan.splits):
         write_split(plan.folder(number) / "ratings.csv", plan.pictures, split)
     for network in plan.config.network:
-        start = starting_folder_of(network, plan.starts[network])
+        start = starting_folder(plan.starts[network], network)
         seen = start is not None and bool(read_seen(start))
         for number in range(len(plan.splits)) if seen else (fewest,):
             run = finetuning(plan.config, plan.starts, network, plan.folder(number))

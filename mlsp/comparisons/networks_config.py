@@ -8,13 +8,13 @@ from typing import Literal
 from mlsp.databases import Database
 from mtl.network.layers import BATCH_NORM_MOMENTUM
 from mtl.network.networks import find_network
-from mtl.network.weights import IMAGENET, MODEL_FILE, imagenet_folder, load_config, model_folder
+from mtl.network.weights import IMAGENET, load_config
 from mtl.ratings.rated import Ratings, common_size
 from mtl.runtime.files import InputError
 from mtl.runtime.tables.columns import HigherIs
 from mtl.training.opinions.config import FinetuneConfig, Loss
 from mtl.training.opinions.losses import LOSSES
-from mtl.training.starting_weights import RANDOM, imagenet_remedy
+from mtl.training.starting_weights import RANDOM, imagenet_remedy, starting_folder
 
 # KonIQ-10k, doi:10.1109/TIP.2020.2967829, table 2, in its order.
 PAPERS = ("vgg16", "resnet101", "inception_v3", "inception_resnet_v2", "nasnet_mobile")
@@ -122,11 +122,7 @@ def starting_weights(config: NetworksConfig) -> dict[str, str]:
             raise InputError(f"--init {pair}: {folder} is of {theirs}; give a folder of {name}")
         own.add(name)
         found[name] = folder
-    missing = [
-        name
-        for name, init in found.items()
-        if init == IMAGENET and not (imagenet_folder(name) / MODEL_FILE).is_file()
-    ]
+    missing = [name for name, init in found.items() if init == IMAGENET and not _is_there(name)]
     if missing:
         raise InputError(
             f"--init imagenet: {', '.join(missing)} {'have' if missing[1:] else 'has'} no weights"
@@ -135,11 +131,12 @@ def starting_weights(config: NetworksConfig) -> dict[str, str]:
     return found
 
 
-def starting_folder_of(network: str, init: str) -> Path | None:
-    """Return the model folder that a network starts from; None for random weights."""
-    if init == RANDOM:
-        return None
-    return imagenet_folder(network) if init == IMAGENET else model_folder(init)
+def _is_there(network: str) -> bool:
+    """Tell whether there are ImageNet weights of a network."""
+    try:
+        return starting_folder(IMAGENET, network) is not None
+    except InputError:
+        return False
 
 
 def learns_distributions(config: NetworksConfig) -> bool:
