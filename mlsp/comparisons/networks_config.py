@@ -14,7 +14,7 @@ from mtl.runtime.files import InputError
 from mtl.runtime.tables.columns import HigherIs
 from mtl.training.opinions.config import FinetuneConfig, Loss
 from mtl.training.opinions.losses import LOSSES
-from mtl.training.starting_weights import RANDOM, has_imagenet_weights, imagenet_remedy
+from mtl.training.starting_weights import RANDOM, imagenet_remedy, starting_folder
 
 # KonIQ-10k, doi:10.1109/TIP.2020.2967829, table 2, in its order.
 PAPERS = ("vgg16", "resnet101", "inception_v3", "inception_resnet_v2", "nasnet_mobile")
@@ -122,15 +122,21 @@ def starting_weights(config: NetworksConfig) -> dict[str, str]:
             raise InputError(f"--init {pair}: {folder} is of {theirs}; give a folder of {name}")
         own.add(name)
         found[name] = folder
-    missing = [
-        name for name, init in found.items() if init == IMAGENET and not has_imagenet_weights(name)
-    ]
+    missing = [name for name, init in found.items() if init == IMAGENET and not _is_there(name)]
     if missing:
         raise InputError(
             f"--init imagenet: {', '.join(missing)} {'have' if missing[1:] else 'has'} no weights"
             f" yet; {'; '.join(map(imagenet_remedy, missing))}; or use --init random"
         )
     return found
+
+
+def _is_there(network: str) -> bool:
+    """Tell whether there are ImageNet weights of a network."""
+    try:
+        return starting_folder(IMAGENET, network) is not None
+    except InputError:
+        return False
 
 
 def learns_distributions(config: NetworksConfig) -> bool:

@@ -11,11 +11,12 @@ from types import MappingProxyType
 
 from flax import nnx
 
-from mtl.network import (, inception_resnet_v2, inception_v3, resnet, vgg16
+from mtl.network import (
     alexnet,
     cnniqa,
     efficientnet_lite,
     inception_resnet_v2,
+    inception_v3,
     nasnet_mobile,
     resnet,
     vgg16,

@@ -83,15 +83,6 @@ def starting_folder(init: str, network: str = DEFAULT) -> Path | None:
     return folder
 
 
-def has_imagenet_weights(network: str) -> bool:
-    """Tell whether `--init imagenet` finds weights; those of an installed package are put there."""
-    try:
-        starting_folder(IMAGENET, network)
-    except InputError:
-        return False
-    return True
-
-
 def imagenet_remedy(network: str) -> str:
     """Return what makes the folder of a network's ImageNet weights, as words for a user."""
     row = find_network(network)

@@ -139,6 +139,7 @@ REFUSED = {
     "benchmark rated.csv --out out": "databases",
     "compare-schemes rated.csv --run data --out out": "databases,train",
     "compare-tasks rated.csv --run data --out out": "databases,train",
+    "compare-networks rated.csv --out out": "databases,train",
     "finetune rated.csv --out out": "train",
     "conditions data --model data": "generate",
     "report data": "report",

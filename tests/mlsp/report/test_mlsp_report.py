@@ -15,6 +15,7 @@ import pytest
 from jinja2 import UndefinedError
 
 from deepfl.program import main
+from mlsp.comparisons.networks_table import draw_networks, write_networks
 from mlsp.evaluation.benchmark_results import Judged, draw_cross, draw_scatter, write_results
 from mlsp.evaluation.benchmarking import Method, Rated, compare_methods, random_splits
 from mlsp.regression import SVRSettings
@@ -314,6 +315,31 @@ def test_remarks_come_first(place, alone):
     assert "A <title>" in shown.text and "Not here." in shown.text
     assert "More & more" in shown.text and shown.ids[-2:] == ["more", "making"]
     assert not [p for p in shown.pictures if p["src"].startswith("worst")]
+
+
+def test_a_comparison_of_networks_is_shown(place, alone, tmp_path):
+    folder = shutil.copytree(place.benchmark, tmp_path / "networks")
+    times = {"best_epoch": 3.0, "epoch_seconds": 4.25, "training_seconds": 12.5}
+    rows = [
+        {"network": name, "title": title, "init": "imagenet", "parameters": size, "splits": 1}
+        | {"srocc": 0.9, "plcc": 0.8, "rmse": 0.5, "mae": float("nan"), **times}
+        | {"srocc_q1": 0.9, "srocc_q3": 0.9, "prediction_ms": 7.75}
+        for name, title, size in (("first", "First <net>", 59.849), ("second", "Second", 8.8))
+    ]
+    write_networks(folder, rows)
+    draw_networks(folder, rows)
+    page = Page(write_report(ReportConfig(alone, (folder, place.benchmark))).read_text())
+    assert "benchmark-1-networks" in page.ids and "benchmark-2-networks" not in page.ids
+    (table,) = (table for table in page.tables if "starts from" in table[0])
+    measured = ["59.8", "0.900", "0.800", "0.500", "–", "4.2", "12", "7.8"]
+    assert [cell.strip() for cell in table[1]] == ["First <net>", "imagenet", *measured]
+    assert "networks.png" in [picture["src"] for picture in page.pictures]
+    assert (alone / "report" / "networks.png").is_file()
+    write_report(ReportConfig(alone, (place.benchmark,)))
+    assert not (alone / "report" / "networks.png").exists()
+    (folder / "networks.csv").write_text((folder / "networks.csv").read_text().replace("8.8", "x"))
+    with pytest.raises(InputError, match=r"networks\.csv: parameters 'x' is not a number"):
+        write_report(ReportConfig(alone, (folder,)))
 
 
 MISTAKES = {
