@@ -1,9 +1,9 @@
 """The program that describes pictures: extraction and prediction run the same one.
 
 Compiling a network takes tens of seconds for each shape of a batch. Weights are arguments,
-heads are left to a program of their own, and the pooled feature that heads need is computed
-whatever else is asked for; so what one command has compiled serves the next, with any model of the
-same network and width, out of the compilation cache.
+heads are left to a program of their own, and the average of the last layer, which most heads need,
+is computed whatever else is asked for; so what one command has compiled serves the next, with any
+model of the same network and width, out of the compilation cache.
 """
 
 from collections.abc import Callable, Iterable, Mapping
