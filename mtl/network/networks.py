@@ -158,6 +158,7 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
                 blocks=cnniqa.BLOCKS,
                 features=cnniqa.FEATURES,
                 smallest_side=cnniqa.SMALLEST_SIDE,
+                # The scaled picture, and what its normalisation holds.
                 bytes_per_pixel=100,
                 scaling="zero_to_255",
                 keras=None,
