@@ -118,7 +118,8 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
                 blocks=efficientnet_lite.BLOCKS,
                 features=efficientnet_lite.FEATURES,
                 smallest_side=efficientnet_lite.SMALLEST_SIDE,
-                bytes_per_pixel=200,
+                # The second block's expanded activations, with and without the zeros around them.
+                bytes_per_pixel=300,
                 scaling="efficientnet_lite",
                 keras=None,
                 reference="Tan & Le, ICML 2019, arXiv:1905.11946",
