@@ -10,6 +10,7 @@ from pathlib import Path
 
 from deepfl.command_line import parse, run_script
 from fr_metrics import METRICS
+from mtl.network.networks import DEFAULT, NETWORKS
 from mtl.runtime.files import InputError, write_atomically
 from mtl.runtime.progress import say
 from mtl.runtime.tables.csv_tables import read_table
@@ -28,7 +29,7 @@ class TableConfig:
     """File with the pairs of comments between which the tables stand."""
     results: Path = Path("results")
     """Folder of metrics_speed.csv, metrics_fidelity.csv, generate_speed.csv,
-    distortions_speed.csv, experiment.csv and agiqa3k.csv."""
+    distortions_speed.csv, networks.csv, experiment.csv and agiqa3k.csv."""
 
 
 def metrics_table(results: Path) -> str:
@@ -124,6 +125,48 @@ def benchmark_table(results: Path) -> str:
         "",
         f"{one['pictures']}; {one['repetitions']} splits. {one['models']}."
         f" {one['date']}, {one['hardware']}, {one['versions']}.",
+    ]
+    return "\n".join(lines)
+
+
+def networks_table(results: Path) -> str:
+    """Sizes, memory and speed of every network, in Markdown.
+
+    Raises:
+        InputError: the file is missing or lacks a row.
+    """
+    path = results / "networks.csv"
+    rows = read_table(path, ("network", "share", "pass", "ms"))
+    found = {(row["network"], row["pass"]): row for row in rows if float(row["share"]) == 1}
+    lines = [
+        "| `--network` | paper | ImageNet weights | smallest side | canvas | MLSP | `gap` | million"
+        " parameters | ms | MiB | training, ms | MiB |",
+        "|" + "---|" * 12,
+    ]
+    for name, network in NETWORKS.items():
+        try:
+            forward, training = found[name, "forward"], found[name, "training"]
+        except KeyError as error:
+            raise InputError(f"{path}: lacks {name}; run scripts.bench_networks") from error
+        kinds = {"Keras": network.keras, "pip": network.torch, "Caffe": network.caffe}
+        cells = [
+            f"`{name}`",
+            network.reference,
+            ", ".join(kind for kind, weights in kinds.items() if weights is not None) or "–",
+            str(network.smallest_side),
+            "shared" if network.shares_canvas else "by size",
+            f"{network.length:,}",
+            f"{network.features:,}",
+            f"{int(forward['parameters']) / 1e6:.1f}",
+            *(f"{float(row[of]):.0f}" for row in (forward, training) for of in ("ms", "mib")),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    one, other = found[DEFAULT, "forward"], found[DEFAULT, "training"]
+    lines += [
+        "",
+        f"One picture of {one['width']}×{one['height']} forward; a training step of"
+        f" {other['batch']} images of {other['width']}×{other['height']}. MiB: what a pass takes"
+        f" beside weights and program. {one['date']}, {one['hardware']}, {one['versions']}.",
     ]
     return "\n".join(lines)
 
@@ -225,6 +268,7 @@ def _short(row: Mapping[str, str], name: str) -> str:
 TABLES: Mapping[str, Callable[[Path], str]] = {
     "metrics": metrics_table,
     "generation": generation_table,
+    "networks": networks_table,
     "experiment": experiment_table,
     "benchmark": benchmark_table,
 }
