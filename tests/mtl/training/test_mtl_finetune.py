@@ -21,6 +21,7 @@ import mtl.training.opinions.finetune
 import mtl.training.opinions.objective
 from mtl.evaluation.saved_splits import read_splits
 from mtl.evaluation.seen import read_seen
+from mtl.network.networks import DEFAULT
 from mtl.ratings.rated import PARTS
 from mtl.runtime.contents import content_digest
 from mtl.runtime.files import InputError, file_digest, read_arrays
@@ -154,7 +155,13 @@ def test_a_run_records_what_it_has_seen_and_its_split_for_benchmarks(table, whol
 
 
 def test_weights_are_not_tested_on_what_they_were_trained_on(table, whole, monkeypatch, tmp_path):
-    fields = {"scaling": "inception", "width": 1.0, "opinion": None, "metrics": ()}
+    fields = {
+        "scaling": "inception",
+        "width": 1.0,
+        "opinion": None,
+        "metrics": (),
+        "network": DEFAULT,
+    }
     given = SimpleNamespace(folder=whole.model, config=SimpleNamespace(**fields), weights={})
     monkeypatch.setattr(
         mtl.training.opinions.finetune, "starting_model", lambda init, network: given
@@ -163,6 +170,9 @@ def test_weights_are_not_tested_on_what_they_were_trained_on(table, whole, monke
     with pytest.raises(InputError, match=r"was trained on 5 of the 5 test pictures.*splits\.csv"):
         finetune(config, body=SmallBody)
     assert not (tmp_path / "next").exists()
+    given.config.network = "resnet50"  # such as a folder in the place of another's ImageNet weights
+    with pytest.raises(InputError, match=f"is of resnet50, not {DEFAULT}; import the weights of"):
+        finetune(replace(config, init="imagenet"), body=SmallBody)
 
 
 def test_other_pictures_under_the_same_names_are_another_run(table, whole, tmp_path):
