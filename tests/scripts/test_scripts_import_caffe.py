@@ -55,7 +55,7 @@ def test_a_file_becomes_deepbiqs_network(place, layers, capsys):
     )
     assert main(["import-weights", path, "--out", out]) == 0
     assert capsys.readouterr().err.splitlines() == [
-        "left out: 1 layers that are not of the body (fc8)",
+        "left out: 1 layer that is not of the body (fc8)",
         f"{out}: weights of AlexNet (CaffeNet) in Caffe's layout; pixels as blue, green, red less"
         " 104.00698793, 116.66876762, 122.67891434, since Caffe's examples feed AlexNet (CaffeNet)"
         " so",
@@ -107,7 +107,7 @@ def test_mistakes_are_one_line(place, capsys):
         ([path, "--network", "resnet50"], "resnet50: nothing is known of its layers in Caffe"),
         ([path, "--network", "vgg"], "network vgg: is not one of"),
         ([path, "--out", str(place)], "exists; choose another --out"),
-        (["alexnet"], "use `deepfl import-weights bvlc_reference_caffenet.caffemodel`"),
+        (["alexnet"], "run `deepfl import-weights bvlc_reference_caffenet.caffemodel`"),
     ):
         out = [] if "--out" in arguments else ["--out", str(place / "y")]
         assert main(["import-weights", *arguments, *out]) == 2

@@ -68,7 +68,7 @@ def test_import_extract_and_predict(imported, weights, sample, capsys, tmp_path)
     said = capsys.readouterr().err.strip().splitlines()
     body = str(folder / "body")
     assert said == [
-        "left out: 1 layers that are not of the body (dense_1)",
+        "left out: 1 layer that is not of the body (dense_1)",
         f"{body}: the DeepFL-IQA authors' body; pixels as x/255, since the file has the name of the"
         " authors' published body",
         f"next: deepfl extract PICTURES --model {body} --out features",

@@ -9,8 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
+from deepfl.imported import tell_imported
 from deepfl.program import main
 from mlsp.features.store import load_features
+from mtl.network.imports.imported import Imported
 from mtl.network.networks import NETWORKS
 from mtl.network.weights import load_model
 
@@ -58,7 +60,7 @@ def test_the_command_says_what_it_made_and_features_are_the_reference_s(place, c
     out = str(place / "body")
     assert main(["import-weights", "efficientnet-lite0", "--out", out]) == 0
     assert capsys.readouterr().err.splitlines() == [
-        "left out: 1 layers that are not of the body (_fc)",
+        "left out: 1 layer that is not of the body (_fc)",
         f"{out}: EfficientNet-Lite0's ImageNet weights; pixels as (x - 127)/128, since its authors"
         " feed EfficientNet-Lite0 so",
         f"next: deepfl extract PICTURES --model {out} --out features",
@@ -99,6 +101,14 @@ def test_training_takes_the_network_from_its_start(place, scored, capsys):
         assert main([*command, "--batch-size", "8", *options]) == 2
         assert problem in capsys.readouterr().err.splitlines()[-1]
         assert not (place / "run").exists()
+
+
+def test_names_out_of_a_file_stay_on_their_line(capsys):
+    names = ["a\n\x1b[31m", "ä" * 41]
+    tell_imported(Imported(Path("out"), ROW.name, "weights", ROW.scaling, "so", names), "out")
+    first, *others = capsys.readouterr().err.splitlines()
+    assert first.endswith(f"2 layers that are not of the body (a\\n\\x1b[31m, {'ä' * 40}...)")
+    assert len(others) == 3
 
 
 def test_mistakes_are_one_line(place, capsys):

@@ -10,12 +10,15 @@ new one; all others are passed over:
     BlobProto          num 1, channels 2, height 3, width 4, data 5, shape 7, double_data 8
     BlobShape          dim 1
 
-Every length is compared with what is left of the message around it before it is used, so a damaged
-file costs no more memory than a sound one of its size.
+The file is mapped, not read. Every length is compared with what is left of the message around it
+before it is used, and fields are counted, so a damaged file costs no more memory than a sound one
+of its size, and a second or two.
 """
 
 import math
+import mmap
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +31,7 @@ LARGEST = 2**31 - 1  # bytes of a message, protobuf's limit
 MOST_DIMENSIONS = 32  # of a blob; kMaxBlobAxes in Caffe's blob.hpp
 MOST_LAYERS = 10_000  # ResNet-152 has about 500
 MOST_BLOBS = 100  # of a layer; a convolution has 2, a normalisation 3
+MOST_FIELDS = 1_000_000  # of a file; an array has 2 to 5, whatever its size
 
 # Wire types.
 VARINT, EIGHT_BYTES, BYTES, FOUR_BYTES = 0, 1, 2, 5
@@ -73,14 +77,18 @@ def read_caffemodel(path: Path) -> dict[str, list[np.ndarray]]:
         why = "is not a file" if path.exists() else "no such file"
         raise InputError(f"{path}: {why}; {HINT}")
     try:
-        size = path.stat().st_size
-        data = path.read_bytes() if size <= LARGEST else b""
+        with path.open("rb") as file:
+            size = path.stat().st_size
+            if size > LARGEST:
+                raise InputError(
+                    f"{path}: is larger than a message can be ({LARGEST} bytes); {HINT}"
+                )
+            # Nothing can be mapped of an empty file.
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); {HINT}") from error
-    if size > LARGEST:
-        raise InputError(f"{path}: is larger than a message can be ({LARGEST} bytes); {HINT}")
     try:
-        layers = _layers(memoryview(data))
+        layers = _layers(memoryview(data), count(1))
     except FirstLayout as error:
         raise InputError(
             f"{path}: has the layout of Caffe before 2014; convert it with Caffe's own"
@@ -95,13 +103,13 @@ def read_caffemodel(path: Path) -> dict[str, list[np.ndarray]]:
     return layers
 
 
-def _layers(net: memoryview) -> dict[str, list[np.ndarray]]:
+def _layers(net: memoryview, counter: Iterator[int]) -> dict[str, list[np.ndarray]]:
     found: dict[str, list[np.ndarray]] = {}
-    for number, wire, value in fields(net):
+    for number, wire, value in fields(net, counter):
         if number not in (NET_LAYERS, NET_LAYERS_V1):
             continue
         old = number == NET_LAYERS_V1
-        name, blobs = _layer(_bytes(wire, value), old)
+        name, blobs = _layer(_bytes(wire, value), old, counter)
         # A layer may be there once for training and once for testing, without weights.
         if blobs and found.get(name):
             raise Damage(f"two layers {name[:40]!r} have weights")
@@ -111,32 +119,32 @@ def _layers(net: memoryview) -> dict[str, list[np.ndarray]]:
     return found
 
 
-def _layer(message: memoryview, old: bool) -> tuple[str, list[np.ndarray]]:
+def _layer(message: memoryview, old: bool, counter: Iterator[int]) -> tuple[str, list[np.ndarray]]:
     """Return a layer's name and blobs."""
     name, blobs = "", []
     of_name, of_blobs = (V1_NAME, V1_BLOBS) if old else (LAYER_NAME, LAYER_BLOBS)
-    for number, wire, value in fields(message):
+    for number, wire, value in fields(message, counter):
         if old and number == V1_FIRST_LAYOUT:
             raise FirstLayout
         if number == of_name:
             name = _text(_bytes(wire, value))
         elif number == of_blobs:
-            blobs.append(_blob(_bytes(wire, value)))
+            blobs.append(_blob(_bytes(wire, value), counter))
             if len(blobs) > MOST_BLOBS:
                 raise Damage(f"a layer has more than {MOST_BLOBS} arrays")
     return name, blobs
 
 
-def _blob(message: memoryview) -> np.ndarray:
+def _blob(message: memoryview, counter: Iterator[int]) -> np.ndarray:
     """Return an array in its shape."""
     legacy, shape = dict.fromkeys(BLOB_LEGACY_SHAPE, 0), None
     parts = {BLOB_DATA: bytearray(), BLOB_DOUBLES: bytearray()}
     kinds = {BLOB_DATA: (FOUR_BYTES, "<f4"), BLOB_DOUBLES: (EIGHT_BYTES, "<f8")}
-    for number, wire, value in fields(message):
+    for number, wire, value in fields(message, counter):
         if number in BLOB_LEGACY_SHAPE:
             legacy[number] = _number(wire, value)
         elif number == BLOB_SHAPE:
-            shape = _dimensions(_bytes(wire, value))
+            shape = _dimensions(_bytes(wire, value), counter)
         elif number in kinds and not isinstance(value, int):
             # One value, or packed: any number of them.
             if wire not in (kinds[number][0], BYTES):
@@ -155,10 +163,10 @@ def _blob(message: memoryview) -> np.ndarray:
     return values.reshape(shape)
 
 
-def _dimensions(message: memoryview) -> tuple[int, ...]:
+def _dimensions(message: memoryview, counter: Iterator[int]) -> tuple[int, ...]:
     """Return a BlobShape; its numbers are packed or not."""
     found: list[int] = []
-    for number, wire, value in fields(message):
+    for number, wire, value in fields(message, counter):
         if number != SHAPE_DIM:
             continue
         if isinstance(value, int):
@@ -173,17 +181,20 @@ def _dimensions(message: memoryview) -> tuple[int, ...]:
     return tuple(found)
 
 
-def fields(message: memoryview) -> Iterator[Field]:
+def fields(message: memoryview, counter: Iterator[int]) -> Iterator[Field]:
     """Yield the fields of a message.
 
     Args:
         message: its bytes.
+        counter: counts the fields of the file, from 1.
 
     Raises:
-        Damage: the bytes are not whole fields.
+        Damage: the bytes are not whole fields, or the file has too many.
     """
     place = 0
     while place < len(message):
+        if next(counter) > MOST_FIELDS:
+            raise Damage(f"it has more than {MOST_FIELDS} fields")
         tag, place = varint(message, place)
         number, wire = tag >> 3, tag & 7
         if number == 0 or wire not in (VARINT, EIGHT_BYTES, BYTES, FOUR_BYTES):

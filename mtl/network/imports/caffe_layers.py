@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from mtl.network.imports.imported import sound_values
 from mtl.network.model import ModelConfig, functional_model
 from mtl.network.networks import Network
 from mtl.runtime.files import InputError
@@ -59,12 +60,7 @@ def body_weights(
                     f"{path}: the {role} of {name} is {blob.shape}, {network.title} needs"
                     f" {_theirs(shapes[f'{ours}/{role}'])}; it is of another network"
                 )
-            if not np.isfinite(values).all():
-                raise InputError(
-                    f"{path}: the {role} of {name} holds values that are not finite; fetch or"
-                    " train it again"
-                )
-            weights[f"{ours}/{role}"] = values
+            weights[f"{ours}/{role}"] = sound_values(values, f"{path}: the {role} of {name}")
     assert weights.keys() == shapes.keys()
     others = [name for name, blobs in layers.items() if blobs and name not in caffe.layers]
     return weights, others
@@ -79,7 +75,7 @@ def _theirs(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _ours(blob: np.ndarray, shape: tuple[int, ...]) -> Float[np.ndarray, "..."] | None:
-    """Return a blob in our layout as float32; None where it is of another shape.
+    """Return a blob in our layout; None where it is of another shape.
 
     A fully connected layer's kernel is (outputs, inputs); a blob of the old layout has four
     dimensions, the first of them 1 where it needs fewer.
@@ -91,6 +87,5 @@ def _ours(blob: np.ndarray, shape: tuple[int, ...]) -> Float[np.ndarray, "..."] 
     known += [(*(1,) * (4 - len(one)), *one) for one in known if len(one) < 4]
     if blob.shape not in known:
         return None
-    with np.errstate(over="ignore"):  # becomes infinite, which is refused
-        values = blob.reshape(theirs).astype(np.float32)
-    return values if len(shape) == 1 else np.ascontiguousarray(values.transpose(2, 3, 1, 0))
+    values = blob.reshape(theirs)
+    return values if len(shape) == 1 else values.transpose(2, 3, 1, 0)

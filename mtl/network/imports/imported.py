@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
 from mtl.network.model import ModelConfig
 from mtl.network.weights import WEIGHTS_FILE, save_model
@@ -37,6 +38,29 @@ def check_free(out: Path) -> None:
     """
     if out.exists() and (not out.is_dir() or any(p.name != WEIGHTS_FILE for p in out.iterdir())):
         raise InputError(f"{out}: exists; choose another --out")
+
+
+def sound_values(
+    values: np.ndarray, what: str, *, variance: bool = False
+) -> Float[np.ndarray, "..."]:
+    """Return values of a file as contiguous float32.
+
+    Args:
+        values: numbers.
+        what: the file, and what of it holds them, for messages.
+        variance: whether they are variances.
+
+    Raises:
+        InputError: some are not finite, or a variance is negative.
+    """
+    with np.errstate(over="ignore"):  # becomes infinite, which is refused
+        found = np.ascontiguousarray(values, np.float32)
+    if not np.isfinite(found).all() or (variance and found.min() < 0):
+        raise InputError(
+            f"{what} holds values that no training leaves (not finite, or a negative variance);"
+            " fetch or train it again"
+        )
+    return found
 
 
 def save_imported(

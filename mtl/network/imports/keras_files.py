@@ -76,9 +76,20 @@ def open_keras_file(path: Path) -> Iterator[KerasFile]:
     try:
         with h5py.File(path, "r") as file:
             version = file.attrs.get("keras_version")
-            yield KerasFile(_layers(path, file), None if version is None else _text(version))
+            yield KerasFile(_sound_layers(path, file), None if version is None else _text(version))
     except (OSError, RuntimeError, KeyError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: is damaged or cut short ({error}); fetch it again") from error
+
+
+def _sound_layers(path: Path, file: Any) -> list[StoredLayer]:
+    """Return the layers; refuse groups where data sets belong, and the other way round."""
+    try:
+        layers = _layers(path, file)
+        if all(hasattr(values, "ndim") for layer in layers for values in layer.weights.values()):
+            return layers
+    except (AttributeError, TypeError, ValueError):  # as h5py says it
+        pass
+    raise InputError(f"{path}: is not as Keras lays files out; {HINT}")
 
 
 def _layers(path: Path, file: Any) -> list[StoredLayer]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from mtl.network.imports.imported import sound_values
 from mtl.network.imports.keras_files import KerasFile, StoredLayer
 from mtl.network.keras_weights import KerasLayer, Kind, kind_of
 from mtl.network.model import ModelConfig, functional_model
@@ -129,10 +130,5 @@ def _values(
             f"{path}: {name} has {came} for its {role}, {title} needs floats {shape};"
             " it is of another network, which --network has to name"
         )
-    values = np.asarray(stored[()], np.float32)
-    if not np.isfinite(values).all() or (role == "moving_variance" and values.min() < 0):
-        raise InputError(
-            f"{path}: the {role} of {name} holds values that no training leaves (not finite, or a"
-            " negative variance); fetch or train it again"
-        )
-    return values
+    what = f"{path}: the {role} of {name}"
+    return sound_values(stored[()], what, variance=role == "moving_variance")

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mtl.network.imports.imported import Imported, check_free, save_imported
-from mtl.network.imports.torch_files import read_torch_file
+from mtl.network.imports.imported import Imported, check_free, save_imported, sound_values
+from mtl.network.imports.torch_files import SHOWN, read_torch_file
 from mtl.network.model import ModelConfig, functional_model
 from mtl.network.networks import NETWORKS, Network, find_network
 from mtl.network.torch_weights import TorchWeights
-from mtl.network.weights import command_name, imagenet_folder, import_command, network_named
+from mtl.network.weights import command_name, imagenet_folder, imagenet_remedy, network_named
 from mtl.runtime.extras import PACKAGE
 from mtl.runtime.files import InputError, file_digest
 
@@ -49,14 +49,15 @@ def import_packaged(config: PackagedConfig) -> Imported:
     if config.out is not None:
         check_free(config.out)
     path = path or packaged_file(network)
-    digest = file_digest(path) if path.is_file() else ""
+    found = torch_body_weights(path, network)
+    digest = file_digest(path)
     if config.out is None and digest != torch.sha256:
         raise InputError(
             f"{path}: is not the file of {network.title}'s ImageNet weights; choose an --out"
         )
     out = config.out or imagenet_folder(network.name)
     check_free(out)
-    return _save(network, path, digest, out)
+    return _save(network, path, digest, out, found)
 
 
 def packaged_folder(network: Network) -> Path:
@@ -74,7 +75,7 @@ def packaged_folder(network: Network) -> Path:
             f"{path}: is not the file of {network.title}'s ImageNet weights; install it again:"
             f" {_remedy(network)}"
         )
-    return _save(network, path, sha256, out).out
+    return _save(network, path, sha256, out, torch_body_weights(path, network)).out
 
 
 def packaged_file(network: Network) -> Path:
@@ -115,7 +116,7 @@ def torch_body_weights(path: Path, network: Network) -> tuple[dict[str, np.ndarr
     if wrong:
         raise InputError(
             f"{path}: holds parameters of another network than {network.title}"
-            f" ({len(wrong)} differ, such as {wrong[0]!a})"
+            f" ({len(wrong)} differ, such as {wrong[0][:SHOWN]!a})"
         )
     shapes = functional_model(ModelConfig((), network=network.name)).shapes
     weights = {}
@@ -127,13 +128,9 @@ def torch_body_weights(path: Path, network: Network) -> tuple[dict[str, np.ndarr
                 f"{path}: {name} holds {values.dtype} {values.shape}, {network.title} needs floats"
                 f" {theirs}; it is of another network"
             )
-        values = np.ascontiguousarray(values.transpose(array.axes), np.float32)
-        if not np.isfinite(values).all() or (array.ours.endswith("/var") and values.min() < 0):
-            raise InputError(
-                f"{path}: {name} holds values that no training leaves (not finite, or a negative"
-                " variance); fetch or train it again"
-            )
-        weights[array.ours] = values
+        weights[array.ours] = sound_values(
+            values.transpose(array.axes), f"{path}: {name}", variance=array.ours.endswith("/var")
+        )
     return weights, list(dict.fromkeys(name.rpartition(".")[0] or name for name in others))
 
 
@@ -155,17 +152,15 @@ def _chosen(config: PackagedConfig) -> tuple[Network, Path | None]:
     if named.torch is None:
         raise InputError(
             f"{config.weights}: no package brings its ImageNet weights (only those of {known});"
-            f" use {import_command(named)}"
+            f" {imagenet_remedy(named)}"
         )
     return named, None
 
 
 def _described(network: Network) -> TorchWeights:
     if network.torch is None:
-        raise InputError(
-            f"{network.name}: nothing is known of its weights in PyTorch;"
-            f" use {import_command(network)}"
-        )
+        known = ", ".join(name for name, row in NETWORKS.items() if row.torch is not None)
+        raise InputError(f"{network.name}: nothing is known of its layers in PyTorch; give {known}")
     return network.torch
 
 
@@ -173,8 +168,10 @@ def _remedy(network: Network) -> str:
     return f"pip install '{PACKAGE}[{_described(network).extra}]'"
 
 
-def _save(network: Network, path: Path, sha256: str, out: Path) -> Imported:
-    weights, left_out = torch_body_weights(path, network)
+def _save(
+    network: Network, path: Path, sha256: str, out: Path, found: tuple[dict[str, np.ndarray], list]
+) -> Imported:
+    weights, left_out = found
     torch = _described(network)
     published = sha256 == torch.sha256
     kind = "ImageNet weights" if published else "weights in PyTorch's layout"

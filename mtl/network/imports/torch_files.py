@@ -11,10 +11,12 @@ and the values:
 A pickle is a program for a small machine, and can call any function of Python. This module has a
 machine of its own, which knows the 32 instructions that a dictionary of tensors needs and refuses
 all others. The eight names that it accepts stand for what is below, never for something imported.
-Before any array is made, each length is compared with the file's, and each tensor with its storage.
+The file is mapped, not read. Before any array is made, each length is compared with the file's, and
+each tensor with its storage.
 """
 
 import io
+import mmap
 import pickletools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -31,7 +33,8 @@ VERSION = 1001  # of the layout
 ZIP = b"PK\x03\x04"  # how files of the newer layout begin
 MOST_INSTRUCTIONS = 1_000_000  # of a pickle; a tensor takes about 40
 MOST_DIMENSIONS = 8
-MOST_BYTES = 2**32  # of a file, which is read whole; VGG19's have 0.6 GB
+MOST_BYTES = 2**30  # of a file; VGG19's have 0.6 GB
+HEAD = 64  # bytes that hold the first pickle, if the file is one of PyTorch's
 SHOWN = 60  # characters of what a file says that a message repeats
 
 # Values of the storages that are read, by PyTorch's names.
@@ -95,45 +98,51 @@ def read_torch_file(path: Path) -> dict[str, np.ndarray]:
             tensors. Nothing in it was executed.
     """
     try:
-        if not path.is_file() or path.stat().st_size > MOST_BYTES:
+        if not path.is_file():
             why = "is not a file" if path.exists() else "no such file"
             raise InputError(f"{path}: {why} of weights; give a .pth file")
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            _check_magic(file.read(HEAD))
+            if path.stat().st_size > MOST_BYTES:
+                raise _Refused(f"is larger than {MOST_BYTES} bytes; save a state_dict() alone")
+            return _read(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); give a .pth file") from error
-    try:
-        return _read(data)
     except _Refused as error:
         raise InputError(f"{path}: {error}") from error
 
 
-def _read(data: bytes) -> dict[str, np.ndarray]:
-    if data.startswith(ZIP):
+def _check_magic(head: bytes) -> None:
+    """Refuse a file by its first bytes, so that no large one is read in vain."""
+    if head.startswith(ZIP):
         raise _Refused(
             "is in PyTorch's newer zip layout; load it in PyTorch and save it with"
             " torch.save(state_dict, FILE, _use_new_zipfile_serialization=False)"
         )
-    file = io.BytesIO(data)
     try:
-        magic = _Machine(file, len(data)).run()
+        magic = _Machine(io.BytesIO(head), len(head)).run()
     except _Refused:
         magic = None
     if type(magic) is not int or magic != MAGIC:
         raise _Refused("is not a file of weights that PyTorch wrote; give a .pth file")
-    version = _Machine(file, len(data)).run()
+
+
+def _read(data: mmap.mmap) -> dict[str, np.ndarray]:
+    _Machine(data, len(data)).run()  # the magic number
+    version = _Machine(data, len(data)).run()
     if type(version) is not int or version != VERSION:
         raise _Refused(f"has version {_shown(version)} of PyTorch's layout, not {VERSION}")
-    machine = _Machine(file, len(data)).run()
+    machine = _Machine(data, len(data)).run()
     if not isinstance(machine, dict) or machine.get("little_endian") is not True:
         raise _Refused("was not written by a little-endian machine; save it again on one")
-    pickle = _Machine(file, len(data))
+    pickle = _Machine(data, len(data))
     tensors = _tensors(pickle.run())
-    keys = _Machine(file, len(data)).run()
+    keys = _Machine(data, len(data)).run()
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         raise _Refused(_damaged("its list of storages is not one"))
     if len(set(keys)) != len(keys) or set(keys) != pickle.storages.keys():
         raise _Refused(_damaged("its list of storages is not that of its tensors"))
-    starts = _starts(data, file.tell(), [pickle.storages[key] for key in keys])
+    starts = _starts(data, data.tell(), [pickle.storages[key] for key in keys])
     return {name: _array(tensor, data, starts) for name, tensor in tensors.items()}
 
 
@@ -152,7 +161,7 @@ def _tensors(value: Any) -> dict[str, _Tensor]:
     return value
 
 
-def _starts(data: bytes, place: int, storages: list[_Storage]) -> dict[str, int]:
+def _starts(data: mmap.mmap, place: int, storages: list[_Storage]) -> dict[str, int]:
     """Return where the values of each storage begin; they have to fill the rest of the file."""
     starts = {}
     for storage in storages:
@@ -167,7 +176,7 @@ def _starts(data: bytes, place: int, storages: list[_Storage]) -> dict[str, int]
     return starts
 
 
-def _array(tensor: _Tensor, data: bytes, starts: Mapping[str, int]) -> np.ndarray:
+def _array(tensor: _Tensor, data: mmap.mmap, starts: Mapping[str, int]) -> np.ndarray:
     """Return a view of the file's bytes; NumPy compares its bounds once more."""
     dtype = tensor.storage.dtype
     return np.ndarray(
@@ -187,7 +196,7 @@ class _Machine:
         size: of the whole file, bytes.
     """
 
-    def __init__(self, file: io.BytesIO, size: int):
+    def __init__(self, file: io.BytesIO | mmap.mmap, size: int):
         self.file, self.size = file, size
         self.storages: dict[str, _Storage] = {}
         self._stack: list[Any] = []
@@ -315,7 +324,7 @@ class _Machine:
 
 
 def _tensor(storage: _Storage, offset: int, shape: tuple, strides: tuple) -> _Tensor:
-    """Return the tensor if all of it lies in its storage, and no value serves as two."""
+    """Return the tensor if all of it lies in its storage, and it is no larger than that."""
     numbers = (offset, *shape, *strides)
     if any(type(number) is not int or number < 0 for number in numbers):
         raise _Refused(_damaged("a tensor's shape is not one of whole numbers"))

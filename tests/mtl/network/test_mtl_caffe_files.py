@@ -1,6 +1,7 @@
 """Files of Caffe: both layouts, the network's weights in them, and what is damaged or another's."""
 
 import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -206,6 +207,18 @@ def test_too_many_parts_and_files_that_are_none_are_refused(tmp_path):
     path.write_bytes(field(2, blobs))
     with pytest.raises(InputError, match="more than 100 arrays"):
         read_caffemodel(path)
+    for tiny in (b"\x28\x00" * 1_000_001, field(2, b"\x28\x00" * 1_000_000)):
+        path.write_bytes(tiny)
+        with pytest.raises(InputError, match="more than 1000000 fields"):
+            read_caffemodel(path)
+    with path.open("wb") as file:  # is mapped, not read
+        file.truncate(2**31 - 1)
+    tracemalloc.start()
+    with pytest.raises(InputError, match="is not a file of Caffe"):
+        read_caffemodel(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1e6
     with pytest.raises(InputError, match="is not a file; give a"):
         read_caffemodel(tmp_path)
     with pytest.raises(InputError, match="no such file; give a"):

@@ -377,4 +377,21 @@ def test_bombs_are_refused_soon(tmp_path, monkeypatch):
     monkeypatch.setattr(torch_files, "MOST_INSTRUCTIONS", 1000)
     assert "more than 1000 instructions" in refused(torch_file(lists, []), tmp_path)
     monkeypatch.setattr(torch_files, "MOST_BYTES", 100)
-    assert "is not a file of weights" in refused(SMALL, tmp_path)
+    assert "is larger than 100 bytes" in refused(SMALL, tmp_path)
+
+
+def test_large_files_are_not_read_in_vain(tmp_path):
+    path = tmp_path / "weights.pth"
+    for begins, size, problem in (
+        (b"", 2**40, "is not a file of weights that PyTorch wrote"),
+        (pickled(torch_files.MAGIC), 2**40, "is larger than"),
+        (pickled(torch_files.MAGIC), torch_files.MOST_BYTES, "is damaged"),
+    ):
+        path.write_bytes(begins)
+        os.truncate(path, size)  # a hole, which takes no room
+        tracemalloc.start()
+        with pytest.raises(InputError, match=problem):
+            read_torch_file(path)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 1e6
