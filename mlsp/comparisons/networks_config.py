@@ -8,13 +8,13 @@ from typing import Literal
 from mlsp.databases import Database
 from mtl.network.layers import BATCH_NORM_MOMENTUM
 from mtl.network.networks import find_network
-from mtl.network.weights import IMAGENET, load_config
+from mtl.network.weights import IMAGENET, imagenet_remedy, load_config
 from mtl.ratings.rated import Ratings, common_size
 from mtl.runtime.files import InputError
 from mtl.runtime.tables.columns import HigherIs
 from mtl.training.opinions.config import FinetuneConfig, Loss
 from mtl.training.opinions.losses import LOSSES
-from mtl.training.starting_weights import RANDOM, imagenet_remedy, starting_folder
+from mtl.training.starting_weights import RANDOM, starting_folder
 
 # KonIQ-10k, doi:10.1109/TIP.2020.2967829, table 2, in its order.
 PAPERS = ("vgg16", "resnet101", "inception_v3", "inception_resnet_v2", "nasnet_mobile")
@@ -126,7 +126,8 @@ def starting_weights(config: NetworksConfig) -> dict[str, str]:
     if missing:
         raise InputError(
             f"--init imagenet: {', '.join(missing)} {'have' if missing[1:] else 'has'} no weights"
-            f" yet; {'; '.join(map(imagenet_remedy, missing))}; or use --init random"
+            f" yet; {'; '.join(imagenet_remedy(find_network(name)) for name in missing)}; or use"
+            " --init random"
         )
     return found
 

@@ -106,6 +106,13 @@ def import_command(network: Network) -> str:
     return f"`deepfl import-keras {which}`"
 
 
+def imagenet_remedy(network: Network) -> str:
+    """Return what makes the folder of a network's ImageNet weights, as words for a user."""
+    if network.keras is None and network.torch is None and network.caffe is None:
+        return f"nobody publishes ImageNet weights of {network.title}: give a model folder"
+    return f"run {import_command(network)} once"
+
+
 @dataclass(frozen=True)
 class TrainedModel:
     """A model read from its folder."""
@@ -165,8 +172,8 @@ def model_folder(folder: str | os.PathLike) -> Path:
     if network is not None:
         kept = imagenet_folder(network)
         if not (kept / MODEL_FILE).is_file():
-            command = import_command(NETWORKS[network])
-            raise InputError(f"{folder}: {kept} has no weights yet; run {command} once")
+            remedy = imagenet_remedy(NETWORKS[network])
+            raise InputError(f"{folder}: {kept} has no weights yet; {remedy}")
         return kept
     if not folder.exists():
         raise InputError(f"{folder}: no such folder; {HINT}")

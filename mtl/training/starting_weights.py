@@ -11,7 +11,7 @@ from mtl.network.weights import (
     TrainedModel,
     imagenet_folder,
     imagenet_network,
-    import_command,
+    imagenet_remedy,
     load_config,
     load_model,
     model_folder,
@@ -76,19 +76,11 @@ def starting_folder(init: str, network: str = DEFAULT) -> Path | None:
         row = find_network(which)
         if row.torch is None:
             raise InputError(
-                f"--init {init}: {folder} has no weights yet; {imagenet_remedy(which)}, or use"
+                f"--init {init}: {folder} has no weights yet; {imagenet_remedy(row)}, or use"
                 " --init random"
             )
         packaged_folder(row)
     return folder
-
-
-def imagenet_remedy(network: str) -> str:
-    """Return what makes the folder of a network's ImageNet weights, as words for a user."""
-    row = find_network(network)
-    if row.keras is None and row.torch is None and row.caffe is None:
-        return f"give --init a model folder of {network}, whose ImageNet weights nobody publishes"
-    return f"run {import_command(row)} once"
 
 
 def with_absolute_path(init: str) -> str:

@@ -27,7 +27,7 @@ from mtl.network.imports.keras_files import EXTRA, open_keras_file
 from mtl.network.imports.keras_layers import body_weights
 from mtl.network.networks import DEFAULT, NETWORKS, Network, find_network
 from mtl.network.scalings import SCALINGS
-from mtl.network.weights import IMAGENET, imagenet_folder
+from mtl.network.weights import IMAGENET, imagenet_folder, imagenet_remedy, network_named
 from mtl.runtime.files import InputError, file_digest
 
 # Mean input of the first layer, averaged over the colours, that only one scaling can explain. The
@@ -70,7 +70,10 @@ def import_keras(config: ImportConfig) -> Imported:
     network, file_given = _meant(config)
     keras = network.keras
     if keras is None:
-        raise InputError(f"{network.name}: Keras has no such network; it has {_known_to_keras()}")
+        raise InputError(
+            f"{network.name}: Keras has no such network; it has {_known_to_keras()};"
+            f" {imagenet_remedy(network)}"
+        )
     if config.scaling not in (None, *SCALINGS):
         raise InputError(f"--scaling {config.scaling}: is not one of {', '.join(SCALINGS)}")
     if config.out is not None:
@@ -99,9 +102,10 @@ def _meant(config: ImportConfig) -> tuple[Network, Path | None]:
     Raises:
         InputError: there is no such network, or WEIGHTS and --network name two.
     """
-    named = config.weights.lower().replace("-", "_")
+    named = network_named(config.weights.lower())
+    asked = None if config.network is None else network_named(config.network)
     if named not in NETWORKS:
-        network = find_network(config.network or DEFAULT)
+        network = find_network(asked or DEFAULT)
         path = Path(config.weights)
         if config.weights == IMAGENET:
             return network, None
@@ -111,7 +115,7 @@ def _meant(config: ImportConfig) -> tuple[Network, Path | None]:
                 f" has; those are {_known_to_keras()}"
             )
         return network, path
-    if config.network not in (None, named):
+    if asked not in (None, named):
         raise InputError(
             f"{config.weights}: is a network, and --network {config.network} another; leave"
             " --network out"

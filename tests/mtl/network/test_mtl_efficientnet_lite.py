@@ -231,6 +231,8 @@ def changed(name, change):
         (changed("_bn0.bias", lambda v: v[:5]), r"_bn0.bias holds float32 \(5,\)"),
         (changed("_bn0.bias", lambda v: v.astype(int)), r"_bn0.bias holds int64 \(32,\)"),
         (changed("_bn0.bias", lambda v: v * np.nan), "values that no training leaves"),
+        (changed("_bn0.bias", lambda v: v + np.float64(1e300)), "values that no training leaves"),
+        (lambda own: own | {"_fc1" + "x" * 999: 0, "_bn0." + "x" * 999: 0}, r"_bn0\.x{55}'\)$"),
         (changed("_bn0.running_var", lambda v: -v), "values that no training leaves"),
     ],
 )
@@ -245,22 +247,27 @@ def test_what_cannot_be_imported_is_refused(cache, monkeypatch, tmp_path):
     for config, problem in (
         (
             PackagedConfig("resnet50"),
-            "only those of efficientnet-lite0.*; use `deepfl import",
+            "only those of efficientnet-lite0.*; run `deepfl import-keras resnet50`",
         ),
+        (PackagedConfig("cnniqa"), "; nobody publishes ImageNet weights of CNNIQA"),
         (PackagedConfig("gone.pth"), "neither a file nor a network.*one of efficientnet-lite0"),
         (PackagedConfig(ROW.name, network="resnet50"), "leave --network resnet50 out"),
         (PackagedConfig(ROW.name, network="vgg"), "network vgg: is not one of"),
         (
             PackagedConfig(__file__, tmp_path / "x", "resnet50"),
-            "nothing is known of its weights",
+            "nothing is known of its layers in PyTorch; give efficientnet_lite0",
         ),
         (PackagedConfig(__file__, tmp_path / "x"), "is not a file of weights that PyTorch wrote"),
         (PackagedConfig(str(tmp_path), tmp_path / "x"), "is not a file of weights"),
     ):
         with pytest.raises(InputError, match=problem):
             import_packaged(config)
-    with pytest.raises(InputError, match=r"has no weights yet; run `deepfl import-weights eff"):
-        model_folder("efficientnet-lite0-imagenet")
+    for network, remedy in (
+        ("efficientnet-lite0", "run `deepfl import-weights efficientnet-lite0`"),
+        ("cnniqa", "nobody publishes ImageNet weights of CNNIQA"),
+    ):
+        with pytest.raises(InputError, match=f"has no weights yet; {remedy}"):
+            model_folder(f"{network}-imagenet")
     with pytest.raises(InputError, match="no such folder"):
         model_folder("vgg-imagenet")
     other = replace(ROW, torch=replace(ROW.torch, sha256="0" * 64))

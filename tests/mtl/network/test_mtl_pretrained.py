@@ -5,7 +5,6 @@ its old layout and tiny: a data set of one value takes no room in HDF5.
 """
 
 import hashlib
-import importlib
 import inspect
 import json
 import os
@@ -13,6 +12,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from keras_parity import application
 
 os.environ["KERAS_BACKEND"] = "jax"
 
@@ -336,6 +337,25 @@ def _lose_weight(file: h5py.File) -> None:
     del file["conv2d_5/conv2d_5/kernel:0"]
 
 
+def _group_for_values(file: h5py.File) -> None:
+    del file["conv2d_5/conv2d_5/kernel:0"]
+    file.create_group("conv2d_5/conv2d_5/kernel:0")
+
+
+def _number_for_list(file: h5py.File) -> None:
+    file.attrs["layer_names"] = 5
+
+
+def _values_for_layers(file: h5py.File) -> None:
+    del file.attrs["layer_names"]
+    file["layers/conv2d/vars"] = np.zeros(3)
+
+
+def _names_for_numbers(file: h5py.File) -> None:
+    del file.attrs["layer_names"]
+    file["layers/conv2d/vars/kernel"] = np.zeros(3)
+
+
 def _theano(file: h5py.File) -> None:
     file.attrs["backend"] = b"theano"
 
@@ -350,6 +370,10 @@ DAMAGES = {
     "lost layer": (lambda path: _edit(path, _lose_layer), "lists conv2d_5 but does not hold it"),
     "lost weight": (lambda path: _edit(path, _lose_weight), "lists conv2d_5/kernel:0 but does not"),
     "lost list": (lambda path: _edit(path, _lose_list), "holds no layers of a Keras model"),
+    **{
+        change.__name__: (partial(_edit, change=change), "is not as Keras lays files out")
+        for change in (_group_for_values, _number_for_list, _values_for_layers, _names_for_numbers)
+    },
     "Theano": (lambda path: _edit(path, _theano), "was written with Theano"),
 }
 
@@ -451,27 +475,23 @@ def test_a_name_is_the_network_and_a_path_is_a_file(tmp_path, monkeypatch):
         ("./resnet50", "resnet50", "^resnet50: is not an HDF5 file"),
         ("vgg61", None, "^vgg61: is neither a file nor a network .* inception_resnet_v2, resnet50"),
         ("vgg61.h5", None, r"^vgg61\.h5: no such file"),
+        ("x.h5", "inception-v3", r"^x\.h5: no such file"),
+        ("efficientnet-lite0", None, "Keras has no .*; run `deepfl import-weights efficientnet-l"),
+        ("cnniqa", None, "^cnniqa: Keras has no such .*; nobody publishes ImageNet weights of CN"),
         ("resnet50", DEFAULT, f"^resnet50: is a network, and --network {DEFAULT} another; leave"),
-        ("imagenet", "resnet-51", "^network resnet-51: is not one of"),
+        ("imagenet", "resnet-51", "^network resnet_51: is not one of"),
     ):
         with pytest.raises(InputError, match=problem) as caught:
             import_keras(ImportConfig(weights, tmp_path / "out", network=network))
         assert "\n" not in str(caught.value)
 
 
-KERAS_MODULES = {
-    "inception_resnet_v2": "inception_resnet_v2",
-    "resnet50": "resnet",
-    "nasnet_mobile": "nasnet",
-}
-
-
 @pytest.mark.parametrize("network", [name for name, row in NETWORKS.items() if row.keras])
 def test_address_and_digests_are_those_of_keras(network):
-    module = importlib.import_module(f"keras.src.applications.{KERAS_MODULES[network]}")
     keras = NETWORKS[network].keras
+    module = inspect.getmodule(application(NETWORKS[network])[0])
     source = "".join(part.strip('" ') for part in inspect.getsource(module).split("\n"))
-    assert f"({keras.address})" in source
+    assert keras.address in source
     assert len(keras.digests) == 2 and all(d in source for d in keras.digests.values())
     assert keras.file in source.replace("{weights_name}", network)
 

@@ -80,10 +80,13 @@ def test_what_is_not_there_is_one_line_with_the_remedy(monkeypatch):
             starting_folder(init, LITE)
     for init, network, command in (
         ("imagenet", DEFAULT, "`deepfl import-keras imagenet` once"),
-        ("imagenet", "resnet50", "`deepfl import-keras imagenet --network resnet50` once"),
-        ("resnet50-imagenet", DEFAULT, "`deepfl import-keras imagenet --network resnet50` once"),
+        ("imagenet", "resnet50", "`deepfl import-keras resnet50` once"),
+        ("resnet50-imagenet", DEFAULT, "`deepfl import-keras resnet50` once"),
+        ("alexnet-imagenet", DEFAULT, "`deepfl import-weights bvlc_reference_caffenet.caffemodel`"),
+        ("imagenet", "cnniqa", None),
     ):
-        with pytest.raises(InputError, match=rf"--init {init}: .* no weights yet; run {command}"):
+        remedy = f"run {command}" if command else "nobody publishes ImageNet weights of CNNIQA"
+        with pytest.raises(InputError, match=rf"--init {init}: .* no weights yet; {remedy}"):
             starting_folder(init, network)
     assert not imagenet_folder(LITE).exists()
 
