@@ -63,7 +63,7 @@ class CNNIQA(ConvolutionalBody):
 
     Args:
         width: one of WIDTHS, the share of the channels that every layer has.
-        momentum: of running statistics, which it has none of.
+        momentum: unused; nothing is normalised by batch.
         dtype: of the layers; parameters, the normalisation and the pooled feature are float32.
         remat: in training, convolve a second time for the gradient instead of keeping the maps.
         rngs: random streams; see `mtl.network.weights.fresh_weights` for building it quickly.

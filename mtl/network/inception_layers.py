@@ -7,21 +7,45 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from mtl.network.layers import RGB, ConvUnit
+from mtl.network.layers import RGB, ConvUnit, Size, narrowed
 from mtl.network.maps import Map, average_pool, max_pool_on
 
 # Channels that leave the stem. Szegedy et al.: Rethinking the Inception Architecture for Computer
 # Vision, CVPR 2016, arXiv:1512.00567, table 1; InceptionResNetV2 of Keras has the same.
 STEM = 192
+STEM_UNITS = 5
 POOLED_AFTER = (2, 4)  # the stem's convolutions before a 3×3 max pool of stride 2, from 0
 
+Unit = Callable[..., ConvUnit]
+"""Makes a convolution unit of its input's and output's channels, kernel, stride and padding."""
 
-def stem(unit: Callable[..., ConvUnit]) -> nnx.List[ConvUnit]:
-    """Return the five convolutions that precede the branches.
+
+def unit_maker(width: float, *, momentum: float, dtype: DTypeLike, rngs: nnx.Rngs) -> Unit:
+    """Return what makes the convolution units of a network.
 
     Args:
-        unit: makes a convolution of its input's and output's channels, kernel, stride and padding.
+        width: the share of the channels that every layer has; units are asked for by all of them.
+        momentum: of the running statistics.
+        dtype: of the convolutions.
+        rngs: random streams.
     """
+
+    def unit(a: int, b: int, kernel: Size, stride: int = 1, padding: str = "SAME") -> ConvUnit:
+        return ConvUnit(
+            (narrowed(a, width), narrowed(b, width)),
+            kernel,
+            stride=stride,
+            padding=padding,
+            momentum=momentum,
+            dtype=dtype,
+            rngs=rngs,
+        )
+
+    return unit
+
+
+def stem(unit: Unit) -> nnx.List[ConvUnit]:
+    """Return the five convolutions that precede the branches."""
     return nnx.List(
         [
             unit(RGB, 32, 3, 2, "VALID"),

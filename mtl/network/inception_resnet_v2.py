@@ -16,7 +16,14 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from mtl.network.inception_layers import Branches, ResidualBlock, after_stem, stem
+from mtl.network.inception_layers import (
+    STEM_UNITS,
+    Branches,
+    ResidualBlock,
+    after_stem,
+    stem,
+    unit_maker,
+)
 from mtl.network.keras_weights import (
     KerasLayer,
     KerasWeights,
@@ -30,7 +37,6 @@ from mtl.network.layers import (
     WIDTHS,
     ConvolutionalBody,
     ConvUnit,
-    Size,
     check_images,
     check_width,
     narrowed,
@@ -101,17 +107,7 @@ class InceptionResNetV2(ConvolutionalBody):
                 rngs=rngs,
             )
 
-        def unit(a: int, b: int, kernel: Size, stride: int = 1, padding: str = "SAME") -> ConvUnit:
-            return ConvUnit(
-                (narrowed(a, width), narrowed(b, width)),
-                kernel,
-                stride=stride,
-                padding=padding,
-                momentum=momentum,
-                dtype=dtype,
-                rngs=rngs,
-            )
-
+        unit = unit_maker(width, momentum=momentum, dtype=dtype, rngs=rngs)
         self.stem = stem(unit)
         self.mixed_5b = Branches(
             [
@@ -240,7 +236,7 @@ def keras_convolutions() -> list[Convolution]:
             chains(f"body/{name}/{k}/branches", *lengths)
             found.append(Convolution(f"body/{name}/{k}/up", f"{name}_{k + 1}_conv"))
 
-    found += [Convolution(f"body/stem/{k}", k) for k in range(5)]
+    found += [Convolution(f"body/stem/{k}", k) for k in range(STEM_UNITS)]
     created = len(found)
     chains("body/mixed_5b", 1, 2, 3, 1)
     blocks("block35", BLOCK35_REPEATS, 1, 2, 3)

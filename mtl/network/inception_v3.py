@@ -23,7 +23,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from mtl.network.inception_layers import STEM, Branches, after_stem, stem
+from mtl.network.inception_layers import STEM, STEM_UNITS, Branches, after_stem, stem, unit_maker
 from mtl.network.keras_weights import (
     Chain,
     KerasLayer,
@@ -36,7 +36,6 @@ from mtl.network.layers import (
     BATCH_NORM_MOMENTUM,
     WIDTHS,
     ConvolutionalBody,
-    ConvUnit,
     Size,
     check_images,
     check_width,
@@ -45,7 +44,6 @@ from mtl.network.layers import (
 from mtl.network.maps import Map
 
 SMALLEST_SIDE = 75  # pixels; Keras' min_size, of which the strides leave one place
-STEM_UNITS = 5
 
 Step = tuple[int, Size]
 """Channels and kernel of a convolution unit."""
@@ -151,17 +149,7 @@ class InceptionV3(ConvolutionalBody):
         check_width(width, WIDTHS)
         self.remat = remat
         self.features = narrowed(FEATURES, width)
-
-        def unit(a: int, b: int, kernel: Size, stride: int = 1, padding: str = "SAME") -> ConvUnit:
-            return ConvUnit(
-                (narrowed(a, width), narrowed(b, width)),
-                kernel,
-                stride=stride,
-                padding=padding,
-                momentum=momentum,
-                dtype=dtype,
-                rngs=rngs,
-            )
+        unit = unit_maker(width, momentum=momentum, dtype=dtype, rngs=rngs)
 
         def branches(mixed: Mixed, channels: int) -> Branches:
             chains = []
@@ -186,11 +174,7 @@ class InceptionV3(ConvolutionalBody):
     def maps(
         self, images: Float[Array, "n h w 3"], sizes: Int[Array, "n 2"] | None = None
     ) -> tuple[Map, dict[str, Map]]:
-        """Return the last block's output, and those of all blocks by name; see the base class.
-
-        Raises:
-            ValueError: the images are too small.
-        """
+        """Return the last block's output, and those of all blocks by name; see the base class."""
         check_images("InceptionV3", images, SMALLEST_SIDE)
         activations: dict[str, Map] = {}
         x = after_stem(self.stem, Map(images, sizes))

@@ -42,7 +42,6 @@ from mtl.network.layers import (
 )
 from mtl.network.maps import Map, average_pool, max_pool
 
-TITLE = "NASNetMobile"
 STEM = 32  # channels of the first convolution; Keras' stem_block_filters
 FILTERS = 44  # of the first normal cells; Keras' penultimate_filters // 24
 REPEATS = 4  # normal cells between reductions; Keras' num_blocks
@@ -314,11 +313,11 @@ class NASNetMobile(ConvolutionalBody):
         Raises:
             ValueError: the images are too small, or there are sizes.
         """
-        check_images(TITLE, images, SMALLEST_SIDE)
+        check_images("NASNetMobile", images, SMALLEST_SIDE)
         if sizes is not None:
             raise ValueError(
-                f"{TITLE} pads before strides by the size of a picture: it has no common grid for"
-                " all sizes"
+                "NASNetMobile pads before strides by the size of a picture: it has no common grid"
+                " for all sizes"
             )
         activations: dict[str, Map] = {}
         last = older = self.stem.linear(images)

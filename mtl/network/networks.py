@@ -65,6 +65,7 @@ class Network:
     keras: KerasWeights | None
     """Weights on record in Keras' layout; None where Keras has no such network."""
     reference: str
+    """The paper, and where to find it."""
     torch: TorchWeights | None = None
     """ImageNet weights that a Python package brings as a file of PyTorch."""
     caffe: CaffeWeights | None = None
@@ -112,21 +113,6 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
                 reference="He et al., CVPR 2016, arXiv:1512.03385",
             ),
             Network(
-                name="efficientnet_lite0",
-                title="EfficientNet-Lite0",
-                build=EfficientNetLite0,
-                blocks=efficientnet_lite.BLOCKS,
-                features=efficientnet_lite.FEATURES,
-                smallest_side=efficientnet_lite.SMALLEST_SIDE,
-                # The second block's expanded activations, with and without the zeros around them.
-                bytes_per_pixel=300,
-                scaling="efficientnet_lite",
-                keras=None,
-                reference="Tan & Le, ICML 2019, arXiv:1905.11946",
-                torch=efficientnet_lite.TORCH,
-                widths=efficientnet_lite.WIDTHS,
-            ),
-            Network(
                 name="vgg16",
                 title="VGG16",
                 build=VGG16,
@@ -153,22 +139,21 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
                 reference="He et al., CVPR 2016, arXiv:1512.03385",
             ),
             Network(
-                name="cnniqa",
-                title="CNNIQA",
-                build=CNNIQA,
-                blocks=cnniqa.BLOCKS,
-                features=cnniqa.FEATURES,
-                smallest_side=cnniqa.SMALLEST_SIDE,
-                # The scaled picture, and what its normalisation holds.
-                bytes_per_pixel=100,
-                scaling="zero_to_255",
-                keras=None,
-                reference="Kang et al., CVPR 2014, doi:10.1109/CVPR.2014.224",
-                widths=cnniqa.WIDTHS,
+                name="inception_v3",
+                title="InceptionV3",
+                build=InceptionV3,
+                blocks=inception_v3.BLOCKS,
+                features=inception_v3.FEATURES,
+                smallest_side=inception_v3.SMALLEST_SIDE,
+                # The largest are the activations of the stem's third convolution.
+                bytes_per_pixel=400,
+                scaling="minus_one_to_one",
+                keras=inception_v3.KERAS,
+                reference="Szegedy et al., CVPR 2016, arXiv:1512.00567",
             ),
             Network(
                 name="nasnet_mobile",
-                title=nasnet_mobile.TITLE,
+                title="NASNetMobile",
                 build=NASNetMobile,
                 blocks=nasnet_mobile.BLOCKS,
                 features=nasnet_mobile.FEATURES,
@@ -196,17 +181,33 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
                 caffe=alexnet.CAFFE,
             ),
             Network(
-                name="inception_v3",
-                title="InceptionV3",
-                build=InceptionV3,
-                blocks=inception_v3.BLOCKS,
-                features=inception_v3.FEATURES,
-                smallest_side=inception_v3.SMALLEST_SIDE,
-                # The largest are the activations of the stem's third convolution.
-                bytes_per_pixel=400,
-                scaling="minus_one_to_one",
-                keras=inception_v3.KERAS,
-                reference="Szegedy et al., CVPR 2016, arXiv:1512.00567",
+                name="cnniqa",
+                title="CNNIQA",
+                build=CNNIQA,
+                blocks=cnniqa.BLOCKS,
+                features=cnniqa.FEATURES,
+                smallest_side=cnniqa.SMALLEST_SIDE,
+                # The scaled picture, and what its normalisation holds.
+                bytes_per_pixel=100,
+                scaling="zero_to_255",
+                keras=None,
+                reference="Kang et al., CVPR 2014, doi:10.1109/CVPR.2014.224",
+                widths=cnniqa.WIDTHS,
+            ),
+            Network(
+                name="efficientnet_lite0",
+                title="EfficientNet-Lite0",
+                build=EfficientNetLite0,
+                blocks=efficientnet_lite.BLOCKS,
+                features=efficientnet_lite.FEATURES,
+                smallest_side=efficientnet_lite.SMALLEST_SIDE,
+                # The second block's expanded activations, with and without the zeros around them.
+                bytes_per_pixel=300,
+                scaling="efficientnet_lite",
+                keras=None,
+                reference="Tan & Le, ICML 2019, arXiv:1905.11946",
+                torch=efficientnet_lite.TORCH,
+                widths=efficientnet_lite.WIDTHS,
             ),
         )
     }

@@ -52,7 +52,7 @@ class VGG16(ConvolutionalBody):
 
     Args:
         width: one of WIDTHS, the share of the channels that every layer has.
-        momentum: taken as all bodies take it; nothing is normalised.
+        momentum: unused; nothing is normalised by batch.
         dtype: of the convolutions; parameters and the pooled feature are float32.
         remat: in training, compute the inside of every stage a second time for the gradient
             instead of keeping it.
@@ -89,11 +89,7 @@ class VGG16(ConvolutionalBody):
     def maps(
         self, images: Float[Array, "n h w 3"], sizes: Int[Array, "n 2"] | None = None
     ) -> tuple[Map, dict[str, Map]]:
-        """Return the last pool's output, and those of the convolutions by name; see the base class.
-
-        Raises:
-            ValueError: the images are too small.
-        """
+        """Return the last pool's output, and the convolutions' by name; see the base class."""
         check_images("VGG16", images, SMALLEST_SIDE)
         apply = nnx.remat(_apply) if self.remat else _apply
         found: list[Map] = []
