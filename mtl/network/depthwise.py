@@ -2,7 +2,17 @@
 
 XLA runs a grouped convolution of as many groups as channels on CPUs one channel after the other.
 There the same numbers are sums of shifted products, one for each place of the kernel; other devices
-take XLA's own.
+take XLA's own. Medians on two cores, with EfficientNet-Lite0's shapes for 512 × 384 pixels:
+
+    activations        kernel   stride   shifts     grouped
+    192 × 256 × 96     3        2        0.8 ms     22 ms
+    96 × 128 × 144     5        2        0.4 ms     14 ms
+    24 × 32 × 672      5        1        0.5 ms     15 ms
+    12 × 16 × 1152     5        1        0.3 ms     7 ms
+
+The gradients of both arguments take 2 to 16 ms with the shifts, 10 to 76 ms as JAX derives them
+from the slices, and 180 to 850 ms with the grouped convolution: the fastest of 7 runs side by side,
+other work going on.
 """
 
 import operator

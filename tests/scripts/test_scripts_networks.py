@@ -88,7 +88,10 @@ def test_what_does_not_belong_together_is_refused(run, place, scored, capsys):
         (["--network", "resnet50", "--crop", "31", "40"], "below the network's 32×32"),
         (["--crop", "64", "64"], "below the network's 75×75"),
         (["--init", str(run), "--network", "inception_resnet_v2"], "run: is resnet50; leave --net"),
-        (["--init", str(run), "--width", "0.5"], f"has the width {WIDTH}, not 0.5; give --width"),
+        (
+            ["--init", str(run), "--width", "0.125"],
+            f"has the width {WIDTH}, not 0.125; give --width",
+        ),
         (["--init", "imagenet", "--network", "resnet50"], "deepfl import-keras imagenet --network"),
     ):
         assert main([*command, *options]) == 2
