@@ -112,8 +112,14 @@ def compare_networks(config: NetworksConfig, *, progress: bool = False) -> Compa
     tables: list[Benchmark] = []
     rows: list[Row] = []
     judged = Judged(
-        *(plan.database.name, config.protocol, names, plan.pictures.scores, merged([])),
-        *(references, plan.splits, plan.database.root),
+        plan.database.name,
+        config.protocol,
+        names,
+        plan.pictures.scores,
+        merged([]),
+        references,
+        plan.splits,
+        plan.database.root,
     )
     for place, network in enumerate(config.network, start=1):
         say(f"network {place} of {len(config.network)}: {network}", show=progress)
@@ -169,7 +175,8 @@ def _claim(plan: _Plan) -> None:
         for folder in [starting_folder(init, name)]
     }
     rated = digest_of(data.names, data.scores.tolist(), data.references, data.sets)
-    value = {"database": data.name, "rated_sha256": rated, **settings, STARTS: starts}
+    # The digest comes last: another loss may mean other scores, and is what has changed then.
+    value = {"database": data.name, **settings, "rated_sha256": rated, STARTS: starts}
 
     def difference(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
         before = theirs[STARTS]
@@ -238,7 +245,7 @@ def training_times(log: Sequence[Mapping[str, float]], pictures: int) -> dict[st
     """Return the seconds of an epoch's training steps, the median, and of all.
 
     The log keeps the speed of every epoch, so that the times of a continued run are those of its
-    steps, whenever they were taken. Compiling, validation and checkpoints are not in them.
+    steps, whenever they were taken. Compiling and validation are not in them.
 
     Args:
         log: rows of a run's log.csv.

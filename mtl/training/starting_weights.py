@@ -54,7 +54,7 @@ def starting_model(init: str, network: str = DEFAULT) -> TrainedModel | None:
     return None if folder is None else load_model(folder)
 
 
-def starting_folder(init: str, network: str = DEFAULT) -> Path | None:
+def starting_folder(init: str, network: str = DEFAULT, *, option: str = "--init") -> Path | None:
     """Return the folder of the model that `--init` names; None for random weights.
 
     ImageNet weights that an installed package brings are put into the user's cache first.
@@ -62,6 +62,7 @@ def starting_folder(init: str, network: str = DEFAULT) -> Path | None:
     Args:
         init: as the settings have it.
         network: whose ImageNet weights are meant where `init` does not say it.
+        option: that the user gave, for the message; --init takes random weights, too.
 
     Raises:
         InputError: it is not there.
@@ -75,19 +76,25 @@ def starting_folder(init: str, network: str = DEFAULT) -> Path | None:
     if not (folder / MODEL_FILE).is_file():
         row = find_network(which)
         if row.torch is None:
+            other = ", or use --init random" if option == "--init" else ""
             raise InputError(
-                f"--init {init}: {folder} has no weights yet; {imagenet_remedy(which)}, or use"
-                " --init random"
+                f"{option} {init}: {folder} has no weights yet;"
+                f" {imagenet_remedy(which, option)}{other}"
             )
         packaged_folder(row)
     return folder
 
 
-def imagenet_remedy(network: str) -> str:
-    """Return what makes the folder of a network's ImageNet weights, as words for a user."""
+def imagenet_remedy(network: str, option: str = "--init") -> str:
+    """Return what makes the folder of a network's ImageNet weights, as words for a user.
+
+    Args:
+        network: a key of NETWORKS.
+        option: that takes a model folder in their place.
+    """
     row = find_network(network)
     if row.keras is None and row.torch is None and row.caffe is None:
-        return f"give --init a model folder of {network}, whose ImageNet weights nobody publishes"
+        return f"give {option} a model folder of {network}, whose ImageNet weights nobody publishes"
     return f"run {import_command(row)} once"
 
 

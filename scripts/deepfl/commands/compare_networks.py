@@ -6,8 +6,10 @@ names the model folder of a single network. Networks without weights are all nam
 is trained. The table says parameters, features, SROCC, PLCC, RMSE and MAE of the test part, the
 seconds of training, and the milliseconds that a prediction takes.
 
-A stopped comparison continues with the same command; networks and repetitions can be added. The
-paper's splits of KonIQ-10k are --protocol official.
+A stopped comparison continues with the same command; networks and repetitions can be added, with
+those that are there named again. The paper's split of KonIQ-10k is --protocol official. Its figure
+8 compares losses, and its figure 9 sizes: one comparison for each --loss or --size, each with an
+--out of its own.
 
 Examples:
     deepfl compare-networks koniq10k --out networks --size 384 512

@@ -80,8 +80,8 @@ def test_what_is_not_there_is_one_line_with_the_remedy(monkeypatch):
             starting_folder(init, LITE)
     for init, network, command in (
         ("imagenet", DEFAULT, "`deepfl import-keras imagenet` once"),
-        ("imagenet", "resnet50", "`deepfl import-keras imagenet --network resnet50` once"),
-        ("resnet50-imagenet", DEFAULT, "`deepfl import-keras imagenet --network resnet50` once"),
+        ("imagenet", "resnet50", "`deepfl import-keras resnet50` once"),
+        ("resnet50-imagenet", DEFAULT, "`deepfl import-keras resnet50` once"),
     ):
         with pytest.raises(InputError, match=rf"--init {init}: .* no weights yet; run {command}"):
             starting_folder(init, network)
