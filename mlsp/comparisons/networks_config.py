@@ -32,8 +32,8 @@ class NetworksConfig:
     network: tuple[str, ...] = PAPERS
     """Networks to compare, two or more; any wrong name lists all."""
     init: tuple[str, ...] = (IMAGENET,)
-    """Weights to start from: imagenet (each network's own) or random; and NETWORK=FOLDER for a
-    model folder or run of a single network."""
+    """Weights to start from: imagenet (each network's own) or random; and for a single network
+    NETWORK=FOLDER, a model folder or run of it, or NETWORK=random."""
     protocol: Literal["random", "official"] = "random"
     """random: 60/20/20 by reference. official: the sets of the database's table, once."""
     repetitions: int = 1
@@ -105,28 +105,30 @@ def starting_weights(config: NetworksConfig) -> dict[str, str]:
     general = [each for each in config.init if "=" not in each]
     if any(each not in (IMAGENET, RANDOM) for each in general) or len(general) > 1:
         raise InputError(
-            f"--init {' '.join(general)}: give imagenet or random, and NETWORK=FOLDER for single"
-            " networks"
+            f"--init {' '.join(general)}: give imagenet or random, and NETWORK=FOLDER or"
+            " NETWORK=random for single networks"
         )
     found = dict.fromkeys(config.network, general[0] if general else IMAGENET)
     own: set[str] = set()
     for pair in (each for each in config.init if "=" in each):
-        name, _, folder = pair.partition("=")
-        if name not in found or name in own or not folder:
+        name, _, start = pair.partition("=")
+        if name not in found or name in own or not start:
             raise InputError(
                 f"--init {pair}: give one NETWORK=FOLDER for a network of"
                 f" --network {' '.join(config.network)}"
             )
-        theirs = load_config(folder).network
+        theirs = name if start in (IMAGENET, RANDOM) else load_config(start).network
         if theirs != name:
-            raise InputError(f"--init {pair}: {folder} is of {theirs}; give a folder of {name}")
+            raise InputError(f"--init {pair}: {start} is of {theirs}; give a folder of {name}")
         own.add(name)
-        found[name] = folder
+        found[name] = start
     missing = [name for name, init in found.items() if init == IMAGENET and not _is_there(name)]
     if missing:
+        remedies = dict.fromkeys(imagenet_remedy(name) for name in missing)
         raise InputError(
             f"--init imagenet: {', '.join(missing)} {'have' if missing[1:] else 'has'} no weights"
-            f" yet; {'; '.join(map(imagenet_remedy, missing))}; or use --init random"
+            f" yet; {'; '.join(remedies)}; or add"
+            f" {' '.join(f'{name}={RANDOM}' for name in missing)} to --init"
         )
     return found
 

@@ -16,7 +16,7 @@ from deepfl.program import main
 from mlsp.comparisons import networks as comparing
 from mlsp.comparisons import networks_table
 from mlsp.comparisons.networks import compare_networks
-from mlsp.comparisons.networks_config import PAPERS, NetworksConfig
+from mlsp.comparisons.networks_config import PAPERS, NetworksConfig, starting_weights
 from mlsp.prediction.predictor import Predictor
 from mtl.network.layers import ConvolutionalBody, ConvUnit, check_images
 from mtl.network.maps import Map
@@ -323,9 +323,14 @@ def test_networks_without_imagenet_weights_are_named_together(ratings, tmp_path)
         compare_networks(config)
     assert str(caught.value) == (
         "--init imagenet: resnet50, inception_resnet_v2 have no weights yet; run `deepfl"
-        " import-keras resnet50` once; run `deepfl import-keras imagenet` once; or use --init"
-        " random"
+        " import-keras resnet50` once; run `deepfl import-keras imagenet` once; or add"
+        " resnet50=random inception_resnet_v2=random to --init"
     )
+    with pytest.raises(InputError, match=r"^--init imagenet: resnet50 has no weights yet; run"):
+        compare_networks(replace(config, init=("imagenet", "inception_resnet_v2=random")))
+    one = replace(config, init=("small=random",), network=("small", "smaller"))
+    trained_folder(imagenet_folder("smaller"), SMALLER)
+    assert starting_weights(one) == {"small": "random", "smaller": "imagenet"}
     assert not (tmp_path / "out").exists()
 
 
