@@ -25,7 +25,6 @@ from mlsp.comparisons.networks_config import (
     check_pictures,
     check_settings,
     finetuning,
-    learns_distributions,
     starting_weights,
 )
 from mlsp.comparisons.networks_table import draw_networks, network_row, write_networks
@@ -46,6 +45,7 @@ from mtl.runtime.files import InputError, file_digest, write_atomically
 from mtl.runtime.progress import say
 from mtl.runtime.tables.columns import TableColumns
 from mtl.training.opinions.finetune import check_finetuning, finetune
+from mtl.training.opinions.losses import LOSSES
 from mtl.training.run_folder import CONFIG_FILE
 from mtl.training.settings import as_json
 from mtl.training.starting_weights import starting_folder
@@ -140,10 +140,11 @@ def _planned(config: NetworksConfig, starts: Mapping[str, str], progress: bool) 
     folder = config.ratings.is_dir()
     columns = TableColumns(config.columns, config.higher_is)
     database = open_database(config.ratings, config.database, check_files=folder, columns=columns)
-    shares = database.distributions if learns_distributions(config) else None
+    distributed = LOSSES[config.loss].distributed
+    shares = database.distributions if distributed else None
     if shares is not None:
         database = replace(database, scores=np.asarray(expected_score(shares)))
-    elif learns_distributions(config):
+    elif distributed:
         raise InputError(
             f"--loss {config.loss}: learns the distribution of the ratings, and {config.ratings}"
             " has no counts; use --loss mse"

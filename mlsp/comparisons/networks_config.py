@@ -13,7 +13,6 @@ from mtl.ratings.rated import Ratings, common_size
 from mtl.runtime.files import InputError
 from mtl.runtime.tables.columns import HigherIs
 from mtl.training.opinions.config import FinetuneConfig, Loss
-from mtl.training.opinions.losses import LOSSES
 from mtl.training.starting_weights import RANDOM, imagenet_remedy, starting_folder
 
 # KonIQ-10k, doi:10.1109/TIP.2020.2967829, table 2, in its order.
@@ -139,11 +138,6 @@ def _is_there(network: str) -> bool:
         return starting_folder(IMAGENET, network) is not None
     except InputError:
         return False
-
-
-def learns_distributions(config: NetworksConfig) -> bool:
-    """Tell whether the loss is of distributions of ratings."""
-    return LOSSES[config.loss].outputs > 1 and config.loss != "classes"
 
 
 def check_pictures(config: NetworksConfig, database: Database) -> tuple[int, int]:
