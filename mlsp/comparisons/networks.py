@@ -25,7 +25,6 @@ from mlsp.comparisons.networks_config import (
     check_pictures,
     check_settings,
     finetuning,
-    learns_distributions,
     starting_weights,
 )
 from mlsp.comparisons.networks_table import draw_networks, network_row, write_networks
@@ -46,6 +45,7 @@ from mtl.runtime.files import InputError, file_digest, write_atomically
 from mtl.runtime.progress import say
 from mtl.runtime.tables.columns import TableColumns
 from mtl.training.opinions.finetune import check_finetuning, finetune
+from mtl.training.opinions.losses import LOSSES
 from mtl.training.run_folder import CONFIG_FILE
 from mtl.training.settings import as_json
 from mtl.training.starting_weights import starting_folder
@@ -112,8 +112,14 @@ def compare_networks(config: NetworksConfig, *, progress: bool = False) -> Compa
     tables: list[Benchmark] = []
     rows: list[Row] = []
     judged = Judged(
-        *(plan.database.name, config.protocol, names, plan.pictures.scores, merged([])),
-        *(references, plan.splits, plan.database.root),
+        plan.database.name,
+        config.protocol,
+        names,
+        plan.pictures.scores,
+        merged([]),
+        references,
+        plan.splits,
+        plan.database.root,
     )
     for place, network in enumerate(config.network, start=1):
         say(f"network {place} of {len(config.network)}: {network}", show=progress)
@@ -134,10 +140,11 @@ def _planned(config: NetworksConfig, starts: Mapping[str, str], progress: bool) 
     folder = config.ratings.is_dir()
     columns = TableColumns(config.columns, config.higher_is)
     database = open_database(config.ratings, config.database, check_files=folder, columns=columns)
-    shares = database.distributions if learns_distributions(config) else None
+    distributed = LOSSES[config.loss].distributed
+    shares = database.distributions if distributed else None
     if shares is not None:
         database = replace(database, scores=np.asarray(expected_score(shares)))
-    elif learns_distributions(config):
+    elif distributed:
         raise InputError(
             f"--loss {config.loss}: learns the distribution of the ratings, and {config.ratings}"
             " has no counts; use --loss mse"
@@ -169,7 +176,8 @@ def _claim(plan: _Plan) -> None:
         for folder in [starting_folder(init, name)]
     }
     rated = digest_of(data.names, data.scores.tolist(), data.references, data.sets)
-    value = {"database": data.name, "rated_sha256": rated, **settings, STARTS: starts}
+    # The digest comes last: another loss may mean other scores, and is what has changed then.
+    value = {"database": data.name, **settings, "rated_sha256": rated, STARTS: starts}
 
     def difference(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
         before = theirs[STARTS]
@@ -238,7 +246,7 @@ def training_times(log: Sequence[Mapping[str, float]], pictures: int) -> dict[st
     """Return the seconds of an epoch's training steps, the median, and of all.
 
     The log keeps the speed of every epoch, so that the times of a continued run are those of its
-    steps, whenever they were taken. Compiling, validation and checkpoints are not in them.
+    steps, whenever they were taken. Compiling and validation are not in them.
 
     Args:
         log: rows of a run's log.csv.

@@ -13,7 +13,6 @@ from mtl.ratings.rated import Ratings, common_size
 from mtl.runtime.files import InputError
 from mtl.runtime.tables.columns import HigherIs
 from mtl.training.opinions.config import FinetuneConfig, Loss
-from mtl.training.opinions.losses import LOSSES
 from mtl.training.starting_weights import RANDOM, starting_folder
 
 # KonIQ-10k, doi:10.1109/TIP.2020.2967829, table 2, in its order.
@@ -32,8 +31,8 @@ class NetworksConfig:
     network: tuple[str, ...] = PAPERS
     """Networks to compare, two or more; any wrong name lists all."""
     init: tuple[str, ...] = (IMAGENET,)
-    """Weights to start from: imagenet (each network's own) or random; and NETWORK=FOLDER for a
-    model folder or run of a single network."""
+    """Weights to start from: imagenet (each network's own) or random; and for a single network
+    NETWORK=FOLDER, a model folder or run of it, or NETWORK=random."""
     protocol: Literal["random", "official"] = "random"
     """random: 60/20/20 by reference. official: the sets of the database's table, once."""
     repetitions: int = 1
@@ -105,29 +104,30 @@ def starting_weights(config: NetworksConfig) -> dict[str, str]:
     general = [each for each in config.init if "=" not in each]
     if any(each not in (IMAGENET, RANDOM) for each in general) or len(general) > 1:
         raise InputError(
-            f"--init {' '.join(general)}: give imagenet or random, and NETWORK=FOLDER for single"
-            " networks"
+            f"--init {' '.join(general)}: give imagenet or random, and NETWORK=FOLDER or"
+            " NETWORK=random for single networks"
         )
     found = dict.fromkeys(config.network, general[0] if general else IMAGENET)
     own: set[str] = set()
     for pair in (each for each in config.init if "=" in each):
-        name, _, folder = pair.partition("=")
-        if name not in found or name in own or not folder:
+        name, _, start = pair.partition("=")
+        if name not in found or name in own or not start:
             raise InputError(
                 f"--init {pair}: give one NETWORK=FOLDER for a network of"
                 f" --network {' '.join(config.network)}"
             )
-        theirs = load_config(folder).network
+        theirs = name if start in (IMAGENET, RANDOM) else load_config(start).network
         if theirs != name:
-            raise InputError(f"--init {pair}: {folder} is of {theirs}; give a folder of {name}")
+            raise InputError(f"--init {pair}: {start} is of {theirs}; give a folder of {name}")
         own.add(name)
-        found[name] = folder
+        found[name] = start
     missing = [name for name, init in found.items() if init == IMAGENET and not _is_there(name)]
     if missing:
+        remedies = dict.fromkeys(imagenet_remedy(find_network(name)) for name in missing)
         raise InputError(
             f"--init imagenet: {', '.join(missing)} {'have' if missing[1:] else 'has'} no weights"
-            f" yet; {'; '.join(imagenet_remedy(find_network(name)) for name in missing)}; or use"
-            " --init random"
+            f" yet; {'; '.join(remedies)}; or add"
+            f" {' '.join(f'{name}={RANDOM}' for name in missing)} to --init"
         )
     return found
 
@@ -138,11 +138,6 @@ def _is_there(network: str) -> bool:
         return starting_folder(IMAGENET, network) is not None
     except InputError:
         return False
-
-
-def learns_distributions(config: NetworksConfig) -> bool:
-    """Tell whether the loss is of distributions of ratings."""
-    return LOSSES[config.loss].outputs > 1 and config.loss != "classes"
 
 
 def check_pictures(config: NetworksConfig, database: Database) -> tuple[int, int]:

@@ -83,7 +83,10 @@ def write_networks(out: Path, rows: Sequence[Row]) -> None:
 
 
 def draw_networks(out: Path, rows: Sequence[Row]) -> None:
-    """Draw the SROCC, with quartiles, against parameters, prediction time and training time."""
+    """Draw the SROCC, with quartiles, against parameters, prediction time and training time.
+
+    A network is left out of a panel whose value it lacks.
+    """
     figure, axes = pyplot.subplots(
         1, len(AXES), figsize=(12, 4), dpi=DOTS_PER_INCH, sharey=True, layout="constrained"
     )
@@ -101,7 +104,8 @@ def draw_networks(out: Path, rows: Sequence[Row]) -> None:
                 markersize=8,
                 label=str(row["title"]),
             )
-        panel.set_xlim(0, 1.1 * max((float(row[column]) for row in shown), default=1.0))
+        known = [value for row in shown if np.isfinite(value := float(row[column]))]
+        panel.set_xlim(0, 1.1 * max(known, default=1.0))
         panel.set_xlabel(label, fontsize=10)
         panel.tick_params(labelsize=8)
         panel.grid(alpha=0.3)

@@ -126,7 +126,7 @@ def compare_schemes(
     weak = starting_folder(str(config.run))
     # Whose ImageNet weights are meant.
     network = DEFAULT if weak is None else load_config(weak).network
-    folders = [starting_folder(config.imagenet, network), weak]
+    folders = [starting_folder(config.imagenet, network, option="--imagenet"), weak]
     if folders[0] is None or folders[1] is None:
         raise InputError("--imagenet and --run: give weights that were trained, not `random`")
     theirs = load_config(folders[0]).network

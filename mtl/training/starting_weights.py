@@ -54,7 +54,7 @@ def starting_model(init: str, network: str = DEFAULT) -> TrainedModel | None:
     return None if folder is None else load_model(folder)
 
 
-def starting_folder(init: str, network: str = DEFAULT) -> Path | None:
+def starting_folder(init: str, network: str = DEFAULT, *, option: str = "--init") -> Path | None:
     """Return the folder of the model that `--init` names; None for random weights.
 
     ImageNet weights that an installed package brings are put into the user's cache first.
@@ -62,6 +62,7 @@ def starting_folder(init: str, network: str = DEFAULT) -> Path | None:
     Args:
         init: as the settings have it.
         network: whose ImageNet weights are meant where `init` does not say it.
+        option: that the user gave, for the message; --init takes random weights, too.
 
     Raises:
         InputError: it is not there.
@@ -75,9 +76,9 @@ def starting_folder(init: str, network: str = DEFAULT) -> Path | None:
     if not (folder / MODEL_FILE).is_file():
         row = find_network(which)
         if row.torch is None:
+            other = ", or use --init random" if option == "--init" else ""
             raise InputError(
-                f"--init {init}: {folder} has no weights yet; {imagenet_remedy(row)}, or use"
-                " --init random"
+                f"{option} {init}: {folder} has no weights yet; {imagenet_remedy(row)}{other}"
             )
         packaged_folder(row)
     return folder

@@ -70,7 +70,6 @@ def open_table(config: FinetuneConfig, smallest_side: int, *, progress: bool = F
         config = replace(config, scale=(-config.scale[1], -config.scale[0]))
     name = config.chosen_loss
     loss, classes = LOSSES[name], name == "classes"
-    distributed = loss.outputs > 1 and not classes
     if classes and config.balance != "none":
         raise InputError("--loss classes weighs the classes already; leave --balance out")
     if loss.scale_free and config.batch_size // max(1, config.accumulate) < FEWEST_COMPARED:
@@ -78,7 +77,7 @@ def open_table(config: FinetuneConfig, smallest_side: int, *, progress: bool = F
             f"--loss {name}: compares the pictures of a batch, or of its --accumulate parts;"
             f" each needs at least {FEWEST_COMPARED}"
         )
-    if distributed:
+    if loss.distributed:
         if config.scale is not None:
             raise InputError(f"--loss {name}: the scale is that of the ratings; leave --scale out")
         if ratings.distributions is None:
@@ -93,7 +92,7 @@ def open_table(config: FinetuneConfig, smallest_side: int, *, progress: bool = F
     lowest, highest = config.scale or (float(known.min()), float(known.max()))
     if config.scale is not None:
         _check_scale(config, ratings.scores)
-    if distributed:
+    if loss.distributed:
         targets = ratings.distributions
         assert targets is not None  # refused above
         lowest, highest = 1.0, float(targets.shape[1])

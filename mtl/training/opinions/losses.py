@@ -214,6 +214,8 @@ class OpinionLoss:
     before the soft-max."""
     scale_free: bool = False
     """Whether slope and offset of the outputs are left to `line_onto`."""
+    distributed: bool = False
+    """Whether it is of the distribution of the ratings."""
 
 
 def _softmax_cross_entropy(outputs, target, weights=None):
@@ -225,18 +227,20 @@ def _softmax_cross_entropy(outputs, target, weights=None):
 LOSSES: Mapping[str, OpinionLoss] = {
     "mae": OpinionLoss(1, mean_absolute_error),
     "mse": OpinionLoss(1, mean_squared_error),
-    "cross_entropy": OpinionLoss(RATINGS, _softmax_cross_entropy),
+    "cross_entropy": OpinionLoss(RATINGS, _softmax_cross_entropy, distributed=True),
     "huber": OpinionLoss(
         RATINGS,
         lambda outputs, target, weights=None: huber(
             jax.nn.softmax(outputs), target, weights=weights
         ),
+        distributed=True,
     ),
     "emd": OpinionLoss(
         RATINGS,
         lambda outputs, target, weights=None: earth_movers_distance(
             jax.nn.softmax(outputs), target, weights
         ),
+        distributed=True,
     ),
     "plcc": OpinionLoss(1, plcc_loss, scale_free=True),
     "norm-in-norm": OpinionLoss(1, norm_in_norm, scale_free=True),

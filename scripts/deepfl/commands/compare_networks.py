@@ -2,12 +2,15 @@
 
 Each network is fine-tuned with the same head, schedule and splits, from the same kind of weights:
 its ImageNet ones (`deepfl import-keras NAME` makes them), or random ones; --init NETWORK=FOLDER
-names the model folder of a single network. Networks without weights are all named before anything
-is trained. The table says parameters, features, SROCC, PLCC, RMSE and MAE of the test part, the
-seconds of training, and the milliseconds that a prediction takes.
+names the model folder of a single network, and cnniqa=random starts one that has no ImageNet
+weights. Networks without weights are all named before anything is trained. The table says
+parameters, features, SROCC, PLCC, RMSE and MAE of the test part, the seconds of training, and the
+milliseconds that a prediction takes.
 
-A stopped comparison continues with the same command; networks and repetitions can be added. The
-paper's splits of KonIQ-10k are --protocol official.
+A stopped comparison continues with the same command; networks and repetitions can be added, with
+those that are there named again. The paper's split of KonIQ-10k is --protocol official. The losses
+of its figure 8 and the sizes of its figure 9 are a comparison each, with an --out of its own for
+every --loss or --size.
 
 Examples:
     deepfl compare-networks koniq10k --out networks --size 384 512

@@ -16,7 +16,7 @@ from deepfl.program import main
 from mlsp.comparisons import networks as comparing
 from mlsp.comparisons import networks_table
 from mlsp.comparisons.networks import compare_networks
-from mlsp.comparisons.networks_config import PAPERS, NetworksConfig
+from mlsp.comparisons.networks_config import PAPERS, NetworksConfig, starting_weights
 from mlsp.prediction.predictor import Predictor
 from mtl.network.layers import ConvolutionalBody, ConvUnit, check_images
 from mtl.network.maps import Map
@@ -228,6 +228,8 @@ def test_a_folder_of_another_comparison_is_refused(ratings, tmp_path):
     start = trained_folder(tmp_path / "start", SMALL)
     for changes, problem in (
         ({"seed": 1}, "out: was made with seed 0, not 1; choose another --out"),
+        # It would be judged by other scores, too.
+        ({"loss": "emd"}, "out: was made with loss mse, not emd; choose another --out"),
         ({"head": "koncept"}, "out: was made with head linear, not koncept"),
         ({}, r"out: was made with stages \[\[0.001, 1\]\], not \[\[0.001, 1\], \["),
         (
@@ -321,9 +323,14 @@ def test_networks_without_imagenet_weights_are_named_together(ratings, tmp_path)
         compare_networks(config)
     assert str(caught.value) == (
         "--init imagenet: resnet50, inception_resnet_v2 have no weights yet; run `deepfl"
-        " import-keras resnet50` once; run `deepfl import-keras imagenet` once; or use --init"
-        " random"
+        " import-keras resnet50` once; run `deepfl import-keras imagenet` once; or add"
+        " resnet50=random inception_resnet_v2=random to --init"
     )
+    with pytest.raises(InputError, match=r"^--init imagenet: resnet50 has no weights yet; run"):
+        compare_networks(replace(config, init=("imagenet", "inception_resnet_v2=random")))
+    one = replace(config, init=("small=random",), network=("small", "smaller"))
+    trained_folder(imagenet_folder("smaller"), SMALLER)
+    assert starting_weights(one) == {"small": "random", "smaller": "imagenet"}
     assert not (tmp_path / "out").exists()
 
 
@@ -356,6 +363,13 @@ def test_an_epoch_without_a_speed_counts_as_the_median():
     times = comparing.training_times(log, 40)
     assert times == {"epoch_seconds": 2.0, "training_seconds": 4 + 2 + 2 + 1}
     assert np.isnan(comparing.training_times(log[1:2], 40)["training_seconds"])
+
+
+def test_a_network_without_a_speed_is_drawn_where_it_has_values(tmp_path):
+    row = {"title": "Small", "srocc": 0.5, "srocc_q1": 0.4, "srocc_q3": 0.6, "splits": 2}
+    row |= {"parameters": 1.0, "prediction_ms": 2.0, "epoch_seconds": float("nan")}
+    networks_table.draw_networks(tmp_path, [row])
+    assert cv2.imread(str(tmp_path / networks_table.FIGURE_FILE)) is not None
 
 
 def test_a_time_is_measured_once_and_kept(tmp_path, monkeypatch):
