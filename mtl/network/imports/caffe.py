@@ -33,8 +33,8 @@ def import_caffe(path: Path, out: Path | None = None, network: str | None = None
     row = _network(network)
     if out is not None:
         check_free(out)
-    layers = read_caffemodel(path)
     caffe = _described(row)
+    layers = read_caffemodel(path)
     source = caffe.digests.get(file_digest(path, "sha1"))
     if out is None and source is None:
         raise InputError(f"{path}: is not the published file of {row.title}; choose an --out")

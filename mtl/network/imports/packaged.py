@@ -10,16 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from mtl.network.imports.imported import Imported, check_free, save_imported, sound_values
-from mtl.network.imports.torch_files import SHOWN, read_torch_file
-from mtl.network.model import ModelConfig, functional_model
+from mtl.network.imports.imported import Imported, check_free, save_imported
+from mtl.network.imports.torch_files import read_torch_file
+from mtl.network.imports.torch_layers import body_weights
 from mtl.network.networks import NETWORKS, Network, find_network
 from mtl.network.torch_weights import TorchWeights
 from mtl.network.weights import command_name, imagenet_folder, imagenet_remedy, network_named
 from mtl.runtime.extras import PACKAGE
 from mtl.runtime.files import InputError, file_digest
-
-COUNTER = ".num_batches_tracked"  # how PyTorch counts the batches of a normalisation
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ def import_packaged(config: PackagedConfig) -> Imported:
     if config.out is not None:
         check_free(config.out)
     path = path or packaged_file(network)
-    found = torch_body_weights(path, network)
+    found = body_weights(path, read_torch_file(path), network)
     digest = file_digest(path)
     if config.out is None and digest != torch.sha256:
         raise InputError(
@@ -75,7 +73,8 @@ def packaged_folder(network: Network) -> Path:
             f"{path}: is not the file of {network.title}'s ImageNet weights; install it again:"
             f" {_remedy(network)}"
         )
-    return _save(network, path, sha256, out, torch_body_weights(path, network)).out
+    found = body_weights(path, read_torch_file(path), network)
+    return _save(network, path, sha256, out, found).out
 
 
 def packaged_file(network: Network) -> Path:
@@ -94,44 +93,6 @@ def packaged_file(network: Network) -> Path:
         f"{command_name(network.name)}: its ImageNet weights come with {torch.package}, which is"
         f" missing: {_remedy(network)}"
     )
-
-
-def torch_body_weights(path: Path, network: Network) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Return the body's weights by our names, and the names of the layers that are not of the body.
-
-    Args:
-        path: of the file.
-        network: whose body it is; its row says which parameter is which.
-
-    Raises:
-        InputError: the file is not one of PyTorch's, its parameters are not those of the network,
-            or their values are not sound.
-    """
-    torch = _described(network)
-    stored = read_torch_file(path)
-    others = [name for name in stored if name not in torch.arrays and not name.endswith(COUNTER)]
-    roots = {name.partition(".")[0] for name in torch.arrays}
-    wrong = [name for name in others if name.partition(".")[0] in roots]
-    wrong += [name for name in torch.arrays if name not in stored]
-    if wrong:
-        raise InputError(
-            f"{path}: holds parameters of another network than {network.title}"
-            f" ({len(wrong)} differ, such as {wrong[0][:SHOWN]!a})"
-        )
-    shapes = functional_model(ModelConfig((), network=network.name)).shapes
-    weights = {}
-    for name, array in torch.arrays.items():
-        values, shape = stored[name], shapes[array.ours]
-        theirs = tuple(shape[array.axes.index(k)] for k in range(len(shape)))
-        if values.shape != theirs or values.dtype.kind != "f":
-            raise InputError(
-                f"{path}: {name} holds {values.dtype} {values.shape}, {network.title} needs floats"
-                f" {theirs}; it is of another network"
-            )
-        weights[array.ours] = sound_values(
-            values.transpose(array.axes), f"{path}: {name}", variance=array.ours.endswith("/var")
-        )
-    return weights, list(dict.fromkeys(name.rpartition(".")[0] or name for name in others))
 
 
 def _chosen(config: PackagedConfig) -> tuple[Network, Path | None]:
@@ -169,7 +130,11 @@ def _remedy(network: Network) -> str:
 
 
 def _save(
-    network: Network, path: Path, sha256: str, out: Path, found: tuple[dict[str, np.ndarray], list]
+    network: Network,
+    path: Path,
+    sha256: str,
+    out: Path,
+    found: tuple[dict[str, np.ndarray], list[str]],
 ) -> Imported:
     weights, left_out = found
     torch = _described(network)

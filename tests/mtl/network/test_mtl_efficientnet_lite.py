@@ -20,9 +20,9 @@ from mtl.network.imports.packaged import (
     import_packaged,
     packaged_file,
     packaged_folder,
-    torch_body_weights,
 )
 from mtl.network.imports.torch_files import read_torch_file
+from mtl.network.imports.torch_layers import body_weights
 from mtl.network.maps import Map
 from mtl.network.model import ModelConfig, functional_model
 from mtl.network.networks import NETWORKS
@@ -47,8 +47,8 @@ def stored():
 
 
 @pytest.fixture(scope="module")
-def weights():
-    return torch_body_weights(packaged_file(ROW), ROW)[0]
+def weights(stored):
+    return body_weights(packaged_file(ROW), stored, ROW)[0]
 
 
 def largest_difference(found, expected) -> float:
@@ -232,15 +232,19 @@ def changed(name, change):
         (changed("_bn0.bias", lambda v: v.astype(int)), r"_bn0.bias holds int64 \(32,\)"),
         (changed("_bn0.bias", lambda v: v * np.nan), "values that no training leaves"),
         (changed("_bn0.bias", lambda v: v + np.float64(1e300)), "values that no training leaves"),
-        (lambda own: own | {"_fc1" + "x" * 999: 0, "_bn0." + "x" * 999: 0}, r"_bn0\.x{55}'\)$"),
+        (
+            lambda own: own | {"_fc1" + "x" * 999: 0, "_bn0." + "x" * 999: 0},
+            r"_bn0\.x{55}'\); save",
+        ),
         (changed("_bn0.running_var", lambda v: -v), "values that no training leaves"),
     ],
 )
-def test_files_of_other_networks_are_refused(change, problem, stored, monkeypatch):
-    monkeypatch.setattr(packaged, "read_torch_file", lambda path: change(dict(stored)))
+def test_files_of_other_networks_are_refused(change, problem, stored):
     with pytest.raises(InputError, match=problem) as error:
-        torch_body_weights(Path("mine.pth"), ROW)
+        body_weights(Path("mine.pth"), change(dict(stored)), ROW)
     assert str(error.value).startswith("mine.pth: ")
+    with pytest.raises(ValueError, match="ResNet-50 has no layers in PyTorch"):
+        body_weights(Path("mine.pth"), stored, NETWORKS["resnet50"])
 
 
 def test_what_cannot_be_imported_is_refused(cache, monkeypatch, tmp_path):
