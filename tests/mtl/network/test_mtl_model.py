@@ -11,6 +11,7 @@ from fr_metrics import HistogramEqualization
 from mtl.evaluation.correlation import plcc, srocc
 from mtl.network.layers import BATCH_NORM_EPSILON, BatchNorm
 from mtl.network.model import Functional, ModelConfig, dropout_keys, mtl_loss
+from mtl.network.networks import NETWORKS
 from mtl.network.scalings import SCALINGS
 from mtl.network.weights import fresh_weights, load_model, save_model
 from mtl.runtime.files import InputError
@@ -91,7 +92,8 @@ def test_pixels_are_scaled_as_the_weights_expect(weights):
         functional = Functional(ModelConfig(("ssim", "gmsd"), scaling))
         model = functional.model(weights)
         assert np.allclose(np.ravel(model.scaled(jnp.asarray(pixels))), expected)
-    assert set(SCALINGS) == {"minus_one_to_one", "zero_to_one", "caffe", "zero_to_255"}
+    # The authors' own body takes zero_to_one; every other scaling is of a network's row.
+    assert {row.scaling for row in NETWORKS.values()} == set(SCALINGS) - {"zero_to_one"}
 
 
 def test_small_images_are_refused(functional, weights):
