@@ -201,7 +201,6 @@ def test_a_stopped_comparison_continues_and_keeps_its_times(ratings, tmp_path, m
     (kept,) = rows_of(out / "networks.csv")  # of the network that was done
     assert kept["network"] == SMALL.name
 
-    (out / "finetune" / "000" / SMALLER.name).rmdir()
     again = []
     monkeypatch.setattr(
         comparing, "finetune", lambda run, **o: again.append(finetune(run, **o)) or again[-1]
