@@ -8,7 +8,7 @@ from typing import Literal
 from mlsp.databases import Database
 from mtl.network.layers import BATCH_NORM_MOMENTUM
 from mtl.network.networks import find_network
-from mtl.network.weights import IMAGENET, imagenet_remedy, load_config
+from mtl.network.weights import IMAGENET, imagenet_remedy, load_config, network_named
 from mtl.ratings.rated import Ratings, common_size
 from mtl.runtime.files import InputError
 from mtl.runtime.tables.columns import HigherIs
@@ -110,7 +110,8 @@ def starting_weights(config: NetworksConfig) -> dict[str, str]:
     found = dict.fromkeys(config.network, general[0] if general else IMAGENET)
     own: set[str] = set()
     for pair in (each for each in config.init if "=" in each):
-        name, _, start = pair.partition("=")
+        written, _, start = pair.partition("=")
+        name = network_named(written)
         if name not in found or name in own or not start:
             raise InputError(
                 f"--init {pair}: give one NETWORK=FOLDER for a network of"

@@ -27,6 +27,7 @@ def parse(
     """Read a configuration from the command line; a mistake ends the program with code 2.
 
     A field `out` is a file or folder to write, whose place is checked before anything is computed.
+    A field `network` holds names of networks, in which users may write hyphens for underscores.
 
     Args:
         config: a frozen dataclass.
@@ -59,6 +60,11 @@ def parse(
     out = getattr(parsed, "out", None)
     if isinstance(out, Path):
         check_place(out)
+    network = getattr(parsed, "network", None)
+    if isinstance(network, str):
+        return dataclasses.replace(parsed, network=network.replace("-", "_"))
+    if isinstance(network, tuple):
+        return dataclasses.replace(parsed, network=tuple(n.replace("-", "_") for n in network))
     return parsed
 
 
