@@ -7,7 +7,7 @@ from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
 import cv2
 import jax
@@ -20,7 +20,7 @@ from small_network import small_run
 from fr_metrics import HistogramEqualization
 from mlsp.features.canvases import canvas_for, canvases
 from mlsp.features.extraction import extract, extract_to
-from mlsp.features.pooling import feature_shape
+from mlsp.features.pooling import Kind, feature_shape, pooled
 from mlsp.features.sources import open_source
 from mtl.network import networks
 from mtl.network.imports.pretrained import ImportConfig, import_keras
@@ -64,12 +64,13 @@ def test_features_and_blocks_have_the_shapes_of_the_row(row):
     order = []
 
     def body(images):
-        features, blocks = functional.model(weights).body(images)
+        last, blocks = functional.model(weights).body.maps(images)
         order[:] = blocks  # JAX returns dictionaries sorted
-        return features, blocks
+        values = {name: found.values for name, found in blocks.items()}
+        return last.mean(), values, {kind: pooled(kind, last, blocks) for kind in get_args(Kind)}
 
     images = jax.ShapeDtypeStruct((2, side, side + 21, 3), jnp.float32)
-    features, blocks = jax.eval_shape(body, images)
+    features, blocks, kinds = jax.eval_shape(body, images)
     assert features.shape == (2, row.features * share) and features.dtype == jnp.float32
     assert [(name, blocks[name].shape[-1]) for name in order] == [
         (name, channels * share) for name, channels in row.blocks
@@ -77,6 +78,8 @@ def test_features_and_blocks_have_the_shapes_of_the_row(row):
     assert all(min(found.shape[1:3]) >= 1 for found in blocks.values())
     assert feature_shape("mlsp", share, row) == (row.length * share,)
     assert feature_shape("gap", share, row) == features.shape[1:]
+    for kind, found in kinds.items():
+        assert found.shape == (2, *feature_shape(kind, share, row)), kind
     with pytest.raises(ValueError, match=f"{side}×{side} pixels"):
         jax.eval_shape(body, jax.ShapeDtypeStruct((1, side - 1, side, 3), jnp.float32))
 
