@@ -154,7 +154,7 @@ def measured(task: Task) -> dict[str, Any]:
     }
 
 
-def _forward(task: Task) -> Callable[[], None]:
+def _forward(task: Task) -> Callable[[], object]:
     """Return what computes the features of random pictures."""
     config = ModelConfig((), width=task.share, network=task.network)
     functional = functional_model(config)

@@ -97,8 +97,8 @@ class CNNIQA(ConvolutionalBody):
     ) -> tuple[Map, dict[str, Map]]:
         """Return the second hidden layer at each patch, and the blocks; see the base class."""
         check_images("CNNIQA", images, SMALLEST_SIDE)
-        gray = sum(weight * images[..., k] for k, weight in enumerate(Y_WEIGHTS))
-        patches = _patches(normalised(gray, sizes))
+        red, green, blue = (weight * images[..., k] for k, weight in enumerate(Y_WEIGHTS))
+        patches = _patches(normalised(red + green + blue, sizes))
         pool = partial(_extremes, self.conv)
         # One row of patches after the other: their convolutions stay in a CPU's caches.
         rows = jax.lax.map(jax.checkpoint(pool) if self.remat else pool, patches.astype(self.dtype))

@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def print_networks(rows: Sequence[Row]) -> None:
     """Print a line per network, the columns aligned."""
-    lines = [HEADER]
+    lines: list[tuple[str, ...]] = [HEADER]
     for row in rows:
         correlations = [f"{float(row[name]):.3f}" for name in ("srocc", "plcc")]
         errors = [f"{float(row[name]):.4g}" for name in ("rmse", "mae")]
