@@ -191,19 +191,7 @@ def local_response_norm(x: Map) -> Map:
 
 
 class AlexNet(ConvolutionalBody):
-    """The convolutional body.
-
-    Args:
-        width: one of WIDTHS, the share of the channels that every layer has.
-        momentum: unused; nothing is normalised by batch.
-        dtype: of the convolutions; parameters and the pooled feature are float32.
-        remat: in training, compute every layer's inside a second time for the gradient instead of
-            keeping it.
-        rngs: random streams; see `mtl.network.weights.fresh_weights` for building it quickly.
-
-    Raises:
-        ValueError: the width is not one of WIDTHS.
-    """
+    """The convolutional body; `dtype` is of the fully connected layers, too."""
 
     dropout = DROPOUT
 

@@ -59,18 +59,7 @@ WIDTHS = (1.0, 0.5)  # 50 kernels have no smaller share that matters
 
 
 class CNNIQA(ConvolutionalBody):
-    """The network up to its regression.
-
-    Args:
-        width: one of WIDTHS, the share of the channels that every layer has.
-        momentum: unused; nothing is normalised by batch.
-        dtype: of the layers; parameters, the normalisation and the pooled feature are float32.
-        remat: in training, convolve a second time for the gradient instead of keeping the maps.
-        rngs: random streams; see `mtl.network.weights.fresh_weights` for building it quickly.
-
-    Raises:
-        ValueError: the width is not one of WIDTHS.
-    """
+    """The network up to its regression; `dtype` is of all layers but the normalisation."""
 
     dropout = DROPOUT
 

@@ -148,19 +148,7 @@ class MBConv(nnx.Module):
 
 
 class EfficientNetLite0(ConvolutionalBody):
-    """The convolutional body.
-
-    Args:
-        width: one of WIDTHS, the share of the channels that every layer has.
-        momentum: of batch normalisation's running statistics.
-        dtype: of the convolutions; parameters, statistics and the pooled feature are float32.
-        remat: in training, compute the inside of every block a second time for the gradient
-            instead of keeping it.
-        rngs: random streams; see `mtl.network.weights.fresh_weights` for building it quickly.
-
-    Raises:
-        ValueError: the width is not one of WIDTHS.
-    """
+    """The convolutional body."""
 
     dropout = DROPOUT
 

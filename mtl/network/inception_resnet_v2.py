@@ -68,17 +68,8 @@ BLOCKS: tuple[tuple[str, int], ...] = (
 class InceptionResNetV2(ConvolutionalBody):
     """The convolutional body.
 
-    Args:
-        width: one of WIDTHS, the share of the channels that every layer has.
-        momentum: of batch normalisation's running statistics; Keras' 0.99 needs hundreds of steps
-            to forget the initial ones, so short runs take less.
-        dtype: of the convolutions; parameters, statistics and the pooled feature are float32.
-        remat: in training, compute the inside of every block a second time for the gradient
-            instead of keeping it: a third more arithmetic, much less memory. XLA undoes it on CPUs.
-        rngs: random streams; see `mtl.network.weights.fresh_weights` for building it quickly.
-
-    Raises:
-        ValueError: the width is not one of WIDTHS.
+    Keras' momentum of 0.99 needs hundreds of steps to forget the initial statistics, so short runs
+    take less. `remat` costs a third more arithmetic and saves much memory; XLA undoes it on CPUs.
     """
 
     def __init__(

@@ -123,19 +123,7 @@ FEATURES = BLOCKS[-1][1]
 
 
 class InceptionV3(ConvolutionalBody):
-    """The convolutional body.
-
-    Args:
-        width: one of WIDTHS, the share of the channels that every layer has.
-        momentum: of batch normalisation's running statistics.
-        dtype: of the convolutions; parameters, statistics and the pooled feature are float32.
-        remat: in training, compute the inside of every block a second time for the gradient
-            instead of keeping it.
-        rngs: random streams; see `mtl.network.weights.fresh_weights` for building it quickly.
-
-    Raises:
-        ValueError: the width is not one of WIDTHS.
-    """
+    """The convolutional body."""
 
     def __init__(
         self,

@@ -155,8 +155,21 @@ class ConvUnit(nnx.Module):
 class ConvolutionalBody(nnx.Module):
     """The convolutional part of a network; a network's module says in `maps` what it does.
 
-    The features are the average of the last layer. A body is made with the keywords `width`,
-    `momentum`, `dtype`, `remat` and `rngs`, as `mtl.network.networks.Body` is called.
+    The features are the average of the last layer. All bodies are made with the same keywords;
+    a body's own docstring says only what differs.
+
+    Args:
+        width: one of the widths of the network's row, the share of the channels that every layer
+            has.
+        momentum: of batch normalisation's running statistics; unused where nothing is normalised
+            by batch.
+        dtype: of the convolutions; parameters, statistics and the pooled feature are float32.
+        remat: in training, compute the inside of every block a second time for the gradient
+            instead of keeping it.
+        rngs: random streams; see `mtl.network.weights.fresh_weights` for building it quickly.
+
+    Raises:
+        ValueError: the width is not one of those.
     """
 
     features: int

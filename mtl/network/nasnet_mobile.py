@@ -271,19 +271,7 @@ def halves_older(number: int) -> bool:
 
 
 class NASNetMobile(ConvolutionalBody):
-    """The convolutional body.
-
-    Args:
-        width: 1, the only one of WIDTHS.
-        momentum: of batch normalisation's running statistics; Keras has 0.9997.
-        dtype: of the convolutions; parameters, statistics and the pooled feature are float32.
-        remat: in training, compute the inside of every cell a second time for the gradient
-            instead of keeping it.
-        rngs: random streams; see `mtl.network.weights.fresh_weights` for building it quickly.
-
-    Raises:
-        ValueError: the width is not 1.
-    """
+    """The convolutional body; its momentum in Keras is 0.9997."""
 
     def __init__(
         self,

@@ -48,19 +48,7 @@ BLOCKS: tuple[tuple[str, int], ...] = tuple(
 
 
 class VGG16(ConvolutionalBody):
-    """The convolutional body.
-
-    Args:
-        width: one of WIDTHS, the share of the channels that every layer has.
-        momentum: unused; nothing is normalised by batch.
-        dtype: of the convolutions; parameters and the pooled feature are float32.
-        remat: in training, compute the inside of every stage a second time for the gradient
-            instead of keeping it.
-        rngs: random streams; see `mtl.network.weights.fresh_weights` for building it quickly.
-
-    Raises:
-        ValueError: the width is not one of WIDTHS.
-    """
+    """The convolutional body."""
 
     def __init__(
         self,
