@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from rated_crops import write_rated
 
 from deepfl.program import main
 from mlsp.prediction.quality_model import Quality, save_quality_model
@@ -25,13 +26,7 @@ SIDE = 64  # pixels; too few for InceptionResNetV2
 def place(tmp_path_factory, sample) -> Path:
     """Twelve rated pictures with their own split."""
     folder = tmp_path_factory.mktemp("networks")
-    parts = ["training"] * 6 + ["validation"] * 3 + ["test"] * 3
-    rows = ["image,score,set"]
-    for k, part in enumerate(parts):
-        crop = sample["coffee"][10 * k : 10 * k + SIDE, 20 * k : 20 * k + SIDE]
-        cv2.imwrite(str(folder / f"{k}.png"), crop[..., ::-1])
-        rows.append(f"{k}.png,{k * 5 % 12},{part}")
-    (folder / "ratings.csv").write_text("\n".join(rows) + "\n")
+    write_rated(folder, sample["coffee"], (SIDE, SIDE))
     return folder
 
 

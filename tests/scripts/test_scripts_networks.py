@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from rated_crops import write_rated
 
 from deepfl.program import main
 from mlsp.features.extraction import extract
@@ -49,14 +50,7 @@ class Trained:
 def rated(tmp_path_factory, sample) -> Path:
     """A table of twelve rated pictures with their own split."""
     folder = tmp_path_factory.mktemp("rated")
-    parts = ["training"] * 6 + ["validation"] * 3 + ["test"] * 3
-    rows = ["image,score,set"]
-    for k, part in enumerate(parts):
-        crop = sample["coffee"][10 * k : 10 * k + SIDE, 20 * k : 20 * k + SIDE]
-        cv2.imwrite(str(folder / f"{k}.png"), crop[..., ::-1])
-        rows.append(f"{k}.png,{k * 5 % 12},{part}")
-    (folder / "ratings.csv").write_text("\n".join(rows) + "\n")
-    return folder / "ratings.csv"
+    return write_rated(folder, sample["coffee"], (SIDE, SIDE))
 
 
 @pytest.fixture(scope="module", params=CHEAP)

@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-import cv2
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from rated_crops import write_rated
 from small_network import SmallBody
 
 from mtl.network.model import ModelConfig, Opinion, functional_model
@@ -32,14 +32,7 @@ CROP, SIZE = (44, 60), (80, 96)
 def table(tmp_path_factory, sample) -> Path:
     """Fourteen pictures with a score, and a split of their own."""
     folder = tmp_path_factory.mktemp("rated")
-    parts = ["training"] * 8 + ["validation"] * 3 + ["test"] * 3
-    rows = ["image,score,set"]
-    for k, part in enumerate(parts):
-        picture = sample["coffee"][10 * k : 10 * k + SIZE[0], 20 * k : 20 * k + SIZE[1]]
-        cv2.imwrite(str(folder / f"{k}.png"), picture[..., ::-1])
-        rows.append(f"{k}.png,{k * 5 % 14},{part}")
-    (folder / "ratings.csv").write_text("\n".join(rows) + "\n")
-    return folder / "ratings.csv"
+    return write_rated(folder, sample["coffee"], SIZE, training=8)
 
 
 def config(table, out, **changes) -> FinetuneConfig:
